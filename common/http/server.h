@@ -1,0 +1,60 @@
+/* server.h - a small HTTP/1.1 server for control traffic: admin ports, the controller's API, the
+ * injection webhook.  Not for user traffic.
+ *
+ *   hs = http_server_new(loop, fd, &opts, on_request, self, &e);
+ *   on_request(req, self): http_reply_json(req, 200, body)  now or later, exactly once
+ *
+ * Bounded: head 16 KiB, body opts.max_body, connections opts.max_conns, idle 60 s.  One thread.
+ */
+#ifndef FSM_HTTP_SERVER_H
+#define FSM_HTTP_SERVER_H
+
+#include <jansson.h>
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/http/message.h"
+#include "common/io/loop.h"
+#include "common/tls/tls.h"
+
+struct http_server;
+struct http_req;
+
+/* called with the whole request (body included) in hand */
+typedef void http_req_cb(struct http_req *r, void *arg);
+
+struct http_server_opts {
+    struct tls_ctx *tls;    /* NULL = plain; the server takes its own reference */
+    size_t max_body;        /* 0 = 1 MiB; above: 413 */
+    unsigned max_conns;     /* 0 = 256; above: accepted and closed with 503 */
+    const char *name;       /* subsystem for the log */
+};
+/* takes fd (a bound, listening socket: TCP or Unix) */
+struct http_server *http_server_new(struct loop *l, int fd, const struct http_server_opts *o,
+                                    http_req_cb *cb, void *arg, struct err *e);
+/* new connections use this context from now on (certificate rotation) */
+void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx);
+/* stops accepting, finishes what is under way (waiting requests are answered 503), then frees */
+void http_server_free(struct http_server *s);
+
+const struct http_head *http_req_head(const struct http_req *r);
+/* "/v1/config" */
+struct slice http_req_path(const struct http_req *r);
+struct slice http_req_body(const struct http_req *r);
+/* percent-decoded value of a query parameter into out; NULL if absent or too long */
+const char *http_req_query(const struct http_req *r, const char *name, char *out, size_t size);
+/* NULL on plain connections */
+const struct tls_info *http_req_tls(const struct http_req *r);
+const struct ip_port *http_req_peer(const struct http_req *r);
+/* told when the client goes away before the reply (long polls): the request is then dead, do not
+ * reply any more */
+void http_req_on_gone(struct http_req *r, void (*fn)(struct http_req *r, void *arg), void *arg);
+/* header for the reply; both copied */
+void http_req_header(struct http_req *r, const char *name, const char *value);
+/* copies body */
+void http_reply(struct http_req *r, unsigned status, const char *content_type, struct slice body);
+void http_reply_text(struct http_req *r, unsigned status, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* borrows body; pretty-printed */
+void http_reply_json(struct http_req *r, unsigned status, const json_t *body);
+
+#endif

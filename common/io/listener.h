@@ -1,0 +1,35 @@
+/* listener.h - a listening socket in a loop.
+ *
+ * Out of descriptors (EMFILE, ENFILE, ENOBUFS): the listener leaves the loop and comes back
+ * after a second; it never spins.  Accepts at most a bounded number per turn.
+ */
+#ifndef FSM_IO_LISTENER_H
+#define FSM_IO_LISTENER_H
+
+#include <sys/types.h>
+#include "common/base/cidr.h"
+#include "common/base/err.h"
+#include "common/io/loop.h"
+
+struct listener;
+/* takes fd: non-blocking, close-on-exec; peer in the accepted socket's normalised form (for a
+ * Unix socket: family 0) */
+typedef void listener_cb(struct listener *l, int fd, const struct ip_port *peer, void *arg);
+
+#define LISTEN_REUSEPORT   0x1u
+#define LISTEN_TRANSPARENT 0x2u /* IP_TRANSPARENT, for TPROXY */
+
+/* binds and listens; the fd only, so that main() can bind before it gives up privileges.
+ * -1 and e naming the address and what to do (e.g. who else may hold the port). */
+int listener_bind(const struct ip_port *addr, unsigned flags, int backlog, struct err *e);
+/* replaces a stale socket file nobody listens on */
+int listener_bind_unix(const char *path, mode_t mode, struct err *e);
+/* takes fd */
+struct listener *listener_new(struct loop *l, int fd, listener_cb *cb, void *arg, struct err *e);
+int listener_fd(const struct listener *l);
+/* stops accepting, keeps the socket (connections queue in the kernel) */
+void listener_pause(struct listener *l);
+void listener_resume(struct listener *l);
+void listener_free(struct listener *l);
+
+#endif

@@ -1,0 +1,67 @@
+/* loop.h - one event loop per thread, over libevent.
+ *
+ *   struct loop *l = loop_new(&e);
+ *   timer_init(&t, l, on_timeout, arg);  timer_set(&t, 5000);
+ *   loop_run(l);                          (returns after loop_stop)
+ *
+ * libevent gives readiness and signals; timers are ours: most of them are pushed forward on
+ * every request and never fire, so setting one costs O(1) and no libevent call.  Everything
+ * but loop_post() belongs to the loop's own thread.
+ */
+#ifndef FSM_IO_LOOP_H
+#define FSM_IO_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include "common/base/err.h"
+
+struct event_base;
+struct loop;
+
+struct loop *loop_new(struct err *e);
+/* all of the loop's timers and conns must be gone */
+void loop_free(struct loop *l);
+struct event_base *loop_base(struct loop *l);
+void loop_run(struct loop *l);
+/* ends loop_run after this turn; own thread only */
+void loop_stop(struct loop *l);
+/* CLOCK_MONOTONIC in ms, read once per turn */
+uint64_t loop_now_ms(const struct loop *l);
+/* fn(arg) runs on the loop's thread soon; may be called from any thread (eventfd inside) */
+void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
+/* SIGTERM, SIGHUP ...: fn runs in the loop.  One loop per process takes signals. */
+int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void *arg);
+
+/* Work for the end of this turn: flush what the turn produced, free what callbacks may still
+ * have named.  Embed it; a job already queued is queued once.  Jobs queued by jobs run in the
+ * same turn, up to a bound. */
+struct loop_job {
+    TAILQ_ENTRY(loop_job) link;
+    void (*fn)(struct loop_job *job);
+    bool queued;
+};
+void loop_defer(struct loop *l, struct loop_job *job);
+/* takes a queued job out again; harmless otherwise */
+void loop_undefer(struct loop *l, struct loop_job *job);
+
+/* A named wait.  Embed it.  Zeroed memory is an unset timer after timer_init. */
+struct timer {
+    struct loop *loop;
+    void (*fn)(void *arg);
+    void *arg;
+    uint64_t due_ms;  /* absolute; what the owner asked for */
+    uint64_t slot_ms; /* where the wheel holds it; <= due_ms (pushed forward lazily) */
+    TAILQ_ENTRY(timer) link;
+    bool set, linked;
+};
+void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg);
+/* ms from now; resolution is 1 ms below 1 s and about 1 % above; sets anew if already set */
+void timer_set(struct timer *t, uint64_t ms);
+void timer_cancel(struct timer *t);
+static inline bool timer_is_set(const struct timer *t)
+{
+    return t->set;
+}
+
+#endif

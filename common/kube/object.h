@@ -1,0 +1,65 @@
+/* object.h - one Kubernetes object in memory, and where it came from.
+ *
+ * The body is the validated, defaulted object as JSON; immutable once in a store (a change is a
+ * new object).  Reference-counted, one thread.
+ */
+#ifndef FSM_KUBE_OBJECT_H
+#define FSM_KUBE_OBJECT_H
+
+#include <jansson.h>
+#include "common/base/err.h"
+#include "common/base/slice.h"
+#include "common/base/buf.h"
+
+struct kube_object {
+    const char *kind;      /* "Service": interned */
+    const char *group;     /* "", "apps", "config.flomesh.io" ... : interned */
+    char *ns;              /* "" for cluster-scoped kinds */
+    char *name;
+    json_t *body;
+    char *file;            /* where it was read, or "" */
+    unsigned line;         /* of its document in that file */
+    unsigned refs;
+};
+struct kube_object *kube_object_ref(struct kube_object *o);
+void kube_object_unref(struct kube_object *o);
+
+/* One thing wrong with one object.  Rendered as
+ * "FILE:LINE: Kind ns/name: spec.ports[0].port: got \"http\" (string), expected an integer 1..65535" */
+struct kube_problem {
+    char *file;
+    unsigned line;
+    char *object;  /* "Service default/web", or "" if it is not known */
+    char *field;   /* "spec.ports[0].port", or "" */
+    char *message; /* what is wrong and what was expected */
+};
+struct kube_problems {
+    struct kube_problem *v;
+    unsigned n;
+};
+void kube_problems_add(struct kube_problems *p, const char *file, unsigned line, const char *object,
+                       const char *field, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+/* returns owned text */
+char *kube_problem_text(const struct kube_problem *p);
+void kube_problems_free(struct kube_problems *p);
+
+/* Reads YAML or JSON text (multi-document, flow style, anchors and merge keys, `List` kinds,
+ * nulls, quoted numbers kept strings): every document becomes an object, checked against the
+ * kind's schema and given its defaults (namespace "default" where absent, unless default_ns says
+ * otherwise).  A bad document becomes problems and is left out; the others are returned.
+ * *out: array of n owned references, free with kube_objects_free.  Returns the number. */
+unsigned kube_load(struct slice text, const char *file, const char *default_ns,
+                   struct kube_object ***out, struct kube_problems *problems);
+void kube_objects_free(struct kube_object **v, unsigned n);
+/* Checks and defaults one object already in memory (from an API server, from a patch). takes body.
+ * NULL and problems when refused */
+struct kube_object *kube_object_from_json(json_t *body, const char *file, unsigned line,
+                                          const char *default_ns, struct kube_problems *problems);
+/* "svc", "services", "Service" -> "Service"; NULL if fsm does not know the kind */
+const char *kube_kind_of(const char *word);
+int kube_kind_is_namespaced(const char *kind);
+/* emits YAML for -o yaml */
+void kube_to_yaml(const json_t *body, struct buf *out);
+
+#endif
