@@ -1,0 +1,111 @@
+#!/bin/bash
+# fsm on one machine, from nothing: installs what is missing, builds, starts a mesh without any
+# cluster, sends a request from an unmodified client to an unmodified server through two sidecars
+# over mutual TLS, shows what happened, and takes everything down again.
+#   sudo deploy/demo.sh            the whole show
+#   sudo deploy/demo.sh --keep     the same, but the mesh stays up to play with
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+NAME=demo
+KEEP=
+case "${1:-}" in
+"") ;;
+--keep) KEEP=1 ;;
+*)
+    sed -n '2,6s/^# \{0,1\}//p' "$0"
+    [ "$1" = -h ] || [ "$1" = --help ] && exit 0
+    exit 2
+    ;;
+esac
+if [ "$(id -u)" != 0 ]; then
+    echo "demo.sh: network namespaces and iptables need root: run 'sudo deploy/demo.sh'" >&2
+    exit 1
+fi
+
+T0=$(date +%s%N)
+ms() { echo $((($(date +%s%N) - T0) / 1000000)); }
+took() { local m; m=$(ms); printf '%d.%03d s' $((m / 1000)) $((m % 1000)); }
+step() { printf '\n\033[1m[%s] %s\033[0m\n' "$(took)" "$*"; }
+
+if [ ! -t 1 ]; then
+    step() { printf '\n[%s] %s\n' "$(took)" "$*"; }
+fi
+
+step "dependencies"
+deploy/install-deps.sh demo
+step "build"
+make -s -j"$(nproc)" all
+FSM=$PWD/build/bin/fsm
+local_() { "$FSM" local "$1" --name "$NAME" "${@:2}"; }
+
+down() {
+    [ -n "$KEEP" ] && [ "${1:-}" != failed ] && return
+    local_ down >/dev/null 2>&1 || true
+}
+failed() {
+    echo "demo.sh: it did not work; what the mesh says:" >&2
+    local_ status >&2 || true
+    down failed
+    exit 1
+}
+trap failed ERR
+trap 'trap - ERR; down failed; exit 130' INT TERM
+
+step "a mesh on this machine: fsm local up --name $NAME"
+local_ up
+
+step "two applications join it"
+for ns in httpbin curl; do
+    local_ apply -f - >/dev/null <<YAML
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: $ns
+YAML
+    "$FSM" namespace add --local "$NAME" "$ns"
+done
+local_ apply -f deploy/demo/
+local_ wait -n httpbin deployment/httpbin --for=ready --timeout=60s
+local_ wait -n curl pod/curl --for=ready --timeout=60s
+local_ get pods -A
+
+step "the request: curl http://httpbin.httpbin:14001/headers, inside the curl pod"
+local_ exec -n curl curl -c curl -- curl -sS -i --max-time 10 http://httpbin.httpbin:14001/headers
+
+step "who talked to whom: the identities that mutual TLS established"
+server=$(local_ get pods -n httpbin -o name | sed 's|^pod/||' | head -n 1)
+echo "client:"
+"$FSM" proxy get --local "$NAME" certs -n curl curl
+echo "server:"
+"$FSM" proxy get --local "$NAME" certs -n httpbin "$server"
+"$FSM" proxy get --local "$NAME" stats -n curl curl | grep -E 'mtls|ssl|tls_handshake' || true
+
+step "what the client's sidecar was told (excerpt of config_dump)"
+"$FSM" proxy get --local "$NAME" config_dump -n curl curl |
+    sed -n '/"Outbound": {/,/"ServiceIdentity"/p' | head -n 45
+
+trap - ERR
+if [ -n "$KEEP" ]; then
+    step "up and running; what to try next"
+    prefix="sudo build/bin/fsm"
+    cat <<NEXT
+  $prefix local status --name $NAME
+  $prefix local exec --name $NAME -n curl curl -c curl -- curl -s http://httpbin.httpbin:14001/get
+  $prefix proxy get --local $NAME config_dump -n curl curl
+  $prefix local patch --name $NAME meshconfig fsm-mesh-config -n fsm-system \\
+      -p '{"spec":{"traffic":{"enableEgress":false}}}' --type=merge
+  $prefix local scale --name $NAME -n httpbin deployment/httpbin --replicas=3
+  $prefix local down --name $NAME                 removes everything again
+NEXT
+else
+    down
+    step "everything is removed again; what to try next"
+    cat <<NEXT
+  sudo deploy/demo.sh --keep          the same, and the mesh stays up to play with
+  build/bin/fsm local --help          a mesh of your own, from any Kubernetes YAML
+  sudo test/run.sh --quick            the quick tests
+  man man/fsm.1                       the manual
+NEXT
+fi
+printf '\ndemo: %s\n' "$(took)"

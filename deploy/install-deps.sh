@@ -1,0 +1,80 @@
+#!/bin/sh
+# Installs what fsm needs on Debian 12.  Idempotent; asks nothing.
+#   deploy/install-deps.sh           to build and run (compiler, libraries, runtime tools)
+#   deploy/install-deps.sh demo      and the demo's client and server
+#   deploy/install-deps.sh test      and everything that the tests use as real peers
+#   deploy/install-deps.sh bench     and the proxies to compare with
+#   deploy/install-deps.sh --list [SET]   prints the packages and installs nothing
+set -eu
+
+build='gcc make pkg-config libc6-dev git ca-certificates
+ libevent-dev libnghttp2-dev libmbedtls-dev libssl-dev libjansson-dev libyaml-dev
+ libcurl4-openssl-dev libc-ares-dev libpcre2-dev libbpf-dev libiptc-dev libcap-dev
+ iptables nftables iproute2 dnsmasq-base procps'
+demo='curl openssl gunicorn python3-gunicorn python3-gevent python3-httpbin'
+test="$demo clang clang-format libclang-rt-14-dev llvm-14 check valgrind
+ nginx-light nghttp2 python3-grpcio python3-protobuf python3-websockets python3-aiosmtpd
+ netcat-openbsd socat tcpdump jq python3-yaml psmisc strace man-db xz-utils"
+bench="$test haproxy"
+
+list_only=
+if [ "${1:-}" = --list ]; then
+    list_only=1
+    shift
+fi
+case "${1:-build}" in
+build) want="$build" ;;
+demo) want="$build $demo" ;;
+test) want="$build $test" ;;
+bench) want="$build $bench" ;;
+*)
+    echo "install-deps.sh: unknown set '$1': expected build, demo, test or bench" >&2
+    exit 2
+    ;;
+esac
+
+if [ -n "$list_only" ]; then
+    # shellcheck disable=SC2086
+    printf '%s\n' $want
+    exit 0
+fi
+
+missing=
+for p in $want; do
+    s=$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null || true)
+    case "$s" in ii*) ;; *) missing="$missing $p" ;; esac
+done
+if [ -z "$missing" ]; then
+    exit 0
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "install-deps.sh: these packages are missing:$missing" >&2
+    echo "install-deps.sh: run it as root (sudo deploy/install-deps.sh) to install them" >&2
+    exit 1
+fi
+
+# Servers that the packages bring must not start by themselves: tests start their own.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    made_policy=1
+fi
+trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
+
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+if ! apt-get install -y -qq --no-install-recommends $missing >/tmp/fsm-deps.$$ 2>&1; then
+    # the package lists may be old or absent
+    apt-get update -qq
+    # shellcheck disable=SC2086
+    if ! apt-get install -y -qq --no-install-recommends $missing >/tmp/fsm-deps.$$ 2>&1; then
+        tail -n 30 /tmp/fsm-deps.$$ >&2
+        rm -f /tmp/fsm-deps.$$
+        echo "install-deps.sh: apt-get failed, see above" >&2
+        exit 1
+    fi
+fi
+rm -f /tmp/fsm-deps.$$
