@@ -1,0 +1,22 @@
+#!/bin/bash
+# IPv6: a client reaches a dual-stack Service by its IPv6 ClusterIP and by the pod's IPv6 address,
+# through both sidecars.
+. "$(dirname "$0")/../lib.sh"
+mesh_up
+mesh_ns app
+server app web 8080 http -- $PY "$ROOT/test/e2e/peers/hostname_http.py" 8080 six
+fsml patch service web -n app -p '{"spec":{"ipFamilyPolicy":"PreferDualStack"}}' --type=merge >/dev/null || fail "patch service"
+client app
+wait_ready app pod/web pod/client
+has_v6() { fsml get service -n app web -o json | jq -e '.spec.clusterIPs[] | select(contains(":"))' >/dev/null; }
+until_ok 10 has_v6 || fail "the Service got no IPv6 ClusterIP"
+v6=$(fsml get service -n app web -o json | jq -r '.spec.clusterIPs[] | select(contains(":"))')
+p6=$(fsml get pod -n app web -o json | jq -r '.status.podIPs[].ip | select(contains(":"))')
+get() { in_pod app client curl -sS -g -6 -m 5 "http://[$1]:8080/" -H 'Host: web.app'; }
+for ip in "$v6" "$p6"; do
+    ok() { [ "$(get "$ip")" = six ]; }
+    until_ok 10 ok || fail "http://[$ip]:8080: $(cat "$TMP/until.log")"
+done
+stats=$(proxy_get stats app client)
+expect_match "carried by the sidecar" "$stats" 'app/web\|8080'
+done_ok

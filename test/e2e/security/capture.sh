@@ -1,0 +1,33 @@
+#!/bin/bash
+# a packet capture between the pods shows only TLS: no word of the requests, the answers or the
+# raw TCP bytes crosses the bridge in the clear.
+. "$(dirname "$0")/../lib.sh"
+mesh_up
+mesh_ns app
+httpbin app
+server app raw 7000 tcp-raw -- socat TCP-LISTEN:7000,fork,reuseaddr EXEC:cat
+client app
+wait_ready app deployment/httpbin pod/raw pod/client
+bridge=$(ip -o link show type bridge | awk -F': ' '{print $2}' | while read -r b; do
+    ip -o -4 addr show dev "$b" | grep -q "$(fsml status -o json | jq -r .network.gateway)" && echo "$b"
+done)
+[ -n "$bridge" ] || fail "no bridge found for this mesh"
+tcpdump -i "$bridge" -s 0 -U -w "$TMP/cap" 'tcp and (port 14001 or port 7000)' >"$TMP/tcpdump.log" 2>&1 &
+until_ok 10 grep -q listening "$TMP/tcpdump.log" || fail "tcpdump does not start: $(cat "$TMP/tcpdump.log")"
+for _ in 1 2 3 4 5; do
+    in_pod app client curl -sS -m 5 -H 'X-Mark: sesame-open' http://httpbin.app:14001/anything/secret-path >"$TMP/answer" || fail curl
+    grep -q sesame-open "$TMP/answer" || fail "the mark did not come back"
+    got=$(echo sesame-raw | fsml exec -i -n app client -- nc -N -w 5 raw.app 7000)
+    expect_eq "raw echo" "$got" sesame-raw
+done
+seen() { [ "$(tcpdump -r "$TMP/cap" 2>/dev/null | wc -l)" -gt 20 ]; }
+until_ok 5 seen || fail "the capture is empty"
+kill %1
+wait %1 2>/dev/null
+for word in sesame secret-path HTTP/1 httpbin.app gunicorn; do
+    grep -aq "$word" "$TMP/cap" && fail "'$word' crossed the bridge in the clear"
+done
+# every connection's first payload bytes are TLS handshake records
+hello=$(tcpdump -r "$TMP/cap" -nn -x 'tcp[((tcp[12] & 0xf0) >> 2)] = 0x16' 2>/dev/null | grep -c '^[0-9]')
+[ "$hello" -gt 0 ] || fail "no TLS handshake in the capture"
+done_ok "$(tcpdump -r "$TMP/cap" 2>/dev/null | wc -l) packets, all TLS"
