@@ -99,3 +99,13 @@ clean: ## remove build/
 print-%:
 	@echo '$($*)'
 .PHONY: all unit check help clean
+
+demo: ## install, build and run the mesh on real traffic
+	deploy/demo.sh
+test: ## install, build every variant and run all tests
+	test/run.sh
+e2e: all ## the end-to-end scenarios (root)
+	test/run.sh e2e/
+bench: all ## measure against other proxies (CASE=... for one case)
+	test/bench/run $(CASE)
+.PHONY: demo test e2e bench

@@ -1,4 +1,5 @@
 #!/bin/bash
+# exclusive: it measures time, or needs both cores
 # a new Service, a scaled Deployment and a moved endpoint are live in less than a second; p50 and
 # p99 over at least 50 changes.
 . "$(dirname "$0")/../lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# exclusive: it measures time, or needs both cores
 # a Deployment is scaled up and down 20 times under load: no request fails.
 . "$(dirname "$0")/../lib.sh"
 ROUNDS=${ROUNDS:-20}

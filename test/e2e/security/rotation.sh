@@ -1,4 +1,5 @@
 #!/bin/bash
+# exclusive: it measures time, or needs both cores
 # certificates that live 6 s and are renewed every 2 s, under load: no request fails.
 . "$(dirname "$0")/../lib.sh"
 REQUESTS=${REQUESTS:-100000}

@@ -1,0 +1,179 @@
+#!/bin/bash
+# All tests of fsm, from nothing: installs what is missing, builds every variant, runs everything,
+# leaves nothing behind.  Prints one line per scenario and a sum at the end.
+#   sudo test/run.sh                 everything
+#   sudo test/run.sh --quick         build, unit and golden tests, and a few end-to-end scenarios
+#   sudo test/run.sh NAME...         only what has NAME in its name (see --list)
+#   sudo test/run.sh --list          names of everything
+# Exit status: 0 all passed; 1 something failed, or (with CI set) was skipped; 2 wrong usage.
+# Logs stay in build/test-logs/.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+ROOT=$PWD
+QUICK=
+LIST=
+NAMES=()
+for a; do
+    case "$a" in
+    --quick) QUICK=1 ;;
+    --list) LIST=1 ;;
+    -h | --help)
+        sed -n '2,9s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+    -*)
+        echo "test/run.sh: unknown option $a (see --help)" >&2
+        exit 2
+        ;;
+    *) NAMES+=("$a") ;;
+    esac
+done
+LANES=${LANES:-$(nproc)}
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+QUICK_E2E='e2e/permissive/http-names e2e/permissive/grpc e2e/permissive/tcp e2e/security/no-certificate'
+# scenarios that are run again over the other TLS library, and under the sanitizers
+AGAIN_OPENSSL='e2e/permissive/* e2e/security/* e2e/faults/*'
+AGAIN_ASAN='e2e/permissive/http-names e2e/permissive/http1-over-http2 e2e/permissive/grpc e2e/permissive/tcp e2e/permissive/websocket e2e/permissive/server-first e2e/faults/upstream e2e/faults/bad-document e2e/security/no-certificate'
+
+# ---- what there is: "NAME<tab>exclusive?<tab>command" -----------------------------------------
+list_scenarios() { # PREFIX BIN PATTERNS...
+    local prefix=$1 bin=$2 s name pat
+    shift 2
+    while read -r s; do
+        name=${s#test/}
+        name=${name%.sh}
+        for pat; do
+            # shellcheck disable=SC2053
+            if [[ $name == $pat ]]; then
+                printf '%s%s\t%s\tFSM_BIN=%s/%s bash %s\n' "$prefix" "${name#e2e/}" \
+                    "$(grep -q '^# exclusive' "$s" && echo x || echo -)" "$ROOT" "$bin" "$s"
+                break
+            fi
+        done
+    done < <(find test/e2e -mindepth 2 -name '*.sh' -not -path '*/peers/*' | sort)
+}
+jobs_all() {
+    printf 'build/gcc-mbedtls\tx\tmake -j%s all\n' "$LANES"
+    [ -z "$QUICK" ] && printf 'lint\t-\tmake lint\n'
+    printf 'check/gcc-mbedtls\t-\tmake check\n'
+    if [ -n "$QUICK" ]; then
+        # shellcheck disable=SC2086
+        list_scenarios e2e/ build/mbedtls/bin $QUICK_E2E
+        return
+    fi
+    printf 'build/gcc-openssl\t-\tmake TLS=openssl all\n'
+    printf 'check/gcc-openssl\t-\tmake TLS=openssl check\n'
+    printf 'build/clang-mbedtls\t-\tmake CC=clang all\n'
+    printf 'check/clang-mbedtls\t-\tmake CC=clang check\n'
+    printf 'build/gcc-asan\t-\tmake SAN=asan all\n'
+    printf 'check/gcc-asan\t-\tmake SAN=asan check\n'
+    printf 'fuzz\t-\tmake fuzz FUZZ_SECONDS=%s\n' "$FUZZ_SECONDS"
+    list_scenarios e2e/ build/mbedtls/bin '*'
+    set -f
+    # shellcheck disable=SC2086
+    list_scenarios e2e-openssl/ build/openssl/bin $AGAIN_OPENSSL
+    # shellcheck disable=SC2086
+    list_scenarios e2e-asan/ build/mbedtls-asan/bin $AGAIN_ASAN
+    set +f
+}
+wanted() {
+    local n
+    [ ${#NAMES[@]} = 0 ] && return 0
+    for n in "${NAMES[@]}"; do [[ $1 == *"$n"* ]] && return 0; done
+    return 1
+}
+if [ -n "$LIST" ]; then
+    jobs_all | cut -f1
+    exit 0
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "test/run.sh: the scenarios make network namespaces: run 'sudo test/run.sh'" >&2
+    exit 1
+fi
+START=$(date +%s)
+echo "dependencies ..."
+deploy/install-deps.sh test || exit 1
+LOGS=$ROOT/build/test-logs
+rm -rf "$LOGS"
+mkdir -p "$LOGS/state"
+PASSED=0 FAILED=0 SKIPPED=0
+
+# ---- running -----------------------------------------------------------------------------------
+run_one() { # NAME COMMAND: writes its result line to the state directory
+    local name=$1 cmd=$2 log rc t0 t1 line
+    log=$LOGS/${name//\//.}.log
+    t0=$(date +%s%N)
+    timeout -k 30 "${SCENARIO_TIMEOUT:-900}" bash -c "$cmd" >"$log" 2>&1 </dev/null
+    rc=$?
+    t1=$(date +%s%N)
+    line=$(tail -n 1 "$log" | cut -c1-160)
+    case $name in e2e*) ;; *) line=$(grep -E '^[0-9]+ passed, ' "$log" | tail -n 1) ;; esac
+    printf '%s\t%s\t%s\t%s\n' "$rc" "$name" $(((t1 - t0) / 1000000)) "$line" >"$LOGS/state/${name//\//.}"
+}
+report() { # NAME
+    local rc name ms line p f s log
+    IFS=$'\t' read -r rc name ms line <"$LOGS/state/${1//\//.}"
+    log=$LOGS/${name//\//.}.log
+    p=1 f=0 s=0
+    # a job that is many tests says how many
+    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped ]]; then
+        p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[3]}
+        [ "$rc" = 0 ] || [ "$f" -gt 0 ] || f=1
+    elif [ "$rc" = 77 ]; then
+        p=0 s=1
+    elif [ "$rc" != 0 ]; then
+        p=0 f=1
+    fi
+    PASSED=$((PASSED + p)) FAILED=$((FAILED + f)) SKIPPED=$((SKIPPED + s))
+    local word=ok
+    [ "$s" -gt 0 ] && word=SKIP
+    [ "$f" -gt 0 ] && word=FAILED
+    printf '%-6s %-44s %6d.%01d s  %s\n' "$word" "$name" $((ms / 1000)) $((ms % 1000 / 100)) "$line"
+    [ "$word" = FAILED ] && tail -n 40 "$log" | sed 's/^/    | /'
+    return 0
+}
+declare -A RUNNING=()
+reap() { # waits for one job
+    local pid
+    wait -n -p pid "${!RUNNING[@]}"
+    report "${RUNNING[$pid]}"
+    unset "RUNNING[$pid]"
+}
+drain() { while [ ${#RUNNING[@]} -gt 0 ]; do reap; done; }
+stop() {
+    trap - INT TERM
+    for pid in "${!RUNNING[@]}"; do kill "$pid" 2>/dev/null; done
+    wait
+    exit 130
+}
+trap stop INT TERM
+
+# variants build and test in two lanes; scenarios too, but for those that measure time
+LAST_BUILD=
+while IFS=$'\t' read -r name exclusive cmd; do
+    wanted "$name" || [ "$name" = build/gcc-mbedtls ] || continue
+    # a scenario needs its variant's binaries
+    case $name in
+    e2e* | check/* | fuzz) [ -n "$LAST_BUILD" ] && { drain; LAST_BUILD=; } ;;
+    esac
+    case $name in
+    build/*) LAST_BUILD=1 ;;
+    esac
+    [ "$exclusive" = x ] && drain
+    while [ ${#RUNNING[@]} -ge "$LANES" ]; do reap; done
+    run_one "$name" "$cmd" &
+    RUNNING[$!]=$name
+    [ "$exclusive" = x ] && drain
+    if [[ $name == build/* && $FAILED -gt 0 ]]; then
+        break
+    fi
+done < <(jobs_all)
+drain
+echo "logs: build/test-logs/   time: $(($(date +%s) - START)) s"
+echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+[ "$FAILED" = 0 ] || exit 1
+if [ "$SKIPPED" != 0 ] && [ -n "${CI:-}" ]; then
+    echo "test/run.sh: nothing may be skipped here" >&2
+    exit 1
+fi
+[ "$PASSED" -gt 0 ]
