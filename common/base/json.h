@@ -1,6 +1,7 @@
 /* json.h - what jansson lacks: typed lookups that explain themselves, and merge patches.
  *
- * All functions borrow their json_t arguments unless they say otherwise.
+ * All functions borrow their json_t arguments unless they say otherwise.  json_t is not to be
+ * shared between threads while one of them changes it.
  */
 #ifndef FSM_BASE_JSON_H
 #define FSM_BASE_JSON_H
@@ -28,8 +29,9 @@ int64_t json_int(const json_t *root, const char *path, int64_t dflt);
 /* RFC 7386.  Applies patch to target in place and returns the result: target itself, or a new
  * value if target is no object.  takes target; borrows patch; returns owned. */
 json_t *json_merge_patch(json_t *target, const json_t *patch);
-/* The patch that turns a into b; NULL if b cannot be reached by a merge patch (b holds a null
- * member inside an object that changes).  returns owned */
+/* The patch that turns a into b, {} if they are equal objects; NULL if no merge patch does (b has a
+ * null member that a does not have: a patch cannot carry it).  a may be NULL (nothing there yet).
+ * returns owned */
 json_t *json_merge_diff(const json_t *a, const json_t *b);
 /* stable 64-bit hash of the value, independent of key order */
 uint64_t json_hash(const json_t *j);

@@ -54,15 +54,20 @@ struct opt_prog {
     const char *description; /* a paragraph */
     const struct opt *opts;  /* ends with OPT_END */
     bool daemon;             /* has the common flags */
+    bool stop_at_operand;    /* flags behind the first operand are not ours (subcommands, exec) */
 };
 
-/* Parses argv in place.  Returns the index of the first operand, or -1 when the process should
+/* Parses argv in place: flags and operands may be mixed, flags are moved to the front; "--" ends
+ * the flags.  Returns the index of the first operand (argc = none), or -1 when the process should
  * end with status *status (help or version was printed: 0; wrong usage, told on stderr: 2).
- * common may be NULL when prog->daemon is false. */
+ * For daemons it also begins the log (-d, -v, -T).  A program's own flag hides a common one of
+ * the same letter or name.  common may be NULL when prog->daemon is false. */
 int opt_parse(const struct opt_prog *prog, int argc, char **argv, struct opt_common *common,
               int *status);
+/* frees what OPT_LIST collected (the strings are argv's) */
+void opt_list_free(struct opt_list *l);
 void opt_print_help(const struct opt_prog *prog);
-/* "fsm-sidecar 0.1.0 (abc123, mbedtls, gcc 12.2.0)" on stdout */
+/* "fsm-sidecar 0.1.0 (abc123 of 2026-01-02T03:04:05Z, mbedtls, gcc 12.2.0)" on stdout */
 void opt_print_version(const char *prog_name);
 
 #endif
