@@ -1,0 +1,63 @@
+/* document.h - the sidecar's configuration document: its two forms, its version, its patches.
+ *
+ * Presented form: what people see (config_dump, -f files, golden files): the specification's
+ * keys in its order, empty optional ones as null, maps sorted.  Wire form: the same without the
+ * null members, because a merge patch cannot carry them.  Both mean the same and have the same
+ * hash; a reader of documents accepts both.
+ *
+ *   sidecar:  doc = json_parse(body); hash = document_hash(doc);        (200, whole document)
+ *             new = document_patch(doc, patch, &hash, &e);              (200, merge patch)
+ *                   NULL: the patch does not lead to its Version: ask again with version=""
+ *             shown = document_present(new);
+ *
+ * In SourceIPRanges a null value means "no conditions"; on the wire that is an empty object.
+ *
+ * Depends on jansson and the base layer alone.  Pure; values are shared between results and
+ * arguments (json_incref), so never change a document in place.  One thread.
+ */
+#ifndef FSM_POLICY_DOCUMENT_H
+#define FSM_POLICY_DOCUMENT_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include "common/base/err.h"
+
+#define DOCUMENT_VERSION_MAX 24 /* decimal 64-bit and NUL */
+
+/* borrows doc (either form); returns owned: the wire form */
+json_t *document_strip_nulls(const json_t *doc);
+/* borrows doc (either form); returns owned: the presented form */
+json_t *document_present(const json_t *doc);
+
+/* Hash of everything but Ts and Version; the same on every machine and for both forms.  It is a
+ * sum over the leaves of the document, so that a change costs as much as the change. */
+uint64_t document_hash(const json_t *doc);
+/* the hash as the Version key carries it; out takes DOCUMENT_VERSION_MAX bytes; returns out */
+char *document_version_text(uint64_t hash, char *out);
+/* both at once */
+char *document_version(const json_t *doc, char *out);
+
+/* Applies a merge patch (RFC 7386) to a wire document and checks that the result's hash is the
+ * patch's Version.  One refinement, because RFC 7386 replaces arrays whole: a list under
+ * Outbound.TrafficMatches is patched by an object whose keys name the items
+ * (document_item_key); null removes an item.
+ * Borrows doc and patch.  *hash: doc's hash, becomes the result's.  Returns owned: a new document
+ * that shares with doc every subtree that did not change (the same pointers); doc is untouched.
+ * NULL and e when the patch is malformed or does not lead to its Version. */
+json_t *document_patch(const json_t *doc, const json_t *patch, uint64_t *hash, struct err *e);
+
+/* ---- for the compiler: documents made of fragments ------------------------------------------ */
+
+/* What names an item of an Outbound.TrafficMatches list: its first destination range, or its
+ * protocol for an item without ranges.  borrowed from item, "" if it has neither */
+const char *document_item_key(const json_t *item);
+/* A place in the document, as a hash.  The root is DOCUMENT_ROOT. */
+#define DOCUMENT_ROOT UINT64_C(0x6d6573682d646f63)
+uint64_t document_path(uint64_t parent, const char *key, size_t len);
+/* what a string leaf at a place adds to the hash is path * document_string_hash(text) */
+uint64_t document_string_hash(const char *text);
+/* What an object's member adds to the document's hash.  names: from the root down to the
+ * fragment, NULL-terminated ("Outbound", "TrafficMatches", "80", item key); at most 8. */
+uint64_t document_fragment_hash(const char *const *names, const json_t *value);
+
+#endif
