@@ -1,0 +1,126 @@
+/* member.c - which pods belong into the mesh. */
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/json.h"
+#include "injector/inject_int.h"
+
+#define SWITCH_KEY "flomesh.io/sidecar-injection"
+
+int inj_switch(const char *s)
+{
+    static const char *const on[] = {"enabled", "yes", "true"};
+    static const char *const off[] = {"disabled", "no", "false"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        if (strcasecmp(s, on[i]) == 0)
+            return 1;
+        if (strcasecmp(s, off[i]) == 0)
+            return 0;
+    }
+    return -1;
+}
+
+/* 1 on, 0 off, -1 not said, -2 unreadable and e */
+static int switch_of(const json_t *o, const char *what, struct err *e)
+{
+    const char *s = inj_annotation(o, SWITCH_KEY);
+    int v;
+
+    if (!s)
+        return -1;
+    v = inj_switch(s);
+    if (v < 0) {
+        err_set(e,
+                "Invalid annotation value for key \"" SWITCH_KEY "\": \"%s\" on the %s; expected "
+                "enabled, yes, true, disabled, no or false",
+                s, what);
+        return -2;
+    }
+    return v;
+}
+
+static const char *namespace_of(const json_t *pod, const struct inj_config *cfg)
+{
+    const char *ns = json_str(pod, "metadata.namespace", NULL);
+
+    if (!ns || !*ns)
+        ns = json_str(cfg->ns_object, "metadata.name", "default");
+    return ns;
+}
+
+/* NULL = it may be a member */
+static const char *never_a_member(const json_t *pod, const struct inj_config *cfg)
+{
+    const char *ns = namespace_of(pod, cfg);
+
+    if (json_bool(pod, "spec.hostNetwork", false))
+        return "the pod uses the host network";
+    if (strcmp(json_str(pod, "spec.os.name", "linux"), "linux") != 0)
+        return "the pod is not a Linux pod";
+    if (strcmp(ns, "kube-system") == 0 || strcmp(ns, "kube-public") == 0)
+        return "the namespace belongs to Kubernetes";
+    if (strcmp(ns, cfg->fsm_namespace) == 0)
+        return "the namespace is the control plane's";
+    return NULL;
+}
+
+/* NULL = the namespace is monitored by this mesh */
+static const char *not_monitored(const struct inj_config *cfg)
+{
+    const char *by = inj_label(cfg->ns_object, "flomesh.io/monitored-by");
+
+    if (inj_label(cfg->ns_object, "flomesh.io/ignore"))
+        return "the namespace is ignored (label flomesh.io/ignore)";
+    if (!by || strcmp(by, cfg->mesh_name) != 0)
+        return "the namespace is not monitored by this mesh (label flomesh.io/monitored-by)";
+    return NULL;
+}
+
+enum inj_verdict inj_member(const json_t *pod, const struct inj_config *cfg, const char **reason,
+                            struct err *e)
+{
+    int on;
+
+    *reason = never_a_member(pod, cfg);
+    if (!*reason && cfg->ns_object)
+        *reason = not_monitored(cfg);
+    if (*reason)
+        return INJ_SKIP;
+    on = switch_of(pod, "pod", e);
+    if (on == 0)
+        *reason = "the pod's annotation " SWITCH_KEY " says no";
+    if (on == -1) {
+        on = cfg->ns_object ? switch_of(cfg->ns_object, "namespace", e) : 1;
+        if (on == 0 || on == -1)
+            *reason = "injection is not enabled (annotation " SWITCH_KEY ")";
+    }
+    if (on == -2)
+        return INJ_REFUSED;
+    return on == 1 ? INJ_PATCH : INJ_SKIP;
+}
+
+static bool list_has_name(const json_t *list, const char *name)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(list, i, v) {
+        const char *s = inj_text(v, "name");
+
+        if (s && strcmp(s, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A pod that went through here before: the API server may ask again about its own result, and
+ * people apply what `fsm inject` printed. */
+bool inj_is_injected(const json_t *pod)
+{
+    const json_t *spec = inj_object(pod, "spec");
+
+    return inj_label(pod, INJ_LABEL) && list_has_name(inj_list(spec, "volumes"), INJ_VOLUME) &&
+           (list_has_name(inj_list(spec, "containers"), INJ_SIDECAR) ||
+            list_has_name(inj_list(spec, "initContainers"), INJ_SIDECAR));
+}
