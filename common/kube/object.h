@@ -28,7 +28,8 @@ void kube_object_unref(struct kube_object *o);
  * "FILE:LINE: Kind ns/name: spec.ports[0].port: got \"http\" (string), expected an integer 1..65535" */
 struct kube_problem {
     char *file;
-    unsigned line;
+    unsigned line;   /* 0 = not known */
+    unsigned column; /* from 1, of a syntax error; 0 = not known: "FILE:LINE:COLUMN: ..." */
     char *object;  /* "Service default/web", or "" if it is not known */
     char *field;   /* "spec.ports[0].port", or "" */
     char *message; /* what is wrong and what was expected */

@@ -1,0 +1,86 @@
+/* object.c - objects and problems: who holds them, how they are printed. */
+#include "common/kube/object.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include "common/base/bug.h"
+#include "common/base/mem.h"
+#include "common/kube/problem.h"
+
+struct kube_object *kube_object_ref(struct kube_object *o)
+{
+    BUG_ON(o->refs == 0);
+    o->refs++;
+    return o;
+}
+
+void kube_object_unref(struct kube_object *o)
+{
+    if (!o)
+        return;
+    BUG_ON(o->refs == 0);
+    if (--o->refs > 0)
+        return;
+    json_decref(o->body);
+    free(o->ns);
+    free(o->name);
+    free(o->file);
+    free(o);
+}
+
+void kube_objects_free(struct kube_object **v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        kube_object_unref(v[i]);
+    free(v);
+}
+
+void kube_problems_vadd(struct kube_problems *p, const char *file, unsigned line, unsigned column,
+                        const char *object, const char *field, const char *fmt, va_list ap)
+{
+    struct buf text = BUF_INIT;
+    buf_vprintf(&text, fmt, ap);
+    p->v = xreallocarray(p->v, p->n + 1, sizeof *p->v);
+    p->v[p->n++] = (struct kube_problem){.file = xstrdup(file ? file : ""),
+                                         .line = line,
+                                         .column = column,
+                                         .object = xstrdup(object ? object : ""),
+                                         .field = xstrdup(field ? field : ""),
+                                         .message = buf_take(&text)};
+}
+
+void kube_problems_add(struct kube_problems *p, const char *file, unsigned line,
+                       const char *object, const char *field, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    kube_problems_vadd(p, file, line, 0, object, field, fmt, ap);
+    va_end(ap);
+}
+
+char *kube_problem_text(const struct kube_problem *p)
+{
+    struct buf b = BUF_INIT;
+    if (*p->file && p->line)
+        buf_printf(&b, p->column ? "%s:%u:%u: " : "%s:%u: ", p->file, p->line, p->column);
+    else if (*p->file)
+        buf_printf(&b, "%s: ", p->file);
+    if (*p->object)
+        buf_printf(&b, "%s: ", p->object);
+    if (*p->field)
+        buf_printf(&b, "%s: ", p->field);
+    buf_puts(&b, p->message);
+    return buf_take(&b);
+}
+
+void kube_problems_free(struct kube_problems *p)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        free(p->v[i].file);
+        free(p->v[i].object);
+        free(p->v[i].field);
+        free(p->v[i].message);
+    }
+    free(p->v);
+    *p = (struct kube_problems){NULL, 0};
+}
