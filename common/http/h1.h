@@ -99,10 +99,12 @@ struct h1_parser {
     const char *base;            /* the buffer of the last call */
     uint32_t line;               /* offset of the first line not yet parsed */
     uint32_t scan;               /* offset up to which no line end was found */
-    uint32_t start;              /* offset of the request line (an empty line before is skipped) */
-    bool in_fields;
-    uint8_t seen;                /* framing fields met so far */
-    struct slice host, length, coding; /* their values */
+    bool in_fields;              /* the first line is done */
+    bool blank;                  /* the one empty line allowed before a request was met */
+    uint16_t seen;               /* what the fields so far said */
+    uint8_t host;                /* index of the Host field */
+    uint32_t question;           /* offset of '?' in the target, 0 = none */
+    uint64_t length;             /* value of Content-Length */
 };
 
 /* limits: borrowed, must live as long as the parser; NULL = h1_limits_default */
@@ -169,14 +171,14 @@ static inline bool h1_body_done(const struct h1_body *b)
 /* ---- writing --------------------------------------------------------------------------------- */
 
 /* How a head leaves.  Framing and hop-by-hop fields are ours: Host (first), Content-Length,
- * Transfer-Encoding, Connection, Keep-Alive, Proxy-Connection, TE, Upgrade, HTTP2-Settings and
- * Expect (kept in requests) of the head are not copied but written anew from here.  Everything
- * else leaves in its order unless it is dropped; the cookie fields of an HTTP/2 head are joined
- * (RFC 9113 8.2.3). */
+ * Transfer-Encoding, Connection, Keep-Alive, Proxy-Connection, TE, Upgrade and HTTP2-Settings of
+ * the head are not copied but written anew from here.  Everything else leaves in its order unless
+ * it is dropped; the cookie fields of an HTTP/2 head are joined (RFC 9113 8.2.3). */
 struct h1_emit {
-    struct slice target;    /* requests: p == NULL = the head's target */
+    struct slice target;    /* requests: p == NULL = head->path and "?" head->query (so a filter
+                               may replace the path by its canonical form), CONNECT: authority */
     struct slice authority; /* requests: p == NULL = the head's authority */
-    enum http_body body;    /* NONE, LENGTH, CHUNKED, CLOSE or TUNNEL */
+    enum http_body body;    /* NONE, LENGTH, CHUNKED (also for STREAM), CLOSE or TUNNEL */
     uint64_t content_length;
     bool http10;            /* write HTTP/1.0 as the version */
     bool head_reply;        /* the response answers HEAD: its Content-Length is passed on */
@@ -187,7 +189,7 @@ struct h1_emit {
     unsigned n_add;
 };
 /* Bytes written, or -1: it does not fit, or an added field is no token or has a character that
- * no field may have (nothing that could split a message leaves). */
+ * no field may have (nothing that could split a message leaves), or chunks to HTTP/1.0. */
 ssize_t h1_write_head(char *out, size_t cap, const struct http_head *h, const struct h1_emit *e);
 /* a size that h1_write_head fits into for sure */
 size_t h1_head_bound(const struct http_head *h, const struct h1_emit *e);

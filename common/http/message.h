@@ -93,7 +93,7 @@ struct http_head {
     struct slice authority;   /* from the absolute-form target, :authority or Host, in this order */
     struct slice target;      /* as received (HTTP/1: the request-target; HTTP/2: :path) */
     struct slice path;        /* target up to '?' or its end; "/" for an empty absolute path; "*" */
-    struct slice query;       /* behind the '?', without it */
+    struct slice query;       /* behind the '?', without it; p == NULL: there is no '?' */
     unsigned status;          /* responses */
     struct slice reason;
     enum http_body body;
@@ -112,9 +112,12 @@ const struct http_field *http_find_name(const struct http_head *h, struct slice 
 /* Marks hop-by-hop fields as dropped: Connection and what it names, Keep-Alive, Proxy-Connection,
  * TE (but "trailers"), Transfer-Encoding, Upgrade (unless keep_upgrade) - RFC 9110 7.6.1 */
 void http_drop_hop_by_hop(struct http_head *h, bool keep_upgrade);
+/* whether a field of that name may stand behind the body: nothing that frames, routes, modifies or
+ * authenticates (RFC 9110 6.5.1) */
+bool http_trailer_allowed(enum http_hdr id);
 /* "Not Found"; "" if unknown */
 const char *http_reason(unsigned status);
-/* token and field-value characters of RFC 9110 5.6.2, 5.5 */
+/* token and field-value of RFC 9110 5.6.2, 5.5 (a value has no white space at its ends) */
 bool http_is_token(struct slice s);
 bool http_is_field_value(struct slice s);
 
