@@ -1,0 +1,696 @@
+/* The TLS transport of a conn: see tls_int.h for how it and the provider divide the work.
+ *
+ * Per thread there is one scratch area.  Between two calls from outside it is empty: ciphertext
+ * that was received but not consumed moves to t->in, records that the kernel did not take move
+ * to t->out.  An idle session holds neither.
+ */
+#include "common/tls/tls_int.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "common/base/bug.h"
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "common/tls/cert.h"
+
+#define SCRATCH_IN  (TLS_BATCH_MAX)
+#define SCRATCH_OUT (TLS_BATCH_MAX)
+
+struct scratch {
+    size_t in_off, in_len, out_len;
+    unsigned char gather[TLS_RECORD_MAX];
+    unsigned char in[SCRATCH_IN];
+    unsigned char out[SCRATCH_OUT];
+};
+
+static __thread struct scratch *scratch;
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void scratch_end(void *p)
+{
+    free(p);
+    scratch = NULL;
+    engine_thread_end();
+}
+
+static void scratch_key_make(void)
+{
+    BUG_ON(pthread_key_create(&scratch_key, scratch_end) != 0);
+}
+
+/* made on a thread's first session: a thread without TLS pays nothing */
+static void scratch_need(void)
+{
+    if (scratch != NULL)
+        return;
+    pthread_once(&scratch_once, scratch_key_make);
+    scratch = xmalloc(sizeof(*scratch));
+    scratch->in_off = scratch->in_len = scratch->out_len = 0;
+    pthread_setspecific(scratch_key, scratch);
+}
+
+/* ---- ciphertext that waits ------------------------------------------------------------------ */
+
+static size_t bytes_take(struct tls_bytes *b, void *p, size_t n)
+{
+    if (n > b->len)
+        n = b->len;
+    if (p != NULL)
+        memcpy(p, b->p + b->off, n);
+    b->off += n;
+    b->len -= n;
+    if (b->len == 0) {
+        free(b->p);
+        b->p = NULL;
+        b->off = 0;
+    }
+    return n;
+}
+
+/* -1: no memory */
+static int bytes_add(struct tls_bytes *b, const void *p, size_t n)
+{
+    unsigned char *q = malloc(b->len + n);
+
+    if (q == NULL)
+        return -1;
+    if (b->len > 0)
+        memcpy(q, b->p + b->off, b->len);
+    memcpy(q + b->len, p, n);
+    free(b->p);
+    b->p = q;
+    b->off = 0;
+    b->len += n;
+    return 0;
+}
+
+/* ---- failing in words ----------------------------------------------------------------------- */
+
+int tls_fail(struct tls *t, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+
+    if (t->error != NULL)
+        return -1;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    t->error = strdup(text);
+    return -1;
+}
+
+const char *tls_alert_words(int d)
+{
+    switch (d) {
+    case 0:
+        return "it closed the connection";
+    case 10:
+    case 47:
+    case 50:
+        return "it found our handshake malformed";
+    case 20:
+    case 51:
+        return "a record or handshake did not decrypt: wrong keys or a damaged connection";
+    case 40:
+        return "no common parameters, or it demands a client certificate that we did not send";
+    case 42:
+        return "it finds our certificate bad (names it does not accept, or a broken chain)";
+    case 43:
+        return "it does not support our certificate's kind of key or usage";
+    case 44:
+        return "our certificate is revoked";
+    case 45:
+        return "our certificate has expired (check both clocks)";
+    case 46:
+        return "it does not accept our certificate";
+    case 48:
+        return "it does not know the authority that signed our certificate";
+    case 49:
+        return "access denied: our certificate is valid but not allowed";
+    case 70:
+        return "no common protocol version";
+    case 71:
+        return "it demands stronger ciphers than we offer";
+    case 80:
+        return "internal error on its side";
+    case 86:
+        return "inappropriate fallback to an older protocol version";
+    case 109:
+    case 116:
+        return "it demands a client certificate";
+    case 112:
+        return "it serves no such server name";
+    case 120:
+        return "it speaks none of the application protocols we offered (ALPN)";
+    default:
+        return "unexpected alert";
+    }
+}
+
+static enum conn_fail fail_of_errno(int err)
+{
+    return err == ECONNRESET || err == EPIPE ? CONN_FAIL_RESET : CONN_FAIL_IO;
+}
+
+/* ---- the socket ------------------------------------------------------------------------------ */
+
+/* one recv into the scratch: > 0; 0 end; TLS_IN_* */
+static ssize_t scratch_fill(struct tls *t)
+{
+    size_t want = t->recv_hint < SCRATCH_IN ? t->recv_hint : SCRATCH_IN;
+    ssize_t r;
+
+    do
+        r = recv(t->c->fd, scratch->in, want, 0);
+    while (r < 0 && errno == EINTR);
+    if (r < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            t->c->can_read = false;
+            return TLS_IN_AGAIN;
+        }
+        t->c->fail = fail_of_errno(errno);
+        tls_fail(t, "reading the socket: %s", strerror(errno));
+        return TLS_IN_ERROR;
+    }
+    if (r == 0)
+        t->eof = true;
+    /* a short read means drained, but what follows the peer's end must be fetched too */
+    if ((size_t)r < want && !t->c->rdhup)
+        t->drained = true;
+    scratch->in_off = 0;
+    scratch->in_len = (size_t)r;
+    return r;
+}
+
+ssize_t tls_in(struct tls *t, void *p, size_t n)
+{
+    ssize_t r;
+
+    if (t->in.len > 0)
+        return (ssize_t)bytes_take(&t->in, p, n);
+    if (scratch->in_len == 0) {
+        if (t->eof)
+            return 0;
+        if (t->drained)
+            return TLS_IN_AGAIN;
+        r = scratch_fill(t);
+        if (r <= 0)
+            return r;
+    }
+    if (n > scratch->in_len)
+        n = scratch->in_len;
+    memcpy(p, scratch->in + scratch->in_off, n);
+    scratch->in_off += n;
+    scratch->in_len -= n;
+    return (ssize_t)n;
+}
+
+/* bytes the kernel took; fewer than n: it is full, or broken (t->tx_broken) */
+static size_t socket_send(struct tls *t, const unsigned char *p, size_t n)
+{
+    size_t done = 0;
+
+    while (done < n && !t->tx_broken) {
+        ssize_t r = send(t->c->fd, p + done, n - done, MSG_NOSIGNAL);
+        if (r >= 0) {
+            done += (size_t)r;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            t->c->can_write = false;
+            break;
+        }
+        t->tx_broken = true;
+        t->c->fail = fail_of_errno(errno);
+        tls_fail(t, "writing to the socket: %s", strerror(errno));
+    }
+    return done;
+}
+
+/* gives the kernel what there is: 1 all, CONN_AGAIN, CONN_ERROR */
+static int tls_push(struct tls *t)
+{
+    size_t sent = 0;
+
+    if (t->out.len > 0)
+        bytes_take(&t->out, NULL, socket_send(t, t->out.p + t->out.off, t->out.len));
+    if (t->out.len == 0)
+        sent = socket_send(t, scratch->out, scratch->out_len);
+    if (t->tx_broken) {
+        scratch->out_len = 0;
+        return CONN_ERROR;
+    }
+    if (sent < scratch->out_len &&
+        bytes_add(&t->out, scratch->out + sent, scratch->out_len - sent) != 0) {
+        t->tx_broken = true;
+        t->c->fail = CONN_FAIL_IO;
+        tls_fail(t, "no memory for unsent records");
+    }
+    scratch->out_len = 0;
+    if (t->tx_broken)
+        return CONN_ERROR;
+    return t->out.len == 0 ? 1 : CONN_AGAIN;
+}
+
+int tls_out(struct tls *t, const void *p, size_t n)
+{
+    BUG_ON(n > SCRATCH_OUT);
+    if (scratch->out_len + n > SCRATCH_OUT)
+        tls_push(t);
+    if (t->out.len + scratch->out_len + n > TLS_OUT_MAX) {
+        t->tx_broken = true;
+        return tls_fail(t, "the peer demands answers but does not read them");
+    }
+    memcpy(scratch->out + scratch->out_len, p, n);
+    scratch->out_len += n;
+    return 0;
+}
+
+/* -1: no memory; the session is of no more use */
+static int op_begin(struct tls *t, size_t want)
+{
+    /* ciphertext for `want` bytes of plaintext in ordinary records, and not much more */
+    t->recv_hint = (uint32_t)(want > SCRATCH_IN ? SCRATCH_IN : want + want / 64 + 1024);
+    t->drained = false;
+    scratch->in_len = scratch->out_len = 0;
+    if (engine_begin(t->eng) == 0)
+        return 0;
+    t->failed = t->tx_broken = true;
+    t->c->fail = CONN_FAIL_IO;
+    return tls_fail(t, "no memory for a TLS record");
+}
+
+static int op_end(struct tls *t)
+{
+    int r = tls_push(t);
+
+    if (scratch->in_len > 0 &&
+        bytes_add(&t->in, scratch->in + scratch->in_off, scratch->in_len) != 0) {
+        t->failed = true;
+        t->c->fail = CONN_FAIL_IO;
+        tls_fail(t, "no memory for received records");
+    }
+    scratch->in_len = 0;
+    engine_end(t->eng);
+    return r;
+}
+
+/* ---- the transport's functions ---------------------------------------------------------------- */
+
+static void tls_forget_start(struct tls *t)
+{
+    free(t->verify_host);
+    free(t->verify_identity);
+    t->verify_host = t->verify_identity = NULL;
+}
+
+int tls_check_names(struct tls *t, const void *cert)
+{
+    char sans[256];
+
+    if (t->verify_identity == NULL && t->verify_host == NULL)
+        return 0;
+    if (cert == NULL)
+        return tls_fail(t, "the peer showed no certificate, expected one for \"%s\"",
+                        t->verify_identity ? t->verify_identity : t->verify_host);
+    cert_sans_text(cert, sans, sizeof(sans));
+    if (t->verify_identity != NULL && !cert_has_identity(cert, t->verify_identity))
+        return tls_fail(t, "the peer is not who was expected: its certificate is for %s, "
+                           "expected exactly \"%s\"",
+                        sans[0] ? sans : "no name", t->verify_identity);
+    if (t->verify_host != NULL && !cert_has_host(cert, t->verify_host))
+        return tls_fail(t, "the peer's certificate does not cover the host name: it is for %s, "
+                           "expected \"%s\"",
+                        sans[0] ? sans : "no name", t->verify_host);
+    return 0;
+}
+
+static int tls_handshake(struct conn *c)
+{
+    struct tls *t = c->xport_data;
+    int r;
+
+    if (t->failed)
+        return CONN_ERROR;
+    if (op_begin(t, TLS_RECORD_MAX) != 0)
+        return CONN_ERROR;
+    r = engine_handshake(t->eng);
+    if (op_end(t) == CONN_ERROR && r == ENGINE_AGAIN)
+        r = ENGINE_ERROR;
+    if (r == ENGINE_AGAIN)
+        return CONN_AGAIN;
+    if (r == 1 && !t->failed) {
+        t->open = t->full = true;
+        tls_forget_start(t);
+        return 1;
+    }
+    t->failed = true;
+    if (t->resuming)
+        session_drop(t->sessions, t->session_key);
+    tls_fail(t, "the handshake failed");
+    if (c->fail == CONN_FAIL_NONE)
+        c->fail = CONN_FAIL_TLS;
+    return CONN_ERROR;
+}
+
+static ssize_t read_failed(struct tls *t)
+{
+    t->failed = true;
+    if (t->c->fail == CONN_FAIL_NONE)
+        t->c->fail = t->eof ? CONN_FAIL_RESET : CONN_FAIL_TLS;
+    return CONN_ERROR;
+}
+
+static ssize_t tls_read(struct conn *c, void *p, size_t n)
+{
+    struct tls *t = c->xport_data;
+    size_t got = 0;
+    ssize_t r = ENGINE_AGAIN;
+
+    if (t->failed)
+        return CONN_ERROR;
+    if (t->rx_closed)
+        return 0;
+    if (op_begin(t, n) != 0)
+        return CONN_ERROR;
+    while (got < n) {
+        r = engine_read(t->eng, (char *)p + got, n - got);
+        if (r <= 0)
+            break;
+        got += (size_t)r;
+    }
+    op_end(t);
+    t->full = got == n;
+    t->rx_closed = r == 0;
+    if (r == ENGINE_ERROR)
+        read_failed(t); /* what was read before is still delivered */
+    if (got > 0)
+        return (ssize_t)got;
+    return r == 0 ? 0 : r == ENGINE_AGAIN && !t->failed ? CONN_AGAIN : CONN_ERROR;
+}
+
+/* where the caller's data is read from */
+struct cursor {
+    const struct iovec *iov;
+    int n;
+    size_t off;
+};
+
+static void cursor_skip(struct cursor *k, size_t n)
+{
+    k->off += n;
+    while (k->n > 0 && k->off >= k->iov->iov_len) {
+        k->off -= k->iov->iov_len;
+        k->iov++;
+        k->n--;
+    }
+}
+
+/* what makes the next record: as much as one may hold, in one piece, copied only if it is not */
+static struct slice cursor_piece(const struct cursor *k)
+{
+    const struct iovec *v = k->iov;
+    size_t off = k->off, n = 0;
+
+    if (v->iov_len - off >= TLS_RECORD_MAX || k->n == 1) {
+        n = v->iov_len - off;
+        return slice_of((const char *)v->iov_base + off, n > TLS_RECORD_MAX ? TLS_RECORD_MAX : n);
+    }
+    for (int left = k->n; left > 0 && n < TLS_RECORD_MAX; left--, v++, off = 0) {
+        size_t m = v->iov_len - off;
+        if (m > TLS_RECORD_MAX - n)
+            m = TLS_RECORD_MAX - n;
+        memcpy(scratch->gather + n, (const char *)v->iov_base + off, m);
+        n += m;
+    }
+    return slice_of((const char *)scratch->gather, n);
+}
+
+/* seals until the data or the patience of the socket ends; returns bytes sealed or ENGINE_ERROR */
+static ssize_t write_records(struct tls *t, struct cursor *k)
+{
+    ssize_t total = 0;
+
+    while (k->n > 0) {
+        struct slice s;
+        ssize_t r;
+
+        if (SCRATCH_OUT - scratch->out_len < TLS_RECORD_MAX + TLS_RECORD_SLACK &&
+            tls_push(t) != 1)
+            break;
+        s = cursor_piece(k);
+        r = engine_write(t->eng, s.p, s.n);
+        if (r <= 0)
+            return ENGINE_ERROR;
+        cursor_skip(k, (size_t)r);
+        total += r;
+    }
+    return total;
+}
+
+/* The byte at `at` of the caller's data */
+static uint8_t cursor_byte(const struct iovec *iov, int n, size_t at)
+{
+    struct cursor k = {iov, n, 0};
+
+    cursor_skip(&k, at);
+    return ((const uint8_t *)k.iov->iov_base)[k.off];
+}
+
+/* A record that is sealed must go out whole, whatever the caller wants later, and a caller that
+ * was told "all is written" may close.  So when the kernel does not take a record to its end,
+ * the bytes of the call count as written but for the last one: it is held back, the caller comes
+ * again with it when the socket opens, and it counts when the record is out.  (It is already in
+ * that record: the caller has to offer the same byte, which any stream does.) */
+static ssize_t tls_writev(struct conn *c, const struct iovec *iov, int n)
+{
+    struct tls *t = c->xport_data;
+    struct cursor k = {iov, n, 0};
+    size_t done;
+    ssize_t r;
+
+    if (t->tx_broken || !t->open)
+        return CONN_ERROR;
+    BUG_ON(t->tx_closed);
+    cursor_skip(&k, 0);
+    if (k.n == 0)
+        return 0;
+    if (t->out.len > 0 && tls_push(t) != 1)
+        return t->tx_broken ? CONN_ERROR : CONN_AGAIN;
+    if (t->held) {
+        BUG_ON(cursor_byte(k.iov, k.n, k.off) != t->held_byte);
+        cursor_skip(&k, 1);
+    }
+    done = t->held;
+    t->held = false;
+    if (op_begin(t, 0) != 0)
+        return CONN_ERROR;
+    r = write_records(t, &k);
+    op_end(t);
+    if (r == ENGINE_ERROR || t->tx_broken) {
+        t->tx_broken = true;
+        if (c->fail == CONN_FAIL_NONE)
+            c->fail = CONN_FAIL_TLS;
+        return CONN_ERROR;
+    }
+    done += (size_t)r;
+    if (t->out.len > 0 && r > 0) {
+        t->held = true;
+        t->held_byte = cursor_byte(iov, n, --done);
+    }
+    return done > 0 ? (ssize_t)done : CONN_AGAIN;
+}
+
+static void tls_shut(struct conn *c)
+{
+    struct tls *t = c->xport_data;
+
+    if (t->tx_closed || t->tx_broken || !t->open)
+        return;
+    t->tx_closed = true;
+    if (op_begin(t, 0) != 0)
+        return;
+    engine_close_notify(t->eng);
+    op_end(t);
+}
+
+static size_t tls_pending(struct conn *c)
+{
+    const struct tls *t = c->xport_data;
+
+    return t->full && !t->failed && !t->rx_closed ? engine_pending(t->eng) + t->in.len : 0;
+}
+
+static void tls_free(struct conn *c)
+{
+    struct tls *t = c->xport_data;
+
+    if (t == NULL)
+        return;
+    c->xport_data = NULL;
+    engine_free(t->eng);
+    tls_ctx_unref(t->ctx);
+    tls_forget_start(t);
+    free(t->in.p);
+    free(t->out.p);
+    free(t->session_key);
+    free(t->info);
+    free(t->error);
+    free(t);
+}
+
+static const struct conn_xport tls_xport = {
+    .name = "tls",
+    .read = tls_read,
+    .writev = tls_writev,
+    .handshake = tls_handshake,
+    .shut = tls_shut,
+    .pending = tls_pending,
+    .free = tls_free,
+};
+
+/* ---- the interface ----------------------------------------------------------------------------- */
+
+static char *copy(const char *s)
+{
+    return s != NULL ? xstrdup(s) : NULL;
+}
+
+int tls_conn_start(struct conn *c, struct tls_ctx *ctx, const struct tls_start *p, struct err *e)
+{
+    static const struct tls_start none;
+    struct tls *t = xcalloc(1, sizeof(*t));
+    struct slice saved;
+    bool has = false;
+
+    if (p == NULL)
+        p = &none;
+    scratch_need();
+    t->c = c;
+    t->ctx = tls_ctx_ref(ctx);
+    t->verify_host = copy(p->verify_host);
+    t->verify_identity = copy(p->verify_identity);
+    if (!ctx->server && p->sessions != NULL && p->session_key != NULL) {
+        t->sessions = p->sessions;
+        t->session_key = copy(p->session_key);
+        has = session_find(p->sessions, p->session_key, ctx, &saved);
+    }
+    t->eng = engine_new(t, p->sni, has ? &saved : NULL, e);
+    if (t->eng == NULL) {
+        struct conn shell = {.xport_data = t};
+        tls_free(&shell);
+        return -1;
+    }
+    conn_secure(c, &tls_xport, t);
+    return 0;
+}
+
+static struct tls *tls_of(const struct conn *c)
+{
+    return c->xport == &tls_xport ? c->xport_data : NULL;
+}
+
+const struct tls_info *tls_conn_info(const struct conn *c)
+{
+    struct tls *t = tls_of(c);
+
+    if (t == NULL || !t->open)
+        return NULL;
+    if (t->info == NULL) {
+        t->info = xcalloc(1, sizeof(*t->info));
+        engine_info(t->eng, t->info);
+    }
+    return t->info;
+}
+
+const char *tls_conn_error(const struct conn *c)
+{
+    const struct tls *t = tls_of(c);
+
+    return t != NULL && t->error != NULL ? t->error : "";
+}
+
+struct tls_ctx *tls_ctx_new(const struct tls_conf *conf, struct err *e)
+{
+    struct tls_ctx *ctx;
+
+    if (conf->server && (conf->cert_pem == NULL || conf->key_pem == NULL)) {
+        err_set(e, "cert_pem, key_pem: a TLS server needs a certificate and its key");
+        return NULL;
+    }
+    if ((conf->cert_pem == NULL) != (conf->key_pem == NULL)) {
+        err_set(e, "%s: missing; a certificate and its key go together",
+                conf->cert_pem == NULL ? "cert_pem" : "key_pem");
+        return NULL;
+    }
+    if (conf->server && conf->verify != TLS_VERIFY_NONE && conf->ca_pem == NULL) {
+        err_set(e, "ca_pem: missing; a server that verifies clients needs the roots to trust");
+        return NULL;
+    }
+    if (conf->min != TLS_V_AUTO && conf->max != TLS_V_AUTO && conf->min > conf->max) {
+        err_set(e, "min, max: the lowest TLS version allowed is above the highest");
+        return NULL;
+    }
+    ctx = xcalloc(1, sizeof(*ctx));
+    atomic_init(&ctx->refs, 1);
+    ctx->server = conf->server;
+    ctx->verify = conf->verify;
+    ctx->tickets = (struct tls_tickets *)(uintptr_t)conf->tickets; /* synchronised inside */
+    if (prov_ctx_init(ctx, conf, e) != 0) {
+        tls_ctx_unref(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
+{
+    BUG_ON(atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed) == 0);
+    return c;
+}
+
+void tls_ctx_unref(struct tls_ctx *c)
+{
+    unsigned before;
+
+    if (c == NULL)
+        return;
+    before = atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel);
+    BUG_ON(before == 0);
+    if (before > 1)
+        return;
+    prov_ctx_free(c);
+    free(c);
+}
+
+static int digest_cmp(const void *a, const void *b)
+{
+    return memcmp(a, b, TLS_ID_LEN);
+}
+
+void tls_ctx_bind(struct tls_ctx *ctx, uint8_t (*roots)[TLS_ID_LEN], size_t n, const void *leaf)
+{
+    struct tls_peer self = {.present = leaf != NULL};
+    struct buf b = BUF_INIT;
+
+    qsort(roots, n, TLS_ID_LEN, digest_cmp);
+    buf_append(&b, roots, n * TLS_ID_LEN);
+    buf_printf(&b, "/%d/%d/", ctx->server, ctx->verify);
+    if (leaf != NULL) {
+        cert_peer(leaf, &self);
+        buf_puts(&b, self.principal);
+        buf_puts(&b, "\n");
+        buf_puts(&b, self.sans);
+    }
+    prov_sha256(b.p, b.len, ctx->id);
+    buf_free(&b);
+}

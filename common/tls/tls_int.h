@@ -1,0 +1,136 @@
+/* tls_int.h - private to common/tls: what the transport (tls_common.c), the sessions
+ * (tls_session.c) and the provider of the build (tls_mbedtls.c or tls_openssl.c) share.
+ *
+ * The provider never touches the socket.  It takes ciphertext by tls_in() and leaves its records
+ * by tls_out(), which always takes everything, so no provider call ever "wants to write" and no
+ * record ever has to be produced twice.  The transport gives what was left to the kernel in one
+ * send; what the kernel does not take is kept (at most TLS_OUT_MAX) and goes first next time.
+ */
+#ifndef FSM_TLS_INT_H
+#define FSM_TLS_INT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "common/base/err.h"
+#include "common/io/conn.h"
+#include "common/tls/tls.h"
+
+#define TLS_RECORD_MAX   16384u /* plaintext of one record, RFC 8446 5.1 */
+#define TLS_RECORD_SLACK 256u   /* header, nonce, tag, padding: what a record may add */
+/* ciphertext produced before it is sent: a few full records make one system call */
+#define TLS_BATCH_MAX    (4 * (TLS_RECORD_MAX + TLS_RECORD_SLACK))
+/* kept for a socket that takes nothing; a peer that makes us answer without reading is cut off */
+#define TLS_OUT_MAX      (TLS_BATCH_MAX + 16384u)
+#define TLS_ID_LEN       32u
+
+struct tls_engine;
+struct prov_ctx;
+
+struct tls_ctx {
+    atomic_uint refs;
+    bool server;
+    enum tls_verify verify;
+    struct tls_tickets *tickets; /* borrowed, may be NULL */
+    /* What a session must have been made under to be resumed here: the roots, the demand for a
+     * certificate and our own names.  A new leaf for the same names keeps sessions, a new set of
+     * roots ends them. */
+    uint8_t id[TLS_ID_LEN];
+    struct prov_ctx *prov;
+};
+
+/* ciphertext that waits; p owned */
+struct tls_bytes {
+    unsigned char *p;
+    size_t off, len; /* p[off .. off + len) */
+};
+
+struct tls {
+    struct conn *c;      /* borrowed: it owns us */
+    struct tls_ctx *ctx; /* ref */
+    struct tls_engine *eng;
+    struct tls_bytes in;  /* received, not yet taken by the engine */
+    struct tls_bytes out; /* records the kernel did not take */
+    /* client side, from struct tls_start */
+    struct tls_sessions *sessions;
+    char *session_key;
+    char *verify_host, *verify_identity; /* only until the handshake is done */
+    struct tls_info *info;               /* made when first asked for */
+    char *error;
+    uint32_t recv_hint; /* how much to ask of the socket in this call */
+    uint8_t held_byte;  /* see tls_writev() */
+    bool held;
+    bool open;      /* the handshake is done */
+    bool failed;    /* nothing more can be read */
+    bool rx_closed; /* close_notify was read */
+    bool eof;       /* the socket's end was read */
+    bool tx_broken; /* the socket refused a send for good */
+    bool tx_closed; /* close_notify was sent */
+    bool drained;   /* in this call: the socket has no more */
+    bool full;      /* the last read filled its buffer: there may be more */
+    bool resuming;  /* a saved session was offered */
+};
+
+/* ---- the transport, for providers (tls_common.c) ---- */
+#define TLS_IN_AGAIN (-1)
+#define TLS_IN_ERROR (-2)
+/* > 0 bytes of ciphertext; 0 the socket's end; TLS_IN_* */
+ssize_t tls_in(struct tls *t, void *p, size_t n);
+/* takes all of it; -1 when the peer would make us keep more than TLS_OUT_MAX */
+int tls_out(struct tls *t, const void *p, size_t n);
+/* keeps the first words that are set.  Always returns -1. */
+int tls_fail(struct tls *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Is this the peer we were told to reach?  -1 and words when not; true when nothing was asked. */
+int tls_check_names(struct tls *t, const void *cert);
+/* computes ctx->id from the roots' SHA-256 digests and the leaf (NULL if none) */
+void tls_ctx_bind(struct tls_ctx *ctx, uint8_t (*roots)[TLS_ID_LEN], size_t n, const void *leaf);
+/* RFC 8446 6.2: what an alert that the peer sent means for the user */
+const char *tls_alert_words(int description);
+
+/* ---- the provider (tls_mbedtls.c, tls_openssl.c) ---- */
+#define ENGINE_AGAIN (-1)
+#define ENGINE_ERROR (-2)
+int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *e);
+void prov_ctx_free(struct tls_ctx *ctx);
+void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN]);
+/* saved: a session to resume, or NULL */
+struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice *saved,
+                              struct err *e);
+void engine_free(struct tls_engine *g);
+/* 1 done (and the peer checked), ENGINE_AGAIN, ENGINE_ERROR with t->error set */
+int engine_handshake(struct tls_engine *g);
+/* > 0; 0 = close_notify; ENGINE_AGAIN; ENGINE_ERROR */
+ssize_t engine_read(struct tls_engine *g, void *p, size_t n);
+/* one record of at most TLS_RECORD_MAX: bytes taken (> 0) or ENGINE_ERROR */
+ssize_t engine_write(struct tls_engine *g, const void *p, size_t n);
+void engine_close_notify(struct tls_engine *g);
+/* plaintext bytes waiting inside */
+size_t engine_pending(const struct tls_engine *g);
+/* before and after a burst of the calls above: memory only needed in between.  -1: no memory */
+int engine_begin(struct tls_engine *g);
+void engine_end(struct tls_engine *g);
+/* frees what the ending thread kept for its sessions, which are gone */
+void engine_thread_end(void);
+void engine_info(const struct tls_engine *g, struct tls_info *out);
+
+/* ---- sessions (tls_session.c) ---- */
+struct ticket_key {
+    uint8_t name[16], aes[32], mac[32];
+    uint64_t made_s; /* monotonic */
+};
+unsigned tickets_lifetime(const struct tls_tickets *t);
+/* the key to seal with now; rotates when it is due */
+void tickets_current(struct tls_tickets *t, struct ticket_key *out);
+/* the key that sealed a ticket, if it is still good; *fresh = it is the current one */
+bool tickets_find(struct tls_tickets *t, const uint8_t name[16], struct ticket_key *out,
+                  bool *fresh);
+
+/* keeps a copy of a serialised session of this connection until expires (wall, s) */
+void session_save(struct tls *t, const void *p, size_t n, int64_t expires);
+/* borrowed until the next call on these sessions; false if there is none that may be resumed */
+bool session_find(struct tls_sessions *s, const char *key, const struct tls_ctx *ctx,
+                  struct slice *out);
+void session_drop(struct tls_sessions *s, const char *key);
+
+#endif
