@@ -10,6 +10,16 @@
  *   on_event(c, CONN_EV_READ | CONN_EV_WRITE, self)
  *   conn_close(c)                              legal at any time, also inside the callback
  *
+ * Who reads must know that an edge comes once.  CONN_EV_READ means "conn_read gives something
+ * now"; then either
+ *   - read until CONN_AGAIN, 0 or CONN_ERROR (after a short read the next call says CONN_AGAIN
+ *     without a system call), and the event comes again; or
+ *   - stop early, because the bytes have nowhere to go.  Nothing is lost: can_read stays set, no
+ *     further CONN_EV_READ comes (but once for the peer's end and once for its being gone), and who stopped goes on
+ *     with conn_read when it can, or lets conn_wake(c, CONN_EV_READ) call it back.
+ * Writing is the same: after CONN_AGAIN, or a short count with can_write off, wait for
+ * CONN_EV_WRITE; a short count with can_write still on means call again.
+ *
  * After conn_close the callback is never called again; memory is freed after the turn.
  * One thread: the loop's.
  */
@@ -51,12 +61,16 @@ enum conn_fail {
 #undef X
 };
 const char *conn_fail_name(enum conn_fail f);
+/* what an errno of connect, recv or send means */
+enum conn_fail conn_fail_of(int err, bool dialing);
 
 /* results of conn_read/conn_writev below zero */
 #define CONN_AGAIN (-1) /* would block: wait for the event */
 #define CONN_ERROR (-2) /* broken: c->fail says why */
 
-/* A transport: how bytes pass.  Plain is built in; TLS replaces it. */
+/* A transport: how bytes pass.  Plain is built in; TLS replaces it and moves its own bytes by
+ * conn_plain's read and writev, or keeps can_read, can_write and fail true as those do.  The
+ * functions are called by conn.c only, never after conn_close but for free, and must not close. */
 struct conn_xport {
     const char *name;
     /* > 0 bytes; 0 orderly end of stream; CONN_AGAIN; CONN_ERROR */
@@ -71,8 +85,10 @@ struct conn_xport {
     void (*free)(struct conn *c);
 };
 
+extern const struct conn_xport conn_plain;
+
 struct conn {
-    int fd;
+    int fd; /* -1 once closed */
     struct loop *loop;
     const struct conn_xport *xport;
     void *xport_data; /* the transport's (struct tls *) */
@@ -81,12 +97,18 @@ struct conn {
     struct event *ev;
     bool can_read, can_write; /* what the kernel last said (edge-triggered memory) */
     bool dialing, handshaking, closed;
+    bool want_write;        /* a write fell short: CONN_EV_WRITE is owed */
+    bool peeked;            /* conn_peek left bytes behind: the next edge counts */
     bool rdhup;             /* the peer has ended: read to the end, then 0 */
+    bool dead;              /* dial, handshake or a read failed: only conn_close remains */
+    bool broken;            /* and by now is gone: what came can be read, nothing can be sent */
     bool wr_shut;           /* we have ended */
     bool wake_queued;       /* conn_wake asked for a callback at the end of the turn */
+    unsigned wake_events;   /* with these events */
     enum conn_fail fail;
-    struct ip_port peer, local;
-    uint64_t rx_bytes, tx_bytes; /* of payload */
+    struct ip_port peer;    /* family 0 on Unix sockets */
+    struct ip_port local;   /* set by conn_adopt; else ask conn_local() */
+    uint64_t rx_bytes, tx_bytes; /* of payload, as conn_read and conn_writev counted them */
     struct loop_job job;    /* deferred wake-up and free */
     struct timer dial_timer;
 };
@@ -95,13 +117,19 @@ struct conn {
  * every path).  The first callback comes with the first readiness. */
 struct conn *conn_adopt(struct loop *l, int fd, conn_cb *cb, void *arg, struct err *e);
 
+/* The same for a descriptor straight from a listener of ours (listener.h), which is non-blocking
+ * and TCP_NODELAY already and whose peer is known: saves four system calls.  takes fd */
+struct conn *conn_accepted(struct loop *l, int fd, const struct ip_port *peer, conn_cb *cb,
+                           void *arg, struct err *e);
+
 struct conn_dial_opts {
     const struct ip_port *source; /* bind before connect (port 0 = any), or NULL */
     unsigned timeout_ms;          /* 0 = none; passing it gives CONN_FAIL_CONNECT_TIMEOUT */
     unsigned mark;                /* SO_MARK, 0 = none */
 };
 /* Begins to connect; CONN_EV_OPEN or CONN_EV_FAIL follows (never from inside this call).
- * NULL and e only for our own faults (no descriptor, no memory). */
+ * NULL and e only for our own faults (no descriptor, no memory, a source that cannot be bound),
+ * with errno kept. */
 struct conn *conn_dial(struct loop *l, const struct ip_port *dst, const struct conn_dial_opts *o,
                        conn_cb *cb, void *arg, struct err *e);
 /* same for a Unix socket path */
@@ -109,26 +137,34 @@ struct conn *conn_dial_unix(struct loop *l, const char *path, conn_cb *cb, void 
                             struct err *e);
 
 /* Puts a transport on an open conn and drives its handshake; CONN_EV_OPEN or CONN_EV_FAIL
- * follows.  takes xport_data (freed by xport->free). */
+ * follows, never from inside this call.  A handshake that waits for something else than the peer
+ * (a signature made by another thread) returns CONN_AGAIN and goes on after conn_wake.
+ * takes xport_data (freed by xport->free). */
 void conn_secure(struct conn *c, const struct conn_xport *x, void *xport_data);
 /* the events go to somebody else from now on */
 void conn_set_cb(struct conn *c, conn_cb *cb, void *arg);
 
-/* > 0 bytes; 0 orderly end of stream; CONN_AGAIN; CONN_ERROR.  A read shorter than n may be
- * taken as "drained for now" unless rdhup is set. */
+/* > 0 bytes; 0 orderly end of stream; CONN_AGAIN; CONN_ERROR.  n > 0.  A write that failed does not
+ * end reading: what the peer said before it left (an early answer) is still delivered. */
 ssize_t conn_read(struct conn *c, void *p, size_t n);
+/* conn_read may give something without another event: kernel or transport hold bytes */
+bool conn_may_read(const struct conn *c);
+/* > 0 bytes taken; CONN_AGAIN; CONN_ERROR.  What was asked must not be empty. */
 ssize_t conn_write(struct conn *c, const void *p, size_t n);
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n);
-/* MSG_PEEK; only before a transport is put on */
+/* MSG_PEEK; only before a transport is put on.  CONN_EV_READ comes again with more bytes. */
 ssize_t conn_peek(struct conn *c, void *p, size_t n);
 /* our end of stream: transport's and then SHUT_WR; reading goes on */
 void conn_shut_write(struct conn *c);
-/* asks for a callback with `events` at the end of this turn (e.g. after reading was held) */
+/* Asks for a callback with `events` at the end of this turn (after reading was held, or to let
+ * others run after a byte budget).  While a handshake is under way it drives that instead. */
 void conn_wake(struct conn *c, unsigned events);
 /* closes now, frees after the turn; NULL is fine */
 void conn_close(struct conn *c);
 /* as conn_close but the peer sees RST */
 void conn_abort(struct conn *c);
+/* getsockname, asked once and kept in c->local */
+const struct ip_port *conn_local(struct conn *c);
 /* where a redirected connection wanted to go (SO_ORIGINAL_DST, IPv4 and IPv6); the socket's own
  * address when nothing was redirected.  -1 on error. */
 int conn_original_dst(const struct conn *c, struct ip_port *out);

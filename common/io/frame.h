@@ -27,9 +27,11 @@ struct frame_conn;
 typedef void frame_cb(struct frame_conn *fc, json_t *msg, const char *err, void *arg);
 /* takes fd */
 struct frame_conn *frame_conn_new(struct loop *l, int fd, frame_cb *cb, void *arg, struct err *e);
-/* queues; borrows msg.  -1 when more than FRAME_MAX bytes wait already */
+/* Queues, and sends at the end of the turn; borrows msg.  -1 when more than FRAME_MAX bytes wait
+ * already, msg is larger than that, or the peer is gone */
 int frame_conn_send(struct frame_conn *fc, const json_t *msg);
-/* closes once everything queued was sent */
+/* takes fc: no more callbacks; closes and frees once everything queued was sent and the peer has
+ * ended too, or after 10 s.  Instead of frame_conn_free, not before it. */
 void frame_conn_finish(struct frame_conn *fc);
 void frame_conn_free(struct frame_conn *fc);
 

@@ -20,17 +20,26 @@ struct event_base;
 struct loop;
 
 struct loop *loop_new(struct err *e);
-/* all of the loop's timers and conns must be gone */
+/* Runs what is deferred, drops what was posted and not run.  All of the loop's timers must be
+ * unset and its conns closed.  NULL is fine. */
 void loop_free(struct loop *l);
 struct event_base *loop_base(struct loop *l);
 void loop_run(struct loop *l);
+/* One turn: what is ready, then due timers, then deferred work.  block = false only looks.  For
+ * tests and for threads that have a loop of their own around it. */
+void loop_turn(struct loop *l, bool block);
 /* ends loop_run after this turn; own thread only */
 void loop_stop(struct loop *l);
 /* CLOCK_MONOTONIC in ms, read once per turn */
 uint64_t loop_now_ms(const struct loop *l);
-/* fn(arg) runs on the loop's thread soon; may be called from any thread (eventfd inside) */
+/* when the loop next has to look at its timers (absolute ms; never later than the first due one),
+ * UINT64_MAX if none is set.  A test in virtual time moves its clock there. */
+uint64_t loop_next_ms(const struct loop *l);
+/* fn(arg) runs on the loop's thread soon, in the order posted; may be called from any thread
+ * while the loop lives (eventfd inside) */
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
-/* SIGTERM, SIGHUP ...: fn runs in the loop.  One loop per process takes signals. */
+/* SIGTERM, SIGHUP ...: fn runs in the loop.  One loop per process takes signals.  -1: the signal
+ * cannot be caught, or the loop has too many. */
 int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void *arg);
 
 /* Work for the end of this turn: flush what the turn produced, free what callbacks may still
@@ -41,22 +50,28 @@ struct loop_job {
     void (*fn)(struct loop_job *job);
     bool queued;
 };
+/* legal from inside the job's own fn, which may also free the job's memory */
 void loop_defer(struct loop *l, struct loop_job *job);
 /* takes a queued job out again; harmless otherwise */
 void loop_undefer(struct loop *l, struct loop_job *job);
 
 /* A named wait.  Embed it.  Zeroed memory is an unset timer after timer_init. */
+struct timer_link {
+    struct timer_link *next, *prev;
+};
 struct timer {
     struct loop *loop;
     void (*fn)(void *arg);
     void *arg;
     uint64_t due_ms;  /* absolute; what the owner asked for */
     uint64_t slot_ms; /* where the wheel holds it; <= due_ms (pushed forward lazily) */
-    TAILQ_ENTRY(timer) link;
+    struct timer_link link;
     bool set, linked;
 };
 void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg);
-/* ms from now; resolution is 1 ms below 1 s and about 1 % above; sets anew if already set */
+/* ms from now (from loop_now_ms, that is); resolution is 1 ms below 1 s and about 1 % above, so that long waits
+ * share their wake-ups; sets anew if already set.  Timers of the same millisecond fire in the
+ * order they were set.  The timer is unset when fn runs; fn may set it again or free it. */
 void timer_set(struct timer *t, uint64_t ms);
 void timer_cancel(struct timer *t);
 static inline bool timer_is_set(const struct timer *t)

@@ -1,0 +1,613 @@
+/* conn.c - connections: from edges to events.
+ *
+ * Invariants:  can_read is off only after the kernel said "nothing more" (EAGAIN or a short read
+ * before the peer's end was seen), so that an edge is due for whatever comes next; can_write
+ * likewise.  want_write is on exactly while a user waits for CONN_EV_WRITE.  A closed conn has
+ * fd == -1, no event, and its job queued or run.
+ */
+#include "common/io/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "common/base/bug.h"
+
+#ifndef IP6T_SO_ORIGINAL_DST
+#define IP6T_SO_ORIGINAL_DST 80 /* linux/netfilter_ipv6/ip6_tables.h */
+#endif
+
+const char *conn_fail_name(enum conn_fail f)
+{
+    static const char *const names[] = {
+#define X(id, text) text,
+        CONN_FAILS(X)
+#undef X
+    };
+    return (unsigned)f < sizeof(names) / sizeof(names[0]) ? names[f] : "unknown";
+}
+
+enum conn_fail conn_fail_of(int err, bool dialing)
+{
+    switch (err) {
+    case ECONNREFUSED:
+    case ENOENT: /* a Unix socket that is not there */
+        return CONN_FAIL_REFUSED;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case EACCES: /* a firewall's answer */
+    case EPERM:
+        return CONN_FAIL_UNREACHABLE;
+    case ETIMEDOUT:
+        return dialing ? CONN_FAIL_CONNECT_TIMEOUT : CONN_FAIL_IO;
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+        return CONN_FAIL_RESET;
+    case EMFILE:
+    case ENFILE:
+        return CONN_FAIL_NO_FDS;
+    default:
+        return CONN_FAIL_IO;
+    }
+}
+
+static int set_fail(struct conn *c, enum conn_fail f)
+{
+    if (c->fail == CONN_FAIL_NONE)
+        c->fail = f;
+    return CONN_ERROR;
+}
+
+/* ---- the plain transport ----------------------------------------------------------------- */
+
+static ssize_t plain_read(struct conn *c, void *p, size_t n)
+{
+    ssize_t got;
+
+    if (!c->can_read)
+        return CONN_AGAIN;
+    do
+        got = recv(c->fd, p, n, 0);
+    while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        if (errno != EAGAIN)
+            return set_fail(c, conn_fail_of(errno, false));
+        c->can_read = false;
+        return CONN_AGAIN;
+    }
+    c->peeked = false;
+    /* A short read drained the socket (or stopped at urgent data, which nobody sends in earnest:
+     * then the next byte raises the edge).  Once the peer has ended no edge follows, so the 0
+     * must be fetched by another call. */
+    if (got > 0 && (size_t)got < n && !c->rdhup)
+        c->can_read = false;
+    return got;
+}
+
+static ssize_t plain_writev(struct conn *c, const struct iovec *iov, int n)
+{
+    struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
+    size_t want = 0;
+    ssize_t put;
+
+    if (!c->can_write)
+        return CONN_AGAIN;
+    for (int i = 0; i < n; i++)
+        want += iov[i].iov_len;
+    do
+        put = n == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                     : sendmsg(c->fd, &m, MSG_NOSIGNAL);
+    while (put < 0 && errno == EINTR);
+    if (put < 0) {
+        if (errno != EAGAIN)
+            return set_fail(c, conn_fail_of(errno, false));
+        c->can_write = false;
+        return CONN_AGAIN;
+    }
+    if ((size_t)put < want)
+        c->can_write = false;
+    return put;
+}
+
+const struct conn_xport conn_plain = {.name = "plain", .read = plain_read, .writev = plain_writev};
+
+/* ---- moving bytes ------------------------------------------------------------------------ */
+
+ssize_t conn_read(struct conn *c, void *p, size_t n)
+{
+    ssize_t got;
+
+    if (c->dead || c->closed)
+        return CONN_ERROR;
+    got = c->xport->read(c, p, n);
+    if (got > 0)
+        c->rx_bytes += (uint64_t)got;
+    else if (got == CONN_ERROR)
+        c->dead = true;
+    return got;
+}
+
+ssize_t conn_write(struct conn *c, const void *p, size_t n)
+{
+    const struct iovec iov = {.iov_base = (void *)p, .iov_len = n};
+
+    return conn_writev(c, &iov, 1);
+}
+
+ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
+{
+    ssize_t put;
+
+    if (c->dead || c->closed)
+        return CONN_ERROR;
+    put = c->xport->writev(c, iov, n);
+    if (put > 0)
+        c->tx_bytes += (uint64_t)put;
+    c->want_write = put == CONN_AGAIN || !c->can_write;
+    return put;
+}
+
+ssize_t conn_peek(struct conn *c, void *p, size_t n)
+{
+    ssize_t got;
+
+    BUG_ON(c->xport != &conn_plain);
+    if (c->dead || c->closed)
+        return CONN_ERROR;
+    if (!c->can_read)
+        return CONN_AGAIN;
+    do
+        got = recv(c->fd, p, n, MSG_PEEK);
+    while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        if (errno != EAGAIN) {
+            c->dead = true;
+            return set_fail(c, conn_fail_of(errno, false));
+        }
+        c->can_read = false;
+        return CONN_AGAIN;
+    }
+    c->peeked = true;
+    return got;
+}
+
+bool conn_may_read(const struct conn *c)
+{
+    if (c->closed || c->dead)
+        return false;
+    return c->can_read || (c->xport->pending && c->xport->pending((struct conn *)c) > 0);
+}
+
+/* ---- events ------------------------------------------------------------------------------ */
+
+static void tell(struct conn *c, unsigned events)
+{
+    if (events && !c->closed)
+        c->cb(c, events, c->arg);
+}
+
+static void tell_fail(struct conn *c, enum conn_fail f)
+{
+    set_fail(c, f);
+    c->dead = true;
+    c->dialing = c->handshaking = false;
+    timer_cancel(&c->dial_timer);
+    tell(c, CONN_EV_FAIL);
+}
+
+/* What came in while nobody could read it raised its edge already: say so now. */
+static void tell_open(struct conn *c)
+{
+    c->dialing = c->handshaking = false;
+    timer_cancel(&c->dial_timer);
+    tell(c, CONN_EV_OPEN);
+    if (conn_may_read(c) && !c->handshaking)
+        tell(c, CONN_EV_READ);
+}
+
+static void drive_handshake(struct conn *c)
+{
+    int rc = c->xport->handshake(c);
+
+    if (rc == 1)
+        tell_open(c);
+    else if (rc == CONN_ERROR)
+        tell_fail(c, CONN_FAIL_TLS);
+}
+
+/* maybe_bad: an error also makes the socket readable; writable alone is success, and needs no
+ * further question */
+static void finish_dial(struct conn *c, bool maybe_bad)
+{
+    socklen_t len = sizeof(int);
+    int err = 0;
+
+    if (maybe_bad && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+        err = errno;
+    if (err) {
+        tell_fail(c, conn_fail_of(err, true));
+        return;
+    }
+    c->can_write = true;
+    tell_open(c);
+}
+
+static void dial_ready(struct conn *c, short what)
+{
+    c->can_read = (what & EV_READ) != 0;
+    c->rdhup = (what & EV_CLOSED) != 0;
+    if ((what & EV_WRITE) && !c->wake_queued)
+        finish_dial(c, c->can_read);
+}
+
+/* Takes in what the kernel says; returns the events that the user is to be told.
+ * EV_CLOSED is EPOLLRDHUP.  libevent turns an error or a full hang-up into EV_READ | EV_WRITE
+ * without EV_CLOSED, which after EV_CLOSED nothing else does. */
+static unsigned note_edges(struct conn *c, short what)
+{
+    bool told = c->can_read && !c->peeked; /* and held: see the header */
+    bool in = what & (EV_READ | EV_CLOSED), out = what & EV_WRITE;
+    bool secured = c->xport != &conn_plain; /* may have to read to write, or write to read */
+    unsigned events = 0;
+
+    if (c->rdhup && !(what & EV_CLOSED) && !c->broken) {
+        c->broken = true;
+        told = false;
+    }
+    if ((what & EV_CLOSED) && !c->rdhup) {
+        c->rdhup = true;
+        told = false;
+    }
+    c->can_read |= in;
+    c->can_write |= out;
+    if ((in && !told) || secured)
+        events |= CONN_EV_READ;
+    if (c->want_write && (out || secured))
+        events |= CONN_EV_WRITE;
+    return events;
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    unsigned events;
+
+    if (c->dialing) {
+        dial_ready(c, what);
+        return;
+    }
+    events = note_edges(c, what);
+    if (c->dead)
+        return; /* its user knows */
+    if (c->handshaking) {
+        if (!c->wake_queued)
+            drive_handshake(c);
+        return;
+    }
+    if (events & CONN_EV_WRITE)
+        c->want_write = false;
+    tell(c, events);
+}
+
+static void conn_free(struct conn *c)
+{
+    if (c->xport->free)
+        c->xport->free(c);
+    free(c);
+}
+
+static void on_job(struct loop_job *job)
+{
+    struct conn *c = (struct conn *)((char *)job - offsetof(struct conn, job));
+    unsigned events = c->wake_events;
+
+    if (c->closed) {
+        conn_free(c);
+        return;
+    }
+    c->wake_queued = false;
+    c->wake_events = 0;
+    if (events & CONN_EV_FAIL)
+        tell_fail(c, c->fail);
+    else if (events & CONN_EV_OPEN)
+        tell_open(c);
+    else if (c->handshaking)
+        drive_handshake(c);
+    else if (!c->dialing)
+        tell(c, events);
+}
+
+void conn_wake(struct conn *c, unsigned events)
+{
+    if (c->closed)
+        return;
+    c->wake_events |= events;
+    c->wake_queued = true;
+    loop_defer(c->loop, &c->job);
+}
+
+void conn_set_cb(struct conn *c, conn_cb *cb, void *arg)
+{
+    c->cb = cb;
+    c->arg = arg;
+}
+
+void conn_secure(struct conn *c, const struct conn_xport *x, void *xport_data)
+{
+    int rc;
+
+    BUG_ON(c->xport != &conn_plain || c->closed);
+    c->xport = x;
+    c->xport_data = xport_data;
+    c->handshaking = true;
+    c->peeked = false;
+    rc = x->handshake ? x->handshake(c) : 1;
+    if (rc == CONN_ERROR)
+        set_fail(c, CONN_FAIL_TLS);
+    if (rc != CONN_AGAIN)
+        conn_wake(c, rc == 1 ? CONN_EV_OPEN : CONN_EV_FAIL);
+}
+
+/* ---- making ------------------------------------------------------------------------------ */
+
+static void on_dial_timeout(void *arg)
+{
+    tell_fail(arg, CONN_FAIL_CONNECT_TIMEOUT);
+}
+
+/* one allocation for the conn and libevent's part of it.  takes fd */
+static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, struct err *e)
+{
+    struct conn *c = calloc(1, sizeof(*c) + event_get_struct_event_size());
+
+    if (!c) {
+        err_errno(e, "a connection");
+        close(fd);
+        return NULL;
+    }
+    c->fd = fd;
+    c->loop = l;
+    c->xport = &conn_plain;
+    c->cb = cb;
+    c->arg = arg;
+    c->job.fn = on_job;
+    c->ev = (struct event *)(c + 1);
+    timer_init(&c->dial_timer, l, on_dial_timeout, c);
+    event_assign(c->ev, loop_base(l), fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
+                 on_ready, c);
+    return c;
+}
+
+/* -1: c is gone */
+static int conn_register(struct conn *c, struct err *e)
+{
+    if (event_add(c->ev, NULL) == 0)
+        return 0;
+    err_errno(e, "watching a connection");
+    close(c->fd);
+    free(c);
+    return -1;
+}
+
+static void set_nodelay(int fd)
+{
+    int on = 1;
+
+    /* fails on Unix sockets, where there is nothing to delay */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+static int ask_address(int fd, int (*ask)(int, struct sockaddr *, socklen_t *), struct ip_port *out)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+
+    memset(&ss, 0, sizeof(ss));
+    if (ask(fd, (struct sockaddr *)&ss, &len) < 0)
+        return -1;
+    return ip_port_from_sockaddr((struct sockaddr *)&ss, out);
+}
+
+struct conn *conn_adopt(struct loop *l, int fd, conn_cb *cb, void *arg, struct err *e)
+{
+    struct ip_port peer = {.port = 0};
+    int flags = fcntl(fd, F_GETFL);
+    struct conn *c;
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        err_errno(e, "adopting descriptor %d", fd);
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    ask_address(fd, getpeername, &peer);
+    if (peer.ip.family)
+        set_nodelay(fd);
+    c = conn_accepted(l, fd, &peer, cb, arg, e);
+    if (c && peer.ip.family)
+        conn_local(c);
+    return c;
+}
+
+struct conn *conn_accepted(struct loop *l, int fd, const struct ip_port *peer, conn_cb *cb,
+                           void *arg, struct err *e)
+{
+    struct conn *c = conn_new(l, fd, cb, arg, e);
+
+    if (!c)
+        return NULL;
+    c->peer = *peer;
+    c->can_write = true; /* an empty send buffer; what can be read the first edge tells */
+    return conn_register(c, e) < 0 ? NULL : c;
+}
+
+static int bind_source(int fd, const struct ip_port *source, struct err *e)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = ip_port_to_sockaddr(source, &ss);
+    char text[IP_TEXT_MAX];
+    int on = 1;
+
+    if (source->port == 0) /* leave the port to connect, which knows the whole four-tuple */
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (bind(fd, (struct sockaddr *)&ss, len) < 0)
+        return err_errno(e, "binding to source %s", ip_port_format(source, text));
+    return 0;
+}
+
+static int dial_socket(int family, const struct conn_dial_opts *o, struct err *e)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), saved;
+
+    if (fd < 0) {
+        err_errno(e, "a socket to connect with");
+        return -1;
+    }
+    if (family != AF_UNIX)
+        set_nodelay(fd);
+    if (o && o->mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &o->mark, sizeof(o->mark)) < 0)
+        err_errno(e, "marking a socket (needs CAP_NET_ADMIN)");
+    else if (!o || !o->source || bind_source(fd, o->source, e) == 0)
+        return fd;
+    saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/* takes fd */
+static struct conn *dial(struct loop *l, int fd, const struct sockaddr *sa, socklen_t len,
+                         conn_cb *cb, void *arg, struct err *e)
+{
+    struct conn *c = conn_new(l, fd, cb, arg, e);
+    int rc;
+
+    if (!c)
+        return NULL;
+    c->dialing = true;
+    do
+        rc = connect(fd, sa, len);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0 && errno != EINPROGRESS) {
+        c->fail = conn_fail_of(errno, true);
+        conn_wake(c, CONN_EV_FAIL);
+        return c;
+    }
+    if (conn_register(c, e) < 0)
+        return NULL;
+    if (rc == 0) {
+        c->can_write = true;
+        conn_wake(c, CONN_EV_OPEN);
+    }
+    return c;
+}
+
+struct conn *conn_dial(struct loop *l, const struct ip_port *dst, const struct conn_dial_opts *o,
+                       conn_cb *cb, void *arg, struct err *e)
+{
+    int fd = dial_socket(dst->ip.family == 6 ? AF_INET6 : AF_INET, o, e);
+    struct sockaddr_storage ss;
+    struct conn *c;
+
+    if (fd < 0)
+        return NULL;
+    c = dial(l, fd, (struct sockaddr *)&ss, ip_port_to_sockaddr(dst, &ss), cb, arg, e);
+    if (!c)
+        return NULL;
+    c->peer = *dst;
+    if (o && o->timeout_ms)
+        timer_set(&c->dial_timer, o->timeout_ms);
+    return c;
+}
+
+struct conn *conn_dial_unix(struct loop *l, const char *path, conn_cb *cb, void *arg, struct err *e)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof(un.sun_path)) {
+        err_set(e, "%s: a socket's path has at most %zu bytes", path, sizeof(un.sun_path) - 1);
+        return NULL;
+    }
+    strncpy(un.sun_path, path, sizeof(un.sun_path) - 1);
+    fd = dial_socket(AF_UNIX, NULL, e);
+    return fd < 0 ? NULL : dial(l, fd, (struct sockaddr *)&un, sizeof(un), cb, arg, e);
+}
+
+/* ---- ending ------------------------------------------------------------------------------ */
+
+static void xport_shut(struct conn *c)
+{
+    if (!c->wr_shut && c->xport->shut && !c->handshaking && c->fail == CONN_FAIL_NONE)
+        c->xport->shut(c);
+}
+
+void conn_shut_write(struct conn *c)
+{
+    if (c->closed || c->wr_shut)
+        return;
+    xport_shut(c);
+    c->wr_shut = true;
+    shutdown(c->fd, SHUT_WR);
+}
+
+void conn_close(struct conn *c)
+{
+    if (!c || c->closed)
+        return;
+    xport_shut(c);
+    c->closed = true;
+    timer_cancel(&c->dial_timer);
+    event_del(c->ev); /* before the number can be somebody else's */
+    close(c->fd);
+    c->fd = -1;
+    loop_defer(c->loop, &c->job);
+}
+
+void conn_abort(struct conn *c)
+{
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    if (!c || c->closed)
+        return;
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    c->wr_shut = true; /* no goodbye of the transport's */
+    conn_close(c);
+}
+
+const struct ip_port *conn_local(struct conn *c)
+{
+    if (c->local.ip.family == 0 && !c->closed)
+        ask_address(c->fd, getsockname, &c->local);
+    return &c->local;
+}
+
+int conn_original_dst(const struct conn *c, struct ip_port *out)
+{
+    bool v4 = c->peer.ip.family == 4;
+    struct sockaddr_storage ss;
+    socklen_t len = v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+
+    if (c->closed || c->peer.ip.family == 0)
+        return -1;
+    memset(&ss, 0, sizeof(ss));
+    if (getsockopt(c->fd, v4 ? SOL_IP : SOL_IPV6, v4 ? SO_ORIGINAL_DST : IP6T_SO_ORIGINAL_DST, &ss,
+                   &len) == 0)
+        return ip_port_from_sockaddr((struct sockaddr *)&ss, out);
+    /* no connection tracking here, or an entry without translation */
+    if (errno != ENOENT && errno != ENOPROTOOPT && errno != EOPNOTSUPP)
+        return -1;
+    return ask_address(c->fd, getsockname, out);
+}

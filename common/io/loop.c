@@ -1,0 +1,346 @@
+/* loop.c - the turn: readiness, timers, deferred work.
+ *
+ * Three descriptors of its own: libevent's epoll, an eventfd that other threads write to, and a
+ * timerfd for the next visit of the wheel.  The last two are edge-triggered and never read: each
+ * write or expiry is an edge of its own.  The timerfd is set only when the next visit is EARLIER
+ * than what it is set for, or that has passed; a wait that was called off wakes the loop once for
+ * nothing, which is cheaper than a system call for every timer.
+ */
+#include "common/io/loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include "common/base/bug.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/io/wheel.h"
+
+#define JOB_ROUNDS    16   /* jobs queued by jobs by jobs ... in one turn */
+#define SIGNALS_MAX   8
+#define LOG_FLUSH_MS  1000 /* a folded log line is told after at most that, if the loop turns */
+#define LONG_WAIT_MS  1000 /* from here on waits share wake-ups */
+#define LONG_WAIT_CUT 7    /* 1/128 of the wait: "about 1 %" */
+
+struct post {
+    struct post *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+struct sig {
+    struct event *ev;
+    void (*fn)(int sig, void *arg);
+    void *arg;
+};
+
+struct loop {
+    struct event_base *base;
+    struct event *post_ev, *timer_ev;
+    int post_fd, timer_fd;
+    uint64_t armed_ms; /* what timer_fd is set for, UINT64_MAX = nothing */
+    uint64_t now_ms;
+    bool now_known; /* now_ms was read in this turn */
+    bool stop;
+    uint64_t flush_ms;
+    TAILQ_HEAD(, loop_job) jobs;
+    size_t n_jobs;
+    _Atomic(struct post *) posts; /* newest first */
+    struct sig sigs[SIGNALS_MAX];
+    unsigned n_sigs;
+    struct wheel wheel;
+};
+
+struct event_base *loop_base(struct loop *l)
+{
+    return l->base;
+}
+
+uint64_t loop_now_ms(const struct loop *cl)
+{
+    struct loop *l = (struct loop *)cl; /* a cache: the caller sees no change */
+
+    if (!l->now_known) {
+        l->now_ms = clock_mono_ms();
+        l->now_known = true;
+    }
+    return l->now_ms;
+}
+
+uint64_t loop_next_ms(const struct loop *l)
+{
+    return l->wheel.count ? l->wheel.next : UINT64_MAX;
+}
+
+/* ---- making and ending ------------------------------------------------------------------- */
+
+static struct event_base *new_base(void)
+{
+    struct event_config *cfg = event_config_new();
+    struct event_base *base = NULL;
+
+    if (!cfg)
+        return NULL;
+    /* one thread: no locks; own timers: libevent need not look at the clock; and the environment
+     * has no say in what this program runs on */
+    if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_NO_CACHE_TIME |
+                                       EVENT_BASE_FLAG_IGNORE_ENV) == 0 &&
+        event_config_require_features(cfg, EV_FEATURE_ET | EV_FEATURE_O1 |
+                                               EV_FEATURE_EARLY_CLOSE) == 0)
+        base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    return base;
+}
+
+static void on_post(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+    struct post *p = atomic_exchange(&l->posts, NULL), *next, *first = NULL;
+
+    for (; p; p = next) { /* newest first: turn around */
+        next = p->next;
+        p->next = first;
+        first = p;
+    }
+    for (p = first; p; p = next) {
+        next = p->next;
+        p->fn(p->arg);
+        free(p);
+    }
+}
+
+static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
+{
+    /* waking up was all: the turn runs the wheel */
+}
+
+static struct event *watch(struct loop *l, int fd, event_callback_fn fn)
+{
+    struct event *ev = event_new(l->base, fd, EV_READ | EV_PERSIST | EV_ET, fn, l);
+
+    if (ev && event_add(ev, NULL) < 0) {
+        event_free(ev);
+        ev = NULL;
+    }
+    return ev;
+}
+
+struct loop *loop_new(struct err *e)
+{
+    struct loop *l = xcalloc(1, sizeof(*l));
+
+    TAILQ_INIT(&l->jobs);
+    l->armed_ms = UINT64_MAX;
+    wheel_init(&l->wheel, clock_mono_ms());
+    l->base = new_base();
+    l->post_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (l->base && l->post_fd >= 0 && l->timer_fd >= 0) {
+        l->post_ev = watch(l, l->post_fd, on_post);
+        l->timer_ev = watch(l, l->timer_fd, on_timer_fd);
+    }
+    if (!l->post_ev || !l->timer_ev) {
+        err_errno(e, "making an event loop (it takes a few descriptors: see ulimit -n)");
+        loop_free(l);
+        return NULL;
+    }
+    return l;
+}
+
+static void run_jobs(struct loop *l)
+{
+    for (int round = 0; round < JOB_ROUNDS && l->n_jobs > 0; round++) {
+        for (size_t n = l->n_jobs; n > 0 && l->n_jobs > 0; n--) {
+            struct loop_job *job = TAILQ_FIRST(&l->jobs);
+            loop_undefer(l, job);
+            job->fn(job);
+        }
+    }
+}
+
+static void drop_posts(struct loop *l)
+{
+    struct post *p = atomic_exchange(&l->posts, NULL), *next;
+
+    for (; p; p = next) {
+        next = p->next;
+        free(p);
+    }
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void loop_free(struct loop *l)
+{
+    if (!l)
+        return;
+    run_jobs(l);
+    BUG_ON(l->n_jobs > 0);
+    BUG_ON(l->wheel.count > 0);
+    drop_posts(l);
+    for (unsigned i = 0; i < l->n_sigs; i++)
+        event_free(l->sigs[i].ev);
+    if (l->post_ev)
+        event_free(l->post_ev);
+    if (l->timer_ev)
+        event_free(l->timer_ev);
+    if (l->base)
+        event_base_free(l->base);
+    close_fd(l->post_fd);
+    close_fd(l->timer_fd);
+    free(l);
+}
+
+/* ---- the turn ---------------------------------------------------------------------------- */
+
+static void arm(struct loop *l)
+{
+    uint64_t next = loop_next_ms(l);
+    struct itimerspec its = {0};
+
+    if (next == UINT64_MAX || (next >= l->armed_ms && l->armed_ms > l->wheel.now))
+        return;
+    its.it_value.tv_sec = (time_t)(next / 1000);
+    its.it_value.tv_nsec = (long)(next % 1000) * 1000000;
+    if (next == 0)
+        its.it_value.tv_nsec = 1; /* all zero would mean "off" */
+    BUG_ON(timerfd_settime(l->timer_fd, TFD_TIMER_ABSTIME, &its, NULL) < 0);
+    l->armed_ms = next;
+}
+
+void loop_turn(struct loop *l, bool block)
+{
+    arm(l);
+    l->now_known = false;
+    event_base_loop(l->base, block && l->n_jobs == 0 ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    wheel_run(&l->wheel, loop_now_ms(l));
+    run_jobs(l);
+    if (l->now_ms - l->flush_ms >= LOG_FLUSH_MS) {
+        log_flush();
+        l->flush_ms = l->now_ms;
+    }
+}
+
+void loop_run(struct loop *l)
+{
+    l->stop = false;
+    while (!l->stop)
+        loop_turn(l, true);
+}
+
+void loop_stop(struct loop *l)
+{
+    l->stop = true;
+}
+
+void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
+{
+    struct post *p = xmalloc(sizeof(*p)), *head = atomic_load(&l->posts);
+    const uint64_t one = 1;
+
+    p->fn = fn;
+    p->arg = arg;
+    do
+        p->next = head;
+    while (!atomic_compare_exchange_weak(&l->posts, &head, p));
+    /* whoever found the list empty wakes the loop; the others know that somebody does */
+    if (!head)
+        BUG_ON(write(l->post_fd, &one, sizeof(one)) < 0 && errno != EAGAIN);
+}
+
+void loop_defer(struct loop *l, struct loop_job *job)
+{
+    if (job->queued)
+        return;
+    job->queued = true;
+    TAILQ_INSERT_TAIL(&l->jobs, job, link);
+    l->n_jobs++;
+}
+
+void loop_undefer(struct loop *l, struct loop_job *job)
+{
+    if (!job->queued)
+        return;
+    job->queued = false;
+    TAILQ_REMOVE(&l->jobs, job, link);
+    l->n_jobs--;
+}
+
+/* ---- signals ----------------------------------------------------------------------------- */
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+    const struct sig *s = arg;
+
+    s->fn((int)sig, s->arg);
+}
+
+int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void *arg)
+{
+    struct sig *s = &l->sigs[l->n_sigs];
+
+    if (l->n_sigs == SIGNALS_MAX)
+        return -1;
+    s->fn = fn;
+    s->arg = arg;
+    s->ev = evsignal_new(l->base, sig, on_signal, s);
+    if (!s->ev)
+        return -1;
+    if (event_add(s->ev, NULL) < 0) {
+        event_free(s->ev);
+        return -1;
+    }
+    l->n_sigs++;
+    return 0;
+}
+
+/* ---- timers ------------------------------------------------------------------------------ */
+
+void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg)
+{
+    *t = (struct timer){.loop = l, .fn = fn, .arg = arg};
+}
+
+/* long waits are rounded up to a grid of about 1 % of them */
+static uint64_t due_of(uint64_t now, uint64_t ms)
+{
+    uint64_t due, grid = 1;
+
+    if (__builtin_add_overflow(now, ms, &due) || due > UINT64_MAX / 2)
+        due = UINT64_MAX / 2;
+    if (ms >= LONG_WAIT_MS)
+        grid = 1ull << (63 - __builtin_clzll(ms >> LONG_WAIT_CUT));
+    return (due + grid - 1) & ~(grid - 1);
+}
+
+void timer_set(struct timer *t, uint64_t ms)
+{
+    struct loop *l = t->loop;
+
+    t->due_ms = due_of(loop_now_ms(l), ms);
+    t->set = true;
+    if (t->linked) {
+        if (t->slot_ms <= t->due_ms)
+            return; /* its bucket's visit will find the new time */
+        wheel_del(&l->wheel, t);
+    }
+    wheel_add(&l->wheel, t);
+}
+
+void timer_cancel(struct timer *t)
+{
+    t->set = false;
+    if (t->linked)
+        wheel_del(&t->loop->wheel, t);
+}
