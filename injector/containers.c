@@ -59,7 +59,7 @@ static void add_list_flag(json_t *args, const char *flag, const json_t *list)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(list, i, v) {
+    json_array_foreach (list, i, v) {
         if (i)
             buf_putc(&text, ',');
         if (json_is_string(v))
@@ -163,7 +163,7 @@ static const json_t *controlling_owner(const json_t *pod)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(inj_list(inj_object(pod, "metadata"), "ownerReferences"), i, v)
+    json_array_foreach (inj_list(inj_object(pod, "metadata"), "ownerReferences"), i, v)
         if (json_bool(v, "controller", false))
             return v;
     return NULL;
@@ -286,6 +286,6 @@ json_t *inj_identity_volume(void)
 {
     return json_pack("{s:s, s:{s:[{s:{s:s, s:i, s:s}}, {s:{s:s, s:[{s:s, s:s}]}}]}}", "name",
                      INJ_VOLUME, "projected", "sources", "serviceAccountToken", "audience", "fsm",
-                     "expirationSeconds", 3600, "path", "token", "configMap", "name",
-                     "fsm-root-ca", "items", "key", "ca.crt", "path", "ca.crt");
+                     "expirationSeconds", 3600, "path", "token", "configMap", "name", "fsm-root-ca",
+                     "items", "key", "ca.crt", "path", "ca.crt");
 }

@@ -19,7 +19,7 @@ static void set_metadata(struct inj_job *job, const char *parent, const json_t *
         buf_free(&path);
         return;
     }
-    json_object_foreach((json_t *)add, key, value) {
+    json_object_foreach ((json_t *)add, key, value) {
         size_t base = path.len;
         const json_t *old = json_object_get(now, key);
 
@@ -70,7 +70,7 @@ static void add_to_list(struct inj_job *job, const char *list, json_t *items, bo
         inj_op(job->patch, "add", path.p, json_incref(items));
     }
     if (now) {
-        json_array_foreach(items, i, v) {
+        json_array_foreach (items, i, v) {
             buf_clear(&path);
             if (first)
                 buf_printf(&path, "/spec/%s/%zu", list, i);
@@ -86,8 +86,7 @@ static void add_to_list(struct inj_job *job, const char *list, json_t *items, bo
 /* iptables: redirection is an init container's work.  -1 and e on an unknown mode. */
 static int wants_init(const struct inj_job *job, bool *out)
 {
-    const char *mode =
-        json_str(job->cfg->meshconfig, "spec.traffic.interceptionMode", "iptables");
+    const char *mode = json_str(job->cfg->meshconfig, "spec.traffic.interceptionMode", "iptables");
 
     *out = strcmp(mode, "iptables") == 0 || !*mode;
     if (*out || strcmp(mode, "ebpf") == 0 || strcmp(mode, "none") == 0)

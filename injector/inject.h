@@ -34,17 +34,17 @@
 #include "common/base/err.h"
 
 struct inj_config {
-    const char *mesh_name;         /* "fsm" */
-    const char *fsm_namespace;     /* "fsm-system" */
-    const char *trust_domain;      /* "cluster.local" */
+    const char *mesh_name;     /* "fsm" */
+    const char *fsm_namespace; /* "fsm-system" */
+    const char *trust_domain;  /* "cluster.local" */
     /* used where MeshConfig names no sidecar image; NULL or "" = none */
     const char *sidecar_image, *init_image, *healthcheck_image;
-    bool native_sidecar;           /* init container with restartPolicy: Always */
-    const json_t *meshconfig;      /* the MeshConfig object, or NULL = all defaults; borrowed */
+    bool native_sidecar;      /* init container with restartPolicy: Always */
+    const json_t *meshconfig; /* the MeshConfig object, or NULL = all defaults; borrowed */
     /* the pod's Namespace; borrowed.  NULL = the caller wants this pod injected: membership of
      * the namespace is not asked, only the pod's own annotation can still say no. */
     const json_t *ns_object;
-    const char *uuid;              /* for the fsm-proxy-uuid label; NULL = made here */
+    const char *uuid; /* for the fsm-proxy-uuid label; NULL = made here */
 };
 
 enum inj_verdict {

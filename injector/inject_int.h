@@ -24,13 +24,12 @@
 /* What is not (or only) redirected: MeshConfig and the pod's annotations merged (spec 2.1).
  * All members are owned arrays, without duplicates, in the order they are told to fsm-init. */
 struct inj_lists {
-    json_t *out_ip_exclude, *out_ip_include;   /* strings: canonical CIDRs */
+    json_t *out_ip_exclude, *out_ip_include;    /* strings: canonical CIDRs */
     json_t *out_port_exclude, *in_port_exclude; /* integers */
-    json_t *if_exclude;                        /* strings */
+    json_t *if_exclude;                         /* strings */
 };
 /* -1 and e naming annotation or field; lists must be freed on every path */
-int inj_lists_read(struct inj_lists *l, const json_t *pod, const json_t *meshconfig,
-                   struct err *e);
+int inj_lists_read(struct inj_lists *l, const json_t *pod, const json_t *meshconfig, struct err *e);
 bool inj_lists_in_port_excluded(const struct inj_lists *l, json_int_t port);
 void inj_lists_free(struct inj_lists *l);
 
@@ -39,10 +38,10 @@ struct inj_job {
     const json_t *pod;
     const struct inj_config *cfg;
     struct inj_lists lists;
-    json_t *patch;             /* owned until returned */
+    json_t *patch;                     /* owned until returned */
     bool liveness, readiness, startup; /* the sidecar serves rewritten probes of this kind */
-    json_t *allow;             /* owned; strings "tcp:PORT", "grpc:PORT": what fsm-healthcheck may
-                                  be asked to check; empty = it is not needed */
+    json_t *allow; /* owned; strings "tcp:PORT", "grpc:PORT": what fsm-healthcheck may
+                      be asked to check; empty = it is not needed */
     struct err *e;
 };
 

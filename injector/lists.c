@@ -15,7 +15,7 @@ static void append_once(json_t *list, json_t *value)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(list, i, v) {
+    json_array_foreach (list, i, v) {
         if (json_equal(v, value)) {
             json_decref(value);
             return;
@@ -89,13 +89,12 @@ static const json_t *mesh_list(const json_t *meshconfig, const char *field)
     return inj_list(json_at(meshconfig, "spec.traffic"), field);
 }
 
-static int ports_from_mesh(json_t *list, const json_t *meshconfig, const char *field,
-                           struct err *e)
+static int ports_from_mesh(json_t *list, const json_t *meshconfig, const char *field, struct err *e)
 {
     const json_t *v;
     size_t i;
 
-    json_array_foreach(mesh_list(meshconfig, field), i, v) {
+    json_array_foreach (mesh_list(meshconfig, field), i, v) {
         json_int_t port = json_integer_value(v);
 
         if (port < 1 || port > 65535)
@@ -108,13 +107,12 @@ static int ports_from_mesh(json_t *list, const json_t *meshconfig, const char *f
     return 0;
 }
 
-static int cidrs_from_mesh(json_t *list, const json_t *meshconfig, const char *field,
-                           struct err *e)
+static int cidrs_from_mesh(json_t *list, const json_t *meshconfig, const char *field, struct err *e)
 {
     const json_t *v;
     size_t i;
 
-    json_array_foreach(mesh_list(meshconfig, field), i, v) {
+    json_array_foreach (mesh_list(meshconfig, field), i, v) {
         const char *s = json_string_value(v);
 
         if (!s || add_cidr(list, s) != 0)
@@ -131,8 +129,9 @@ static bool is_interface(const char *s)
 {
     size_t n = strlen(s);
 
-    return n > 0 && n < 16 && strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                        "0123456789._-@:+") == n &&
+    return n > 0 && n < 16 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                     "0123456789._-@:+") == n &&
            s[0] != '-';
 }
 
@@ -142,7 +141,7 @@ static int interfaces_from_mesh(json_t *list, const json_t *meshconfig, struct e
     const json_t *v;
     size_t i;
 
-    json_array_foreach(mesh_list(meshconfig, field), i, v) {
+    json_array_foreach (mesh_list(meshconfig, field), i, v) {
         const char *s = json_string_value(v);
 
         if (!s || !is_interface(s))
@@ -158,11 +157,11 @@ static int interfaces_from_mesh(json_t *list, const json_t *meshconfig, struct e
 int inj_lists_read(struct inj_lists *l, const json_t *pod, const json_t *mc, struct err *e)
 {
     *l = (struct inj_lists){json_array(), json_array(), json_array(), json_array(), json_array()};
-    if (cidrs_from_annotation(l->out_ip_exclude, pod,
-                              "flomesh.io/outbound-ip-range-exclusion-list", e) != 0 ||
+    if (cidrs_from_annotation(l->out_ip_exclude, pod, "flomesh.io/outbound-ip-range-exclusion-list",
+                              e) != 0 ||
         cidrs_from_mesh(l->out_ip_exclude, mc, "outboundIPRangeExclusionList", e) != 0 ||
-        cidrs_from_annotation(l->out_ip_include, pod,
-                              "flomesh.io/outbound-ip-range-inclusion-list", e) != 0 ||
+        cidrs_from_annotation(l->out_ip_include, pod, "flomesh.io/outbound-ip-range-inclusion-list",
+                              e) != 0 ||
         cidrs_from_mesh(l->out_ip_include, mc, "outboundIPRangeInclusionList", e) != 0 ||
         ports_from_mesh(l->out_port_exclude, mc, "outboundPortExclusionList", e) != 0 ||
         ports_from_annotation(l->out_port_exclude, pod, "flomesh.io/outbound-port-exclusion-list",
@@ -179,7 +178,7 @@ bool inj_lists_in_port_excluded(const struct inj_lists *l, json_int_t port)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(l->in_port_exclude, i, v)
+    json_array_foreach (l->in_port_exclude, i, v)
         if (json_integer_value(v) == port)
             return true;
     return false;

@@ -105,7 +105,7 @@ static bool list_has_name(const json_t *list, const char *name)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(list, i, v) {
+    json_array_foreach (list, i, v) {
         const char *s = inj_text(v, "name");
 
         if (s && strcmp(s, name) == 0)

@@ -179,7 +179,7 @@ json_t *inj_apply_patch(json_t *doc, const json_t *patch, struct err *e)
         json_decref(doc);
         return NULL;
     }
-    json_array_foreach(patch, i, o) {
+    json_array_foreach (patch, i, o) {
         if (apply_op(doc, o, e) != 0) {
             err_prefix(e, "operation %zu", i);
             json_decref(doc);

@@ -35,7 +35,7 @@ static json_int_t named_port(const json_t *container, const char *name)
     const json_t *p;
     size_t i;
 
-    json_array_foreach(inj_list(container, "ports"), i, p) {
+    json_array_foreach (inj_list(container, "ports"), i, p) {
         const char *s = inj_text(p, "name");
 
         if (s && strcmp(s, name) == 0)
@@ -94,7 +94,7 @@ static json_t *kept_headers(const json_t *action)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(inj_list(action, "httpHeaders"), i, v)
+    json_array_foreach (inj_list(action, "httpHeaders"), i, v)
         if (!is_ours(json_str(v, "name", "")))
             json_array_append(out, (json_t *)v);
     return out;
@@ -147,7 +147,7 @@ static void allow(struct inj_job *job, const char *kind, json_int_t port)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(job->allow, i, v) {
+    json_array_foreach (job->allow, i, v) {
         if (json_equal(v, item)) {
             json_decref(item);
             return;
@@ -305,7 +305,7 @@ static int rewrite_containers(struct inj_job *job, const char *list, bool is_ini
     size_t i;
     int rc = 0;
 
-    json_array_foreach(inj_list(inj_object(job->pod, "spec"), list), i, c) {
+    json_array_foreach (inj_list(inj_object(job->pod, "spec"), list), i, c) {
         struct buf base = BUF_INIT;
 
         buf_printf(&base, "/spec/%s/%zu", list, i);

@@ -38,7 +38,7 @@ static int check_ports(const json_t *container, const char *name, struct err *e)
     const json_t *p;
     size_t i;
 
-    json_array_foreach(inj_list(container, "ports"), i, p) {
+    json_array_foreach (inj_list(container, "ports"), i, p) {
         json_int_t port = json_int(p, "containerPort", 0);
         const char *use = use_of_port(port);
 
@@ -72,7 +72,7 @@ static int check_containers(const json_t *list, struct err *e)
     const json_t *c;
     size_t i;
 
-    json_array_foreach(list, i, c)
+    json_array_foreach (list, i, c)
         if (check_container(c, e) != 0)
             return -1;
     return 0;
@@ -83,7 +83,7 @@ static int check_volumes(const json_t *list, struct err *e)
     const json_t *v;
     size_t i;
 
-    json_array_foreach(list, i, v)
+    json_array_foreach (list, i, v)
         if (strcmp(json_str(v, "name", ""), INJ_VOLUME) == 0)
             return err_set(e, "volume name \"%s\" is reserved for the mesh; rename the volume",
                            INJ_VOLUME);

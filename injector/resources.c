@@ -14,9 +14,8 @@ static const char *digits(const char *s)
 
 static bool is_suffix(const char *s)
 {
-    static const char *const suffixes[] = {"",  "n", "u",  "m",  "k",  "M",  "G",
-                                           "T", "P", "E",  "Ki", "Mi", "Gi", "Ti",
-                                           "Pi", "Ei"};
+    static const char *const suffixes[] = {"",  "n", "u",  "m",  "k",  "M",  "G",  "T",
+                                           "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
 
     for (unsigned i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++)
         if (strcmp(s, suffixes[i]) == 0)
