@@ -193,6 +193,7 @@ static void load_object(struct loader *l, json_t *object, bool bad)
     struct identity id = {NULL, "", NULL};
     unsigned before = c->faults;
     c->object = "";
+    c->listed = 0;
     if (!identify(l, object, &id)) {
         refuse(l, &id);
         return;

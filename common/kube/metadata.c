@@ -15,7 +15,7 @@ static void check_annotations(struct kube_checker *c, json_t *meta)
     size_t total = 0;
     const char *key;
     json_t *v;
-    json_object_foreach(json_object_get(meta, "annotations"), key, v)
+    json_object_foreach (json_object_get(meta, "annotations"), key, v)
         total += strlen(key) + json_string_length(v);
     if (total > ANNOTATIONS_MAX)
         kube_fault_at(c, "annotations", "%zu bytes altogether, at most %u", total, ANNOTATIONS_MAX);

@@ -44,7 +44,8 @@ const char *kube_is_dns_label(const char *s)
     size_t n = strlen(s);
     return n <= LABEL_MAX && framed(s, n, lower_alnum, "-")
                ? NULL
-               : "a DNS label: a-z, 0-9 and \"-\", alphanumeric at both ends, at most 63 characters";
+               : "a DNS label: a-z, 0-9 and \"-\", alphanumeric at both ends, at most 63 "
+                 "characters";
 }
 
 const char *kube_is_dns1035_label(const char *s)
@@ -159,7 +160,8 @@ const char *kube_is_config_key(const char *s)
     bool fine = n > 0 && n <= SUBDOMAIN_MAX && strcmp(s, ".") != 0 && strncmp(s, "..", 2) != 0;
     for (size_t i = 0; fine && i < n; i++)
         fine = ascii_alnum(s[i]) || strchr("-_.", s[i]);
-    return fine ? NULL : "a file name: A-Z, a-z, 0-9, \"-\", \"_\" and \".\", not beginning with \"..\"";
+    return fine ? NULL
+                : "a file name: A-Z, a-z, 0-9, \"-\", \"_\" and \".\", not beginning with \"..\"";
 }
 
 const char *kube_is_env_name(const char *s)
@@ -203,8 +205,7 @@ const char *kube_is_ip_or_cidr(const char *s)
 
 const char *kube_is_cidr(const char *s)
 {
-    return strchr(s, '/') && !kube_is_ip_or_cidr(s) ? NULL
-                                                    : "an address range such as 10.0.0.0/8";
+    return strchr(s, '/') && !kube_is_ip_or_cidr(s) ? NULL : "an address range such as 10.0.0.0/8";
 }
 
 const char *kube_is_duration(const char *s)
@@ -257,7 +258,8 @@ const char *kube_is_schedule(const char *s)
     unsigned fields = 0;
     while (*s) {
         s += strspn(s, " \t");
-        size_t n = strspn(s, "0123456789*/,-?LW#ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+        size_t n =
+            strspn(s, "0123456789*/,-?LW#ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
         if (n == 0)
             break;
         fields++;
@@ -270,8 +272,8 @@ const char *kube_is_regex(const char *s)
 {
     int code;
     PCRE2_SIZE at;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)s, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &at,
-                                   NULL);
+    pcre2_code *re =
+        pcre2_compile((PCRE2_SPTR)s, PCRE2_ZERO_TERMINATED, PCRE2_UTF, &code, &at, NULL);
     pcre2_code_free(re);
     return re ? NULL : "a regular expression";
 }

@@ -18,22 +18,22 @@ kube_syntax kube_is_port_name;     /* IANA service name: at most 15 characters *
 kube_syntax kube_is_label_key;     /* [prefix/]name */
 kube_syntax kube_is_annotation_key;
 kube_syntax kube_is_label_value;
-kube_syntax kube_is_config_key;    /* keys of ConfigMap and Secret data */
+kube_syntax kube_is_config_key; /* keys of ConfigMap and Secret data */
 kube_syntax kube_is_env_name;
-kube_syntax kube_is_http_token;    /* header names (RFC 9110) */
+kube_syntax kube_is_http_token; /* header names (RFC 9110) */
 kube_syntax kube_is_absolute_path;
 kube_syntax kube_is_ip;
 kube_syntax kube_is_ipv4;
-kube_syntax kube_is_cidr;          /* with a prefix length */
+kube_syntax kube_is_cidr; /* with a prefix length */
 kube_syntax kube_is_ip_or_cidr;
-kube_syntax kube_is_duration;      /* Go: "1h30m" */
+kube_syntax kube_is_duration; /* Go: "1h30m" */
 kube_syntax kube_is_quantity;
-kube_syntax kube_is_percent;       /* "25%" */
-kube_syntax kube_is_base64;        /* white space allowed, as Kubernetes does */
+kube_syntax kube_is_percent; /* "25%" */
+kube_syntax kube_is_base64;  /* white space allowed, as Kubernetes does */
 kube_syntax kube_is_rfc3339;
-kube_syntax kube_is_schedule;      /* five cron fields or @daily ... */
-kube_syntax kube_is_regex;         /* PCRE2 */
-kube_syntax kube_is_ratio;         /* "0.0" .. "1.0" as text */
+kube_syntax kube_is_schedule; /* five cron fields or @daily ... */
+kube_syntax kube_is_regex;    /* PCRE2 */
+kube_syntax kube_is_ratio;    /* "0.0" .. "1.0" as text */
 
 /* between two names, in half edits: insert, delete, replace and swap count 2, another case 1 */
 unsigned kube_name_distance(const char *a, const char *b);

@@ -7,6 +7,8 @@
 #include "common/base/mem.h"
 #include "common/kube/problem.h"
 
+#define PROBLEMS_MAX 10000 /* in one list: a hostile file must not fill the memory with them */
+
 struct kube_object *kube_object_ref(struct kube_object *o)
 {
     BUG_ON(o->refs == 0);
@@ -39,7 +41,12 @@ void kube_problems_vadd(struct kube_problems *p, const char *file, unsigned line
                         const char *object, const char *field, const char *fmt, va_list ap)
 {
     struct buf text = BUF_INIT;
-    buf_vprintf(&text, fmt, ap);
+    if (p->n > PROBLEMS_MAX)
+        return;
+    if (p->n == PROBLEMS_MAX)
+        buf_printf(&text, "more than %d problems, the rest is not listed", PROBLEMS_MAX);
+    else
+        buf_vprintf(&text, fmt, ap);
     p->v = xreallocarray(p->v, p->n + 1, sizeof *p->v);
     p->v[p->n++] = (struct kube_problem){.file = xstrdup(file ? file : ""),
                                          .line = line,
@@ -49,8 +56,8 @@ void kube_problems_vadd(struct kube_problems *p, const char *file, unsigned line
                                          .message = buf_take(&text)};
 }
 
-void kube_problems_add(struct kube_problems *p, const char *file, unsigned line,
-                       const char *object, const char *field, const char *fmt, ...)
+void kube_problems_add(struct kube_problems *p, const char *file, unsigned line, const char *object,
+                       const char *field, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);

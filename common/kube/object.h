@@ -12,27 +12,28 @@
 #include "common/base/buf.h"
 
 struct kube_object {
-    const char *kind;      /* "Service": interned */
-    const char *group;     /* "", "apps", "config.flomesh.io" ... : interned */
-    char *ns;              /* "" for cluster-scoped kinds */
+    const char *kind;  /* "Service": interned */
+    const char *group; /* "", "apps", "config.flomesh.io" ... : interned */
+    char *ns;          /* "" for cluster-scoped kinds */
     char *name;
     json_t *body;
-    char *file;            /* where it was read, or "" */
-    unsigned line;         /* of its document in that file */
+    char *file;    /* where it was read, or "" */
+    unsigned line; /* of its document in that file */
     unsigned refs;
 };
 struct kube_object *kube_object_ref(struct kube_object *o);
 void kube_object_unref(struct kube_object *o);
 
 /* One thing wrong with one object.  Rendered as
- * "FILE:LINE: Kind ns/name: spec.ports[0].port: got \"http\" (string), expected an integer 1..65535" */
+ * "FILE:LINE: Kind ns/name: spec.ports[0].port: got \"http\" (string), expected an
+ * integer 1..65535" */
 struct kube_problem {
     char *file;
     unsigned line;   /* 0 = not known */
     unsigned column; /* from 1, of a syntax error; 0 = not known: "FILE:LINE:COLUMN: ..." */
-    char *object;  /* "Service default/web", or "" if it is not known */
-    char *field;   /* "spec.ports[0].port", or "" */
-    char *message; /* what is wrong and what was expected */
+    char *object;    /* "Service default/web", or "" if it is not known */
+    char *field;     /* "spec.ports[0].port", or "" */
+    char *message;   /* what is wrong and what was expected */
 };
 struct kube_problems {
     struct kube_problem *v;

@@ -74,12 +74,17 @@ static unsigned path_line(const struct kube_checker *c)
 
 static void fault_va(struct kube_checker *c, const char *fmt, va_list ap)
 {
+    c->faults++;
+    if (c->listed == KUBE_FAULTS_MAX)
+        return;
     struct buf path = BUF_INIT;
     path_text(c, &path);
     kube_problems_vadd(c->problems, c->file, path_line(c), 0, c->object, path.len ? path.p : "",
                        fmt, ap);
-    c->faults++;
     buf_free(&path);
+    if (++c->listed == KUBE_FAULTS_MAX)
+        kube_problems_add(c->problems, c->file, c->line, c->object, "",
+                          "more problems than the %d listed", KUBE_FAULTS_MAX);
 }
 
 void kube_fault(struct kube_checker *c, const char *fmt, ...)
@@ -202,16 +207,27 @@ static void expected_one(const struct kube_field *f, struct buf *out)
     }
 }
 
+/* What to say where a string should stand: a number or boolean whose text would do needs quotes. */
+static const char *string_hint(const struct kube_field *f, const json_t *v)
+{
+    char text[32];
+    const char *s =
+        json_is_boolean(v) ? (json_is_true(v) ? "true" : "false") : kube_quantity_text(v, text);
+    if (!s || json_is_string(v) || f->oneof)
+        return "";
+    const char *want = f->syntax ? f->syntax(s) : NULL;
+    return want ? want : "quote it";
+}
+
 /* got V, expected what the field takes */
 static void fault_type(struct kube_checker *c, const struct kube_field *f, const json_t *v)
 {
     char got[DESCRIBE_MAX];
     struct buf want = BUF_INIT;
+    const char *hint = f->type == KT_STRING ? string_hint(f, v) : "";
     expected_one(f, &want);
-    bool quote = f->type == KT_STRING && !f->oneof &&
-                 (json_is_number(v) || json_is_boolean(v));
-    kube_fault(c, "got %s, expected %s%s", kube_describe(c, v, got), want.p,
-               quote ? ": quote it" : "");
+    kube_fault(c, "got %s, expected %s%s%s", kube_describe(c, v, got), want.p, *hint ? ": " : "",
+               hint);
     buf_free(&want);
 }
 
@@ -300,17 +316,17 @@ static void check_one(struct kube_checker *c, const struct kube_field *f, json_t
 /* ---- lists and maps ------------------------------------------------------------------------- */
 
 /* the text that must be unique within its list; false if the element lacks all of its keys */
-static bool element_key(const struct kube_field *f, const json_t *e, struct buf *out)
+static bool element_key(const char *keys, const json_t *e, struct buf *out)
 {
     buf_clear(out);
-    if (strcmp(f->key, ".") == 0) {
+    if (strcmp(keys, ".") == 0) {
         char text[32];
         const char *s = kube_quantity_text(e, text);
         buf_puts(out, s ? s : "");
         return s != NULL;
     }
     bool any = false;
-    struct slice rest = slice_str(f->key);
+    struct slice rest = slice_str(keys);
     while (rest.p) {
         struct slice name = slice_cut(&rest, ' ');
         char field[64], text[32];
@@ -323,14 +339,14 @@ static bool element_key(const struct kube_field *f, const json_t *e, struct buf 
     return any;
 }
 
-static void check_unique(struct kube_checker *c, const struct kube_field *f, const json_t *list)
+void kube_check_unique(struct kube_checker *c, const json_t *list, const char *keys)
 {
     size_t n = json_array_size(list);
     size_t *places = xcalloc(n + 1, sizeof *places);
     struct table *seen = table_new(NULL); /* key -> its first place */
     struct buf key = BUF_INIT;
     for (size_t i = 0; i < n; i++) {
-        if (!element_key(f, json_array_get(list, i), &key))
+        if (!element_key(keys, json_array_get(list, i), &key))
             continue;
         const size_t *first = table_get_str(seen, key.p);
         if (!first) {
@@ -339,7 +355,7 @@ static void check_unique(struct kube_checker *c, const struct kube_field *f, con
             continue;
         }
         kube_enter_index(c, i);
-        kube_fault(c, "the same %s \"%s\" as element [%zu]", strcmp(f->key, ".") ? f->key : "value",
+        kube_fault(c, "the same %s \"%s\" as element [%zu]", strcmp(keys, ".") ? keys : "value",
                    c->secret ? "..." : key.p, *first);
         kube_leave(c);
     }
@@ -356,7 +372,7 @@ static void check_list(struct kube_checker *c, const struct kube_field *f, json_
         return;
     }
     unsigned before = c->faults;
-    for (size_t i = 0; i < json_array_size(v); i++) {
+    for (size_t i = 0; i < json_array_size(v) && c->listed < KUBE_FAULTS_MAX; i++) {
         kube_enter_index(c, i);
         check_one(c, f, json_array_get(v, i));
         kube_leave(c);
@@ -364,7 +380,7 @@ static void check_list(struct kube_checker *c, const struct kube_field *f, json_
     if (f->required && json_array_size(v) == 0)
         kube_fault(c, "must have at least one element");
     if (f->key && c->faults == before)
-        check_unique(c, f, v);
+        kube_check_unique(c, v, f->key);
 }
 
 static void check_map(struct kube_checker *c, const struct kube_field *f, json_t *v)
@@ -379,6 +395,8 @@ static void check_map(struct kube_checker *c, const struct kube_field *f, json_t
     void *tmp;
     json_object_foreach_safe(v, tmp, key, value)
     {
+        if (c->listed == KUBE_FAULTS_MAX)
+            return;
         enter_map(c, key);
         const char *want = f->key_syntax ? f->key_syntax(key) : NULL;
         if (want)
@@ -473,6 +491,8 @@ static void check_members(struct kube_checker *c, const struct kube_schema *s, j
     json_object_foreach_safe(object, tmp, key, v)
     {
         const struct kube_field *f = field_of(s, key);
+        if (c->listed == KUBE_FAULTS_MAX)
+            return;
         if (f && json_is_null(v) && f->type != KT_ANY) {
             json_object_del(object, key);
             continue;

@@ -36,14 +36,14 @@ struct kube_field {
     const char *name; /* NULL ends a table */
     enum kube_type type;
     enum kube_shape shape;
-    bool required; /* present, and not empty */
-    bool secret;   /* the value never appears in a message */
-    long long min, max;            /* KT_INT, KT_INTSTR, KT_NUMBER; both 0 = any */
-    const char *oneof;             /* words a string may be, space-separated; "" cannot be one */
-    const char *dflt;              /* text of a scalar's default; "{}" for an object's */
-    kube_syntax *syntax;           /* strings, elements and map values; "" is let through */
-    kube_syntax *key_syntax;       /* KS_MAP */
-    const struct kube_schema *of;  /* KT_OBJECT */
+    bool required;                /* present, and not empty */
+    bool secret;                  /* the value never appears in a message */
+    long long min, max;           /* KT_INT, KT_INTSTR, KT_NUMBER; both 0 = any */
+    const char *oneof;            /* words a string may be, space-separated; "" cannot be one */
+    const char *dflt;             /* text of a scalar's default; "{}" for an object's */
+    kube_syntax *syntax;          /* strings, elements and map values; "" is let through */
+    kube_syntax *key_syntax;      /* KS_MAP */
+    const struct kube_schema *of; /* KT_OBJECT */
     const char *key; /* KS_LIST: no two elements may be equal in these fields, space-separated;
                         "." = the element itself */
 };
@@ -55,25 +55,62 @@ struct kube_schema {
 };
 
 /* Rows.  INT(name, 0, 0) has no range. */
-#define KF_STR(n, ...)       {.name = (n), .type = KT_STRING, ##__VA_ARGS__}
+#define KF_STR(n, ...)                                                                             \
+    {                                                                                              \
+        .name = (n), .type = KT_STRING, ##__VA_ARGS__                                              \
+    }
 #define KF_INT(n, lo, hi, ...)                                                                     \
-    {.name = (n), .type = KT_INT, .min = (lo), .max = (hi), ##__VA_ARGS__}
-#define KF_BOOL(n, ...)      {.name = (n), .type = KT_BOOL, ##__VA_ARGS__}
-#define KF_ANY(n, ...)       {.name = (n), .type = KT_ANY, ##__VA_ARGS__}
+    {                                                                                              \
+        .name = (n), .type = KT_INT, .min = (lo), .max = (hi), ##__VA_ARGS__                       \
+    }
+#define KF_BOOL(n, ...)                                                                            \
+    {                                                                                              \
+        .name = (n), .type = KT_BOOL, ##__VA_ARGS__                                                \
+    }
+#define KF_ANY(n, ...)                                                                             \
+    {                                                                                              \
+        .name = (n), .type = KT_ANY, ##__VA_ARGS__                                                 \
+    }
 #define KF_NUM(n, lo, hi, ...)                                                                     \
-    {.name = (n), .type = KT_NUMBER, .min = (lo), .max = (hi), ##__VA_ARGS__}
-#define KF_QTY(n, ...)       {.name = (n), .type = KT_QUANTITY, ##__VA_ARGS__}
+    {                                                                                              \
+        .name = (n), .type = KT_NUMBER, .min = (lo), .max = (hi), ##__VA_ARGS__                    \
+    }
+#define KF_QTY(n, ...)                                                                             \
+    {                                                                                              \
+        .name = (n), .type = KT_QUANTITY, ##__VA_ARGS__                                            \
+    }
 #define KF_INTSTR(n, lo, hi, ...)                                                                  \
-    {.name = (n), .type = KT_INTSTR, .min = (lo), .max = (hi), ##__VA_ARGS__}
-#define KF_OBJ(n, s, ...)    {.name = (n), .type = KT_OBJECT, .of = &(s), ##__VA_ARGS__}
+    {                                                                                              \
+        .name = (n), .type = KT_INTSTR, .min = (lo), .max = (hi), ##__VA_ARGS__                    \
+    }
+#define KF_OBJ(n, s, ...)                                                                          \
+    {                                                                                              \
+        .name = (n), .type = KT_OBJECT, .of = &(s), ##__VA_ARGS__                                  \
+    }
 #define KF_LIST(n, s, ...)                                                                         \
-    {.name = (n), .type = KT_OBJECT, .shape = KS_LIST, .of = &(s), ##__VA_ARGS__}
-#define KF_STRS(n, ...)      {.name = (n), .type = KT_STRING, .shape = KS_LIST, ##__VA_ARGS__}
+    {                                                                                              \
+        .name = (n), .type = KT_OBJECT, .shape = KS_LIST, .of = &(s), ##__VA_ARGS__                \
+    }
+#define KF_STRS(n, ...)                                                                            \
+    {                                                                                              \
+        .name = (n), .type = KT_STRING, .shape = KS_LIST, ##__VA_ARGS__                            \
+    }
 #define KF_INTS(n, lo, hi, ...)                                                                    \
-    {.name = (n), .type = KT_INT, .shape = KS_LIST, .min = (lo), .max = (hi), ##__VA_ARGS__}
-#define KF_MAP(n, ...)       {.name = (n), .type = KT_STRING, .shape = KS_MAP, ##__VA_ARGS__}
-#define KF_QTYS(n, ...)      {.name = (n), .type = KT_QUANTITY, .shape = KS_MAP, ##__VA_ARGS__}
-#define KF_END               {.name = NULL}
+    {                                                                                              \
+        .name = (n), .type = KT_INT, .shape = KS_LIST, .min = (lo), .max = (hi), ##__VA_ARGS__     \
+    }
+#define KF_MAP(n, ...)                                                                             \
+    {                                                                                              \
+        .name = (n), .type = KT_STRING, .shape = KS_MAP, ##__VA_ARGS__                             \
+    }
+#define KF_QTYS(n, ...)                                                                            \
+    {                                                                                              \
+        .name = (n), .type = KT_QUANTITY, .shape = KS_MAP, ##__VA_ARGS__                           \
+    }
+#define KF_END                                                                                     \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
 #define KUBE_SCHEMA(id, fn, ...)                                                                   \
     const struct kube_schema id = {.fields = (const struct kube_field[]){__VA_ARGS__, KF_END},     \
@@ -90,8 +127,11 @@ extern const struct kube_schema kube_schema_metadata;
 struct kube_step {
     const char *key; /* NULL: an index */
     size_t index;
-    bool in_map;     /* printed as [key] */
+    bool in_map; /* printed as [key] */
 };
+
+/* problems listed per object; the rest is counted only */
+#define KUBE_FAULTS_MAX 30
 
 /* the object under check and the place in it */
 struct kube_checker {
@@ -102,7 +142,8 @@ struct kube_checker {
     const struct yaml_node *root; /* or NULL */
     struct kube_step path[KUBE_PATH_MAX];
     unsigned depth;
-    unsigned faults;
+    unsigned faults; /* all of them, never reset */
+    unsigned listed; /* of this object */
     unsigned secret; /* > 0: values here are not to be shown */
 };
 
@@ -116,6 +157,8 @@ void kube_fault(struct kube_checker *c, const char *fmt, ...) __attribute__((for
 /* reports at a member of the present place, whether it is there or not */
 void kube_fault_at(struct kube_checker *c, const char *key, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* No two elements may be equal in these fields (see kube_field.key). */
+void kube_check_unique(struct kube_checker *c, const json_t *list, const char *keys);
 void kube_enter(struct kube_checker *c, const char *key);
 void kube_enter_index(struct kube_checker *c, size_t i);
 void kube_leave(struct kube_checker *c);

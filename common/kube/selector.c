@@ -7,8 +7,7 @@ static bool has_all(const json_t *map, const json_t *labels)
 {
     const char *key;
     json_t *want;
-    json_object_foreach((json_t *)map, key, want)
-    {
+    json_object_foreach ((json_t *)map, key, want) {
         const json_t *have = json_object_get(labels, key);
         if (!json_is_string(have) || !json_equal(have, want))
             return false;

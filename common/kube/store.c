@@ -91,8 +91,7 @@ void kube_store_on_change(struct kube_store *s, kube_change_cb *cb, void *arg)
     s->watchers[s->n_watchers++] = (struct watcher){cb, arg};
 }
 
-static void tell(struct kube_store *s, const struct kube_object *old,
-                 const struct kube_object *now)
+static void tell(struct kube_store *s, const struct kube_object *old, const struct kube_object *now)
 {
     s->generation++;
     for (unsigned i = 0; i < s->n_watchers; i++)

@@ -19,7 +19,8 @@ struct kube_store *kube_store_new(void);
 void kube_store_free(struct kube_store *s);
 
 /* old or now may be NULL (added, deleted); both borrowed for the call */
-typedef void kube_change_cb(const struct kube_object *old, const struct kube_object *now, void *arg);
+typedef void kube_change_cb(const struct kube_object *old, const struct kube_object *now,
+                            void *arg);
 void kube_store_on_change(struct kube_store *s, kube_change_cb *cb, void *arg);
 
 /* takes the reference.  1 if it was new or different, 0 if equal to what was there */

@@ -14,6 +14,8 @@
 #include "common/base/table.h"
 #include "common/kube/problem.h"
 
+#define FAULTS_MAX 30 /* in one document; then it is given up */
+
 struct frame {
     struct yaml_node *node;
     unsigned cap;
@@ -33,6 +35,7 @@ struct reader {
     struct yaml_node *root;
     unsigned nodes; /* of the current document, before and then after expansion */
     size_t bytes;
+    unsigned faults;
     bool bad;
     bool stuck; /* this document cannot be read on */
 };
@@ -46,6 +49,8 @@ static void fault(struct reader *r, unsigned line, unsigned column, const char *
     kube_problems_vadd(r->problems, r->file, line, column, "", "", fmt, ap);
     va_end(ap);
     r->bad = true;
+    if (++r->faults == FAULTS_MAX)
+        r->stuck = true;
 }
 
 /* ---- events -> nodes ------------------------------------------------------------------------ */
@@ -344,6 +349,7 @@ static void begin_document(struct reader *r)
     r->root = NULL;
     r->nodes = 0;
     r->bytes = 0;
+    r->faults = 0;
     r->bad = false;
     r->stuck = false;
 }
@@ -403,6 +409,8 @@ static const char *explain(const yaml_parser_t *p, struct slice text)
         return "\": \" is not possible here: quote the value, or check the indentation";
     if (strcmp(p->problem, "did not find expected key") == 0)
         return "expected a key: check the indentation and that quotes and brackets are closed";
+    if (strcmp(p->problem, "could not find expected ':'") == 0)
+        return "expected \"key: value\"";
     if (strcmp(p->problem, "did not find expected '-' indicator") == 0)
         return "expected \"- \": check the indentation of this list";
     if (strcmp(p->problem, "found character that cannot start any token") == 0)
@@ -412,15 +420,17 @@ static const char *explain(const yaml_parser_t *p, struct slice text)
 
 static void on_syntax_error(struct reader *r, const yaml_parser_t *p, struct slice text)
 {
-    const yaml_mark_t *m = &p->problem_mark;
-    unsigned line = line_of(r, m), column = (unsigned)m->column + 1;
     const char *why = explain(p, text);
+    const yaml_mark_t *m = &p->problem_mark, *from = &p->context_mark;
+    bool half_key = p->context && strcmp(p->context, "while scanning a simple key") == 0;
+    if (half_key)
+        m = from; /* the scanner notices on the next line only */
+    unsigned line = line_of(r, m), column = (unsigned)m->column + 1;
     if (p->error == YAML_READER_ERROR)
         fault(r, line, 0, "%s (byte %zu)", why, p->problem_offset);
-    else if (p->context && p->context_mark.line != m->line)
-        fault(r, line, column, "%s (%s that begins on line %u)", why, p->context,
-              line_of(r, &p->context_mark));
-    else if (p->context)
+    else if (p->context && !half_key && from->line != m->line)
+        fault(r, line, column, "%s (%s that begins on line %u)", why, p->context, line_of(r, from));
+    else if (p->context && !half_key)
         fault(r, line, column, "%s (%s)", why, p->context);
     else
         fault(r, line, column, "%s", why);
@@ -534,7 +544,8 @@ static bool is_preamble(struct slice line)
 
 static bool is_utf16(struct slice text)
 {
-    return text.n >= 2 && (memcmp(text.p, "\xff\xfe", 2) == 0 || memcmp(text.p, "\xfe\xff", 2) == 0);
+    return text.n >= 2 &&
+           (memcmp(text.p, "\xff\xfe", 2) == 0 || memcmp(text.p, "\xfe\xff", 2) == 0);
 }
 
 static bool check_size(struct reader *r, struct slice text)
@@ -581,11 +592,8 @@ static void each_piece(struct reader *r, struct slice text)
 void yaml_each(struct slice text, const char *file, struct kube_problems *problems,
                void (*fn)(struct yaml_doc *doc, void *arg), void *arg)
 {
-    struct reader r = {.file = file,
-                       .problems = problems,
-                       .fn = fn,
-                       .arg = arg,
-                       .arena = arena_new(16384)};
+    struct reader r = {
+        .file = file, .problems = problems, .fn = fn, .arg = arg, .arena = arena_new(16384)};
     if (check_size(&r, text)) {
         if (text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
             text = slice_of(text.p + 3, text.n - 3);

@@ -15,7 +15,7 @@
 #include "common/base/mem.h"
 
 #define CORE_TAG   "tag:yaml.org,2002:"
-#define NUMBER_MAX 128 /* characters; longer text is no number */
+#define NUMBER_MAX 128                /* characters; longer text is no number */
 #define EXACT_MAX  9007199254740992.0 /* 2^53: the largest run of integers a double holds */
 
 enum meaning { MEANS_STRING, MEANS_NULL, MEANS_BOOL, MEANS_INT, MEANS_FLOAT };
@@ -38,10 +38,10 @@ static bool one_of(struct slice s, const char *const *words)
 
 static bool resolve_word(struct slice s, struct resolved *r)
 {
-    static const char *const yes[] = {"y",    "Y",    "yes",  "Yes", "YES", "true",
-                                      "True", "TRUE", "on",   "On",  "ON",  NULL};
-    static const char *const no[] = {"n",     "N",     "no",    "No",  "NO",  "false",
-                                     "False", "FALSE", "off",   "Off", "OFF", NULL};
+    static const char *const yes[] = {"y",    "Y",    "yes", "Yes", "YES", "true",
+                                      "True", "TRUE", "on",  "On",  "ON",  NULL};
+    static const char *const no[] = {"n",     "N",     "no",  "No",  "NO",  "false",
+                                     "False", "FALSE", "off", "Off", "OFF", NULL};
     static const char *const null[] = {"", "~", "null", "Null", "NULL", NULL};
     static const char *const nan_words[] = {".nan", ".NaN", ".NAN", NULL};
     static const char *const inf[] = {".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", NULL};
@@ -235,8 +235,8 @@ static json_t *scalar_tagged(const char *tag, const struct yaml_node *n, struct 
     static const struct {
         const char *name;
         enum meaning m;
-    } core[] = {{"null", MEANS_NULL}, {"bool", MEANS_BOOL}, {"int", MEANS_INT},
-                {"float", MEANS_FLOAT}};
+    } core[] = {
+        {"null", MEANS_NULL}, {"bool", MEANS_BOOL}, {"int", MEANS_INT}, {"float", MEANS_FLOAT}};
     if (strcmp(tag, "str") == 0 || strcmp(tag, "timestamp") == 0)
         return json_stringn(n->text.p, n->text.n);
     if (strcmp(tag, "binary") == 0)
