@@ -1,7 +1,7 @@
 # fsm - one top-level Makefile; objects under build/<variant>/.
-#   make            the daemons and the CLI        make check   unit and golden tests
+#   make            the daemons and the CLI        make check   all tests that need no root
 #   make help       everything else
-# Variants: CC=clang, TLS=mbedtls|openssl, SAN=asan|tsan, V=1 shows commands.
+# Variants: CC=clang, TLS=mbedtls|openssl, SAN=asan|tsan; V=1 shows commands.
 
 TLS ?= mbedtls
 SAN ?=
@@ -18,16 +18,22 @@ BUILD_DATE := $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 PKGS := libevent_core libevent_pthreads libnghttp2 jansson yaml-0.1 libcares libpcre2-8 libcurl
 LIBS_tls := $(if $(filter openssl,$(TLS)),-lssl -lcrypto,-lmbedtls -lmbedx509 -lmbedcrypto)
 comma := ,
-SAN_FLAGS := $(if $(filter asan,$(SAN)),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined)$(if $(filter tsan,$(SAN)),-fsanitize=thread)
+SAN_asan := -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined
+SAN_tsan := -fsanitize=thread
+# what "make fuzz" builds its targets with
+SAN_fuzz := -fsanitize=fuzzer-no-link$(comma)address$(comma)undefined -fno-sanitize-recover=undefined
+$(if $(filter-out asan tsan fuzz,$(SAN)),$(error SAN=$(SAN): expected asan or tsan))
+$(if $(filter-out mbedtls openssl,$(TLS)),$(error TLS=$(TLS): expected mbedtls or openssl))
+SAN_FLAGS := $(SAN_$(SAN))
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
         -Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-missing-field-initializers
 CFLAGS ?= -O2 -g
-FSM_CFLAGS = -std=gnu11 $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fstack-protector-strong \
-        -D_GNU_SOURCE -I. -DFSM_TLS_$(shell echo $(TLS) | tr a-z A-Z)=1 \
+FSM_CFLAGS := -std=gnu11 $(WARN) -fno-strict-aliasing -fno-omit-frame-pointer -fstack-protector-strong \
+        -D_GNU_SOURCE -I. -DFSM_TLS_$(if $(filter openssl,$(TLS)),OPENSSL,MBEDTLS)=1 \
         $(if $(SAN),,-D_FORTIFY_SOURCE=2) $(SAN_FLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-FSM_LDFLAGS = $(SAN_FLAGS) -pthread -Wl,--as-needed -Wl,-z,relro -Wl,-z,now
-LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(LIBS_tls) -lm
+FSM_LDFLAGS := $(SAN_FLAGS) -pthread -Wl,--as-needed -Wl,-z,relro -Wl,-z,now
+LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(LIBS_tls) -lm
 
 # ---- what there is ---------------------------------------------------------------------------
 # A file NAME_mbedtls.c or NAME_openssl.c is built only with that provider.
@@ -41,15 +47,16 @@ INJECT_OBJ := $(filter-out %/main.o,$(call obj,injector/*.c))
 RULES_OBJ := $(filter-out %/main.o,$(call obj,interceptor/init/*.c))
 
 PROGS :=
-# prog(name, its objects, extra libraries)
+# prog(name, its objects, extra libraries); a program is built once it has a main.c
 define prog
+ifneq ($(filter %/main.o,$(2)),)
 PROGS += $(1)
+endif
 $(O)/bin/$(1): $(2) $(O)/libcommon.a
 	@mkdir -p $$(@D)
-	$$(info_link)
+	@echo "  LINK  $$@"
 	$(Q)$$(CC) -o $$@ $(2) $(O)/libcommon.a $$(FSM_LDFLAGS) $$(LDFLAGS) $(3) $$(LIBS)
 endef
-info_link = @echo "  LINK  $@"
 
 $(eval $(call prog,fsm-sidecar,$(call obj,sidecar/*.c)))
 $(eval $(call prog,fsm-controller,$(call obj,controller/*.c)))
@@ -69,9 +76,22 @@ $(O)/libcommon.a: $(COMMON_OBJ)
 	@echo "  AR    $@"
 	$(Q)ar rcs $@ $^
 
+# $(call stamp,FILE,TEXT): FILE holds TEXT and is touched only when that changes, so that what depends
+# on it follows the flags, the commit, the list of files
+define stamp
+$(1): FORCE
+	@mkdir -p $$(@D)
+	@echo '$(subst ','\'',$(2))' | cmp -s - $$@ || echo '$(subst ','\'',$(2))' >$$@
+endef
+$(eval $(call stamp,$(O)/flags,$(CC) $(FSM_CFLAGS) $(CFLAGS)))
+$(eval $(call stamp,$(O)/objects,$(COMMON_OBJ)))
+$(eval $(call stamp,$(O)/version,$(VERSION) $(COMMIT) $(BUILD_DATE)))
+$(O)/libcommon.a: $(O)/objects
+
 # only version.o knows the commit, so that a new commit rebuilds one file
 $(O)/common/base/version.o: FSM_CFLAGS += -DFSM_VERSION='"$(VERSION)"' -DFSM_COMMIT='"$(COMMIT)"' -DFSM_BUILD_DATE='"$(BUILD_DATE)"'
-$(O)/%.o: %.c
+$(O)/common/base/version.o: $(O)/version
+$(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CCACHE) $(CC) $(FSM_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -79,26 +99,64 @@ $(O)/%.o: %.c
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 
 # ---- tests -----------------------------------------------------------------------------------
-# test/unit/LAYER/NAME_test.c is one binary; it may name extra objects: "/* objects: a.c b.c */"
+# test/unit/LAYER/NAME_test.c is one binary.  Its source may say, in lines of their own:
+#   /* objects: test/fake/clock.c */     linked too, in place of what the library has of that name
+#   /* wrap: malloc calloc */            calls to these go to __wrap_malloc ... (test/fake/faults.h)
 UNIT_SRC := $(call mine,test/unit/*/*_test.c test/unit/*/*/*_test.c)
-UNIT_BIN := $(patsubst test/unit/%.c,$(O)/test/unit/%,$(UNIT_SRC))
+UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
+FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
+REPLAY_BIN := $(FUZZ_NAMES:%=$(O)/test/fuzz/%_replay)
+FUZZ_SECONDS ?= 10
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
+TEST_LIBS = $(INJECT_OBJ) $(RULES_OBJ) $(O)/libcommon.a $(FSM_LDFLAGS) $(LDFLAGS) -lip4tc -lip6tc $(LIBS)
+said = $(shell sed -n 's,^/\* $(1): \(.*\) \*/$$,\1,p' $(2))
+extra = $(patsubst %.c,$(O)/%.o,$(call said,objects,$(1)))
 
-$(O)/test/unit/%: $(O)/test/unit/%.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
+.SECONDEXPANSION:
+$(O)/test/unit/%: $(O)/test/unit/%.o $$(call extra,test/unit/$$*.c) $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
 	@echo "  LINK  $@"
-	$(Q)$(CC) -o $@ $< $(INJECT_OBJ) $(RULES_OBJ) $(O)/libcommon.a $(FSM_LDFLAGS) $(LDFLAGS) -lip4tc -lip6tc $(LIBS) $(CHECK_LIBS)
+	$(Q)$(CC) -o $@ $< $(call extra,test/unit/$*.c) $(addprefix -Wl$(comma)--wrap=,$(call said,wrap,test/unit/$*.c)) $(TEST_LIBS) $(CHECK_LIBS)
+
+$(O)/test/fuzz/%_replay: $(O)/test/fuzz/%_fuzz.o $(O)/test/fuzz/replay_main.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(CC) -o $@ $< $(O)/test/fuzz/replay_main.o $(TEST_LIBS)
+
+# libFuzzer's main instead of ours; clang only
+build/fuzz/%: $(O)/test/fuzz/%_fuzz.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) -o $@ $< -fsanitize=fuzzer $(TEST_LIBS)
 
 unit: $(UNIT_BIN) ## run the unit tests
 	$(Q)test/unit/run $(UNIT_BIN)
 
-check: unit ## unit and golden tests
+golden: all ## run the golden tests: resources in, documents out
+	$(Q)if [ -x test/golden/run ]; then FSM_BIN=$(CURDIR)/$(O)/bin test/golden/run; else echo "0 passed, 0 failed, 0 skipped"; fi
+
+replay: $(REPLAY_BIN) ## run the fuzz targets over their corpora
+	$(Q)test/fuzz/run replay $(REPLAY_BIN)
+
+check: $(UNIT_BIN) $(REPLAY_BIN) all ## unit, golden and corpus tests, with one sum at the end
+	$(Q)test/sum "test/unit/run $(UNIT_BIN)" "$(MAKE) -s --no-print-directory golden" "test/fuzz/run replay $(REPLAY_BIN)"
+
+fuzz: ## fuzz every target for FUZZ_SECONDS (10)
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz $(FUZZ_NAMES:%=build/fuzz/%)
+	$(Q)test/fuzz/run fuzz $(FUZZ_SECONDS) $(FUZZ_NAMES:%=build/fuzz/%)
+
+OURS = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+fmt: ## clang-format our sources in place
+	$(Q)clang-format -i $(OURS)
+lint: ## house rules: layers, headers, formats, words (test/lint says which)
+	$(Q)CC='$(CC)' CFLAGS='$(FSM_CFLAGS)' test/lint
+
 help: ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
 clean: ## remove build/
 	rm -rf build
 print-%:
 	@echo '$($*)'
-.PHONY: all unit check help clean
+.PHONY: all unit golden replay check fuzz fmt lint help clean FORCE
+FORCE:
 
 demo: ## install, build and run the mesh on real traffic
 	deploy/demo.sh
