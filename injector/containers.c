@@ -2,27 +2,35 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "common/base/version.h"
 #include "injector/inject_int.h"
 
 #define IDENTITY_DIR "/var/run/secrets/fsm"
 
-/* NULL and e naming where an image can be set */
-static const char *image(const struct inj_job *job, const char *field, const char *dflt)
+static bool is_set(const char *s)
 {
-    const char *s = json_str(inj_object(job->cfg->meshconfig, "spec"), field, "");
-
-    if (!*s)
-        s = dflt;
-    if (!s || !*s) {
-        err_set(job->e, "MeshConfig %s not set, and no default image is configured", field);
-        return NULL;
-    }
-    return s;
+    return s && *s;
 }
 
-static json_t *new_container(const struct inj_job *job, const char *name, const char *image_name)
+/* MeshConfig's own field, else what the caller configured, else registry/NAME:tag; owned */
+static json_t *image(const struct inj_job *job, const char *field, const char *configured,
+                     const char *name)
 {
-    return json_pack("{s:s, s:s, s:s}", "name", name, "image", image_name, "imagePullPolicy",
+    const json_t *mc = job->cfg->meshconfig;
+    const char *s = inj_text(json_at(mc, "spec.sidecar"), field);
+
+    if (is_set(s))
+        return json_string(s);
+    if (is_set(configured))
+        return json_string(configured);
+    return json_sprintf("%s/%s:%s", json_str(mc, "spec.image.registry", "flomesh"), name,
+                        json_str(mc, "spec.image.tag", fsm_version));
+}
+
+/* takes img */
+static json_t *new_container(const struct inj_job *job, const char *name, json_t *img)
+{
+    return json_pack("{s:s, s:o, s:s}", "name", name, "image", img, "imagePullPolicy",
                      json_str(job->cfg->meshconfig, "spec.image.pullPolicy", "IfNotPresent"));
 }
 
@@ -106,15 +114,11 @@ static json_t *init_security(const struct inj_job *job)
     return s;
 }
 
-json_t *inj_container_init(struct inj_job *job)
+json_t *inj_container_init(const struct inj_job *job)
 {
-    const char *img = image(job, "sidecar.initContainerImage", job->cfg->init_image);
-    json_t *c, *args, *env;
+    json_t *img = image(job, "initContainerImage", job->cfg->init_image, "fsm-init");
+    json_t *c = new_container(job, INJ_INIT, img), *args = init_args(job), *env;
 
-    if (!img)
-        return NULL;
-    c = new_container(job, INJ_INIT, img);
-    args = init_args(job);
     if (json_array_size(args) > 0)
         json_object_set(c, "args", args);
     json_decref(args);
@@ -227,14 +231,11 @@ static void add_native(const struct inj_job *job, json_t *c)
         json_object_set_new(c, "restartPolicy", json_string("Always"));
 }
 
-json_t *inj_container_sidecar(struct inj_job *job)
+json_t *inj_container_sidecar(const struct inj_job *job)
 {
-    const char *img = image(job, "sidecar.sidecarImage", job->cfg->sidecar_image);
-    json_t *c, *resources;
+    json_t *img = image(job, "sidecarImage", job->cfg->sidecar_image, "fsm-sidecar");
+    json_t *c = new_container(job, INJ_SIDECAR, img), *resources;
 
-    if (!img)
-        return NULL;
-    c = new_container(job, INJ_SIDECAR, img);
     add_native(job, c);
     json_object_set_new(
         c, "args",
@@ -259,16 +260,12 @@ json_t *inj_container_sidecar(struct inj_job *job)
 /* Not the sidecar's user: what it connects to inside the pod must not be taken for the mesh's. */
 #define HEALTHCHECK_UID 65534
 
-json_t *inj_container_healthcheck(struct inj_job *job)
+json_t *inj_container_healthcheck(const struct inj_job *job)
 {
-    const char *img = image(job, "sidecar.healthcheckImage", job->cfg->healthcheck_image);
-    json_t *c, *args, *env, *ports;
+    json_t *img = image(job, "healthcheckImage", job->cfg->healthcheck_image, "fsm-healthcheck");
+    json_t *c = new_container(job, INJ_HEALTHCHECK, img), *args = json_array(), *env, *ports;
 
-    if (!img)
-        return NULL;
-    c = new_container(job, INJ_HEALTHCHECK, img);
     add_native(job, c);
-    args = json_array();
     add_list_flag(args, "--allow", job->allow);
     json_object_set_new(c, "args", args);
     env = json_array();

@@ -97,35 +97,24 @@ static int wants_init(const struct inj_job *job, bool *out)
                    mode);
 }
 
-/* appends what make() gives, or fails */
-static int append(struct inj_job *job, json_t *list, json_t *(*make)(struct inj_job *))
-{
-    json_t *c = make(job);
-
-    return c ? json_array_append_new(list, c) : -1;
-}
-
 /* inject.h says which order, and why */
 static int add_containers(struct inj_job *job)
 {
     bool native = job->cfg->native_sidecar, helper = json_array_size(job->allow) > 0, redirect;
-    json_t *init = json_array(), *plain = json_array();
-    json_t *rest = native ? init : plain;
-    int rc = wants_init(job, &redirect);
+    json_t *init, *plain, *rest;
 
-    if (rc == 0 && redirect)
-        rc = append(job, init, inj_container_init);
-    if (rc == 0 && helper && !native)
-        rc = append(job, rest, inj_container_healthcheck);
-    if (rc == 0)
-        rc = append(job, rest, inj_container_sidecar);
-    if (rc == 0 && helper && native)
-        rc = append(job, rest, inj_container_healthcheck);
-    if (rc != 0) {
-        json_decref(init);
-        json_decref(plain);
+    if (wants_init(job, &redirect) != 0)
         return -1;
-    }
+    init = json_array();
+    plain = json_array();
+    rest = native ? init : plain;
+    if (redirect)
+        json_array_append_new(init, inj_container_init(job));
+    if (helper && !native)
+        json_array_append_new(rest, inj_container_healthcheck(job));
+    json_array_append_new(rest, inj_container_sidecar(job));
+    if (helper && native)
+        json_array_append_new(rest, inj_container_healthcheck(job));
     add_to_list(job, "initContainers", init, native);
     add_to_list(job, "containers", plain, false);
     return 0;
@@ -153,6 +142,9 @@ enum inj_verdict inj_pod(const json_t *pod, const struct inj_config *cfg, json_t
 
     *patch = NULL;
     *reason = NULL;
+    if (inj_check_annotations(pod, "pod", e) != 0 ||
+        inj_check_annotations(cfg->ns_object, "namespace", e) != 0)
+        return INJ_REFUSED;
     v = inj_member(pod, cfg, reason, e);
     if (v != INJ_PATCH)
         return v;

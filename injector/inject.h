@@ -37,7 +37,8 @@ struct inj_config {
     const char *mesh_name;     /* "fsm" */
     const char *fsm_namespace; /* "fsm-system" */
     const char *trust_domain;  /* "cluster.local" */
-    /* used where MeshConfig names no sidecar image; NULL or "" = none */
+    /* used where MeshConfig's spec.sidecar names no image; NULL or "" = made of spec.image's
+     * registry and tag */
     const char *sidecar_image, *init_image, *healthcheck_image;
     bool native_sidecar;      /* init container with restartPolicy: Always */
     const json_t *meshconfig; /* the MeshConfig object, or NULL = all defaults; borrowed */

@@ -48,6 +48,8 @@ struct inj_job {
 /* member.c: spec "which pods"; INJ_PATCH = go on */
 enum inj_verdict inj_member(const json_t *pod, const struct inj_config *cfg, const char **reason,
                             struct err *e);
+/* A number or boolean where text is meant would be taken for "not said".  -1 and e */
+int inj_check_annotations(const json_t *o, const char *what, struct err *e);
 bool inj_is_injected(const json_t *pod);
 /* enabled/yes/true = 1, disabled/no/false = 0, anything else -1; any case */
 int inj_switch(const char *s);
@@ -58,16 +60,14 @@ int inj_check_pod(const json_t *pod, struct err *e);
 /* probes.c: adds the rewriting operations to job->patch; -1 and job->e */
 int inj_probes(struct inj_job *job);
 
-/* containers.c: new containers, owned; NULL and job->e if no image is known */
-json_t *inj_container_init(struct inj_job *job);
-json_t *inj_container_sidecar(struct inj_job *job);
-json_t *inj_container_healthcheck(struct inj_job *job);
+/* containers.c: new containers and the volume, owned */
+json_t *inj_container_init(const struct inj_job *job);
+json_t *inj_container_sidecar(const struct inj_job *job);
+json_t *inj_container_healthcheck(const struct inj_job *job);
 json_t *inj_identity_volume(void);
 
 /* resources.c: the sidecar's resources, owned; NULL if none are set */
 json_t *inj_resources(const json_t *pod, const json_t *ns_object, const json_t *meshconfig);
-/* "100m", "1.5Gi", "2e3": a Kubernetes quantity that is not negative */
-bool inj_is_quantity(const char *s);
 
 /* patch.c: appends one operation; path is copied, value taken (NULL for remove) */
 void inj_op(json_t *patch, const char *op, const char *path, json_t *value);

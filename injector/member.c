@@ -21,6 +21,21 @@ int inj_switch(const char *s)
     return -1;
 }
 
+int inj_check_annotations(const json_t *o, const char *what, struct err *e)
+{
+    const json_t *annotations = inj_object(inj_object(o, "metadata"), "annotations");
+    const char *key;
+    const json_t *v;
+
+    json_object_foreach ((json_t *)annotations, key, v)
+        if (strncmp(key, "flomesh.io/", 11) == 0 && !json_is_string(v) && !json_is_null(v))
+            return err_set(e,
+                           "annotation \"%s\" of the %s: expected a string; put the value in "
+                           "quotes",
+                           key, what);
+    return 0;
+}
+
 /* 1 on, 0 off, -1 not said, -2 unreadable and e */
 static int switch_of(const json_t *o, const char *what, struct err *e)
 {

@@ -5,48 +5,16 @@
 
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/kube/quantity.h"
 #include "injector/inject_int.h"
-
-static const char *digits(const char *s)
-{
-    return s + strspn(s, "0123456789");
-}
-
-static bool is_suffix(const char *s)
-{
-    static const char *const suffixes[] = {"",  "n", "u",  "m",  "k",  "M",  "G",  "T",
-                                           "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
-
-    for (unsigned i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++)
-        if (strcmp(s, suffixes[i]) == 0)
-            return true;
-    if (*s != 'e' && *s != 'E')
-        return false;
-    s++;
-    if (*s == '+' || *s == '-')
-        s++;
-    return *s && *digits(s) == '\0';
-}
-
-bool inj_is_quantity(const char *s)
-{
-    const char *p = s + (*s == '+'), *end = digits(p);
-    size_t n = (size_t)(end - p);
-
-    if (*end == '.') {
-        p = end + 1;
-        end = digits(p);
-        n += (size_t)(end - p);
-    }
-    return n > 0 && n < 32 && is_suffix(end);
-}
 
 /* borrowed, or NULL where it is absent or unusable */
 static const char *quantity_of(const json_t *o, const char *what, const char *key)
 {
     const char *s = inj_annotation(o, key);
+    int64_t milli;
 
-    if (s && !inj_is_quantity(s)) {
+    if (s && (kube_quantity_milli(s, &milli) != 0 || milli < 0)) {
         log_warn("inject",
                  "annotation skipped object=%s key=%s value=\"%s\" expected=\"a quantity such as "
                  "100m or 64Mi\"",
