@@ -279,6 +279,17 @@ static unsigned note_edges(struct conn *c, short what)
     return events;
 }
 
+/* the transport's own bytes go before anybody else's, and before our end */
+static void flush_xport(struct conn *c)
+{
+    int rc = c->xport->flush ? c->xport->flush(c) : 1;
+
+    if (c->shut_owed && rc != CONN_AGAIN) {
+        c->shut_owed = false;
+        shutdown(c->fd, SHUT_WR);
+    }
+}
+
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
@@ -296,6 +307,8 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
             drive_handshake(c);
         return;
     }
+    if (what & EV_WRITE)
+        flush_xport(c);
     if (events & CONN_EV_WRITE)
         c->want_write = false;
     tell(c, events);
@@ -559,8 +572,8 @@ void conn_shut_write(struct conn *c)
     if (c->closed || c->wr_shut)
         return;
     xport_shut(c);
-    c->wr_shut = true;
-    shutdown(c->fd, SHUT_WR);
+    c->wr_shut = c->shut_owed = true;
+    flush_xport(c);
 }
 
 void conn_close(struct conn *c)

@@ -80,6 +80,9 @@ struct conn_xport {
     int (*handshake)(struct conn *c);
     /* sends the transport's end of stream (close_notify), best effort, once */
     void (*shut)(struct conn *c);
+    /* gives the kernel what shut or read left to be sent; called when the socket opens, and before
+     * SHUT_WR: 1 all is out, CONN_AGAIN, CONN_ERROR; NULL = never holds anything */
+    int (*flush)(struct conn *c);
     /* bytes already decrypted that poll() does not know of */
     size_t (*pending)(struct conn *c);
     void (*free)(struct conn *c);
@@ -103,6 +106,7 @@ struct conn {
     bool dead;              /* dial, handshake or a read failed: only conn_close remains */
     bool broken;            /* and by now is gone: what came can be read, nothing can be sent */
     bool wr_shut;           /* we have ended */
+    bool shut_owed;         /* SHUT_WR follows when the transport's last bytes are out */
     bool wake_queued;       /* conn_wake asked for a callback at the end of the turn */
     unsigned wake_events;   /* with these events */
     enum conn_fail fail;

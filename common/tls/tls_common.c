@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include "common/base/bug.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
@@ -154,36 +153,21 @@ const char *tls_alert_words(int d)
     }
 }
 
-static enum conn_fail fail_of_errno(int err)
-{
-    return err == ECONNRESET || err == EPIPE ? CONN_FAIL_RESET : CONN_FAIL_IO;
-}
-
 /* ---- the socket ------------------------------------------------------------------------------ */
 
-/* one recv into the scratch: > 0; 0 end; TLS_IN_* */
+/* one read of the socket into the scratch: > 0; 0 end; TLS_IN_* */
 static ssize_t scratch_fill(struct tls *t)
 {
     size_t want = t->recv_hint < SCRATCH_IN ? t->recv_hint : SCRATCH_IN;
-    ssize_t r;
+    ssize_t r = conn_plain.read(t->c, scratch->in, want);
 
-    do
-        r = recv(t->c->fd, scratch->in, want, 0);
-    while (r < 0 && errno == EINTR);
+    if (r == CONN_AGAIN)
+        return TLS_IN_AGAIN;
     if (r < 0) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            t->c->can_read = false;
-            return TLS_IN_AGAIN;
-        }
-        t->c->fail = fail_of_errno(errno);
         tls_fail(t, "reading the socket: %s", strerror(errno));
         return TLS_IN_ERROR;
     }
-    if (r == 0)
-        t->eof = true;
-    /* a short read means drained, but what follows the peer's end must be fetched too */
-    if ((size_t)r < want && !t->c->rdhup)
-        t->drained = true;
+    t->eof = r == 0;
     scratch->in_off = 0;
     scratch->in_len = (size_t)r;
     return r;
@@ -198,8 +182,6 @@ ssize_t tls_in(struct tls *t, void *p, size_t n)
     if (scratch->in_len == 0) {
         if (t->eof)
             return 0;
-        if (t->drained)
-            return TLS_IN_AGAIN;
         r = scratch_fill(t);
         if (r <= 0)
             return r;
@@ -215,25 +197,14 @@ ssize_t tls_in(struct tls *t, void *p, size_t n)
 /* bytes the kernel took; fewer than n: it is full, or broken (t->tx_broken) */
 static size_t socket_send(struct tls *t, const unsigned char *p, size_t n)
 {
-    size_t done = 0;
+    const struct iovec iov = {.iov_base = (void *)(uintptr_t)p, .iov_len = n};
+    ssize_t r = n > 0 && !t->tx_broken ? conn_plain.writev(t->c, &iov, 1) : 0;
 
-    while (done < n && !t->tx_broken) {
-        ssize_t r = send(t->c->fd, p + done, n - done, MSG_NOSIGNAL);
-        if (r >= 0) {
-            done += (size_t)r;
-            continue;
-        }
-        if (errno == EINTR)
-            continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            t->c->can_write = false;
-            break;
-        }
+    if (r == CONN_ERROR) {
         t->tx_broken = true;
-        t->c->fail = fail_of_errno(errno);
         tls_fail(t, "writing to the socket: %s", strerror(errno));
     }
-    return done;
+    return r > 0 ? (size_t)r : 0;
 }
 
 /* gives the kernel what there is: 1 all, CONN_AGAIN, CONN_ERROR */
@@ -280,7 +251,6 @@ static int op_begin(struct tls *t, size_t want)
 {
     /* ciphertext for `want` bytes of plaintext in ordinary records, and not much more */
     t->recv_hint = (uint32_t)(want > SCRATCH_IN ? SCRATCH_IN : want + want / 64 + 1024);
-    t->drained = false;
     scratch->in_len = scratch->out_len = 0;
     if (engine_begin(t->eng) == 0)
         return 0;
@@ -478,9 +448,8 @@ static ssize_t tls_writev(struct conn *c, const struct iovec *iov, int n)
     size_t done;
     ssize_t r;
 
-    if (t->tx_broken || !t->open)
+    if (t->tx_broken || t->tx_closed || !t->open)
         return CONN_ERROR;
-    BUG_ON(t->tx_closed);
     cursor_skip(&k, 0);
     if (k.n == 0)
         return 0;
@@ -523,6 +492,15 @@ static void tls_shut(struct conn *c)
     op_end(t);
 }
 
+static int tls_flush(struct conn *c)
+{
+    struct tls *t = c->xport_data;
+
+    if (t->out.len == 0)
+        return 1;
+    return t->tx_broken ? CONN_ERROR : tls_push(t);
+}
+
 static size_t tls_pending(struct conn *c)
 {
     const struct tls *t = c->xport_data;
@@ -530,13 +508,8 @@ static size_t tls_pending(struct conn *c)
     return t->full && !t->failed && !t->rx_closed ? engine_pending(t->eng) + t->in.len : 0;
 }
 
-static void tls_free(struct conn *c)
+static void tls_drop(struct tls *t)
 {
-    struct tls *t = c->xport_data;
-
-    if (t == NULL)
-        return;
-    c->xport_data = NULL;
     engine_free(t->eng);
     tls_ctx_unref(t->ctx);
     tls_forget_start(t);
@@ -548,46 +521,60 @@ static void tls_free(struct conn *c)
     free(t);
 }
 
+static void tls_free(struct conn *c)
+{
+    tls_drop(c->xport_data);
+}
+
 static const struct conn_xport tls_xport = {
     .name = "tls",
     .read = tls_read,
     .writev = tls_writev,
     .handshake = tls_handshake,
     .shut = tls_shut,
+    .flush = tls_flush,
     .pending = tls_pending,
     .free = tls_free,
 };
 
 /* ---- the interface ----------------------------------------------------------------------------- */
 
-static char *copy(const char *s)
+/* false: no memory */
+static bool copy(char **to, const char *s)
 {
-    return s != NULL ? xstrdup(s) : NULL;
+    *to = s != NULL ? strdup(s) : NULL;
+    return *to != NULL || s == NULL;
+}
+
+static int tls_begin(struct tls *t, const struct tls_start *p, struct err *e)
+{
+    struct slice saved;
+    bool has = false;
+
+    if (!copy(&t->verify_host, p->verify_host) || !copy(&t->verify_identity, p->verify_identity))
+        return err_set(e, "TLS session: no memory");
+    if (!t->ctx->server && p->sessions != NULL && p->session_key != NULL) {
+        if (!copy(&t->session_key, p->session_key))
+            return err_set(e, "TLS session: no memory");
+        t->sessions = p->sessions;
+        has = session_find(p->sessions, p->session_key, t->ctx, &saved);
+    }
+    t->eng = engine_new(t, p->sni, has ? &saved : NULL, e);
+    return t->eng != NULL ? 0 : -1;
 }
 
 int tls_conn_start(struct conn *c, struct tls_ctx *ctx, const struct tls_start *p, struct err *e)
 {
     static const struct tls_start none;
-    struct tls *t = xcalloc(1, sizeof(*t));
-    struct slice saved;
-    bool has = false;
+    struct tls *t = calloc(1, sizeof(*t));
 
-    if (p == NULL)
-        p = &none;
+    if (t == NULL)
+        return err_set(e, "TLS session: no memory");
     scratch_need();
     t->c = c;
     t->ctx = tls_ctx_ref(ctx);
-    t->verify_host = copy(p->verify_host);
-    t->verify_identity = copy(p->verify_identity);
-    if (!ctx->server && p->sessions != NULL && p->session_key != NULL) {
-        t->sessions = p->sessions;
-        t->session_key = copy(p->session_key);
-        has = session_find(p->sessions, p->session_key, ctx, &saved);
-    }
-    t->eng = engine_new(t, p->sni, has ? &saved : NULL, e);
-    if (t->eng == NULL) {
-        struct conn shell = {.xport_data = t};
-        tls_free(&shell);
+    if (tls_begin(t, p != NULL ? p : &none, e) != 0) {
+        tls_drop(t);
         return -1;
     }
     conn_secure(c, &tls_xport, t);
@@ -601,12 +588,16 @@ static struct tls *tls_of(const struct conn *c)
 
 const struct tls_info *tls_conn_info(const struct conn *c)
 {
+    /* without memory the peer is nobody */
+    static const struct tls_info nothing = {.version = "unknown", .cipher = "unknown"};
     struct tls *t = tls_of(c);
 
     if (t == NULL || !t->open)
         return NULL;
     if (t->info == NULL) {
-        t->info = xcalloc(1, sizeof(*t->info));
+        t->info = calloc(1, sizeof(*t->info));
+        if (t->info == NULL)
+            return &nothing;
         engine_info(t->eng, t->info);
     }
     return t->info;

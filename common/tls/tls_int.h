@@ -67,7 +67,6 @@ struct tls {
     bool eof;       /* the socket's end was read */
     bool tx_broken; /* the socket refused a send for good */
     bool tx_closed; /* close_notify was sent */
-    bool drained;   /* in this call: the socket has no more */
     bool full;      /* the last read filled its buffer: there may be more */
     bool resuming;  /* a saved session was offered */
 };

@@ -630,9 +630,13 @@ static void resume(struct tls_engine *g, const struct slice *saved)
 struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice *saved,
                               struct err *e)
 {
-    struct tls_engine *g = xcalloc(1, sizeof(*g));
+    struct tls_engine *g = calloc(1, sizeof(*g));
     int r;
 
+    if (g == NULL) {
+        err_set(e, "TLS session: no memory");
+        return NULL;
+    }
     g->t = t;
     mbedtls_ssl_init(&g->ssl);
     r = mbedtls_ssl_setup(&g->ssl, &t->ctx->prov->conf);
@@ -660,6 +664,14 @@ void engine_free(struct tls_engine *g)
     free(g);
 }
 
+/* the library leaves without a word here; RFC 5246 7.4.6 has one */
+static void fail_no_cert(struct tls_engine *g)
+{
+    tls_fail(g->t, "the client showed no certificate; one is required here");
+    mbedtls_ssl_send_alert_message(&g->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
+                                   MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE);
+}
+
 static void fail_handshake(struct tls_engine *g, int r)
 {
     struct tls *t = g->t;
@@ -677,7 +689,7 @@ static void fail_handshake(struct tls_engine *g, int r)
     else if (r == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || r == MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE)
         fail_flags(t, NULL, mbedtls_ssl_get_verify_result(s));
     else if (r == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
-        tls_fail(t, "the client showed no certificate; one is required here");
+        fail_no_cert(g);
     else if (first && s->in_hdr != NULL && (s->in_hdr[0] < 20 || s->in_hdr[0] > 23) &&
              r != MBEDTLS_ERR_SSL_ALLOC_FAILED)
         tls_fail(t, "the peer does not speak TLS (its first byte is 0x%02x)", s->in_hdr[0]);
