@@ -502,20 +502,6 @@ static bool line_goes_on(struct h1_parser *p, const char *buf, size_t n)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static bool same_authority(struct slice a, struct slice b, int default_port)
-{
-    struct slice host_a, host_b;
-    int port_a, port_b;
-
-    if (slice_ieq(a, b))
-        return true;
-    if (uri_authority(a, &host_a, &port_a) < 0 || uri_authority(b, &host_b, &port_b) < 0)
-        return false;
-    port_a = port_a < 0 ? default_port : port_a;
-    port_b = port_b < 0 ? default_port : port_b;
-    return port_a == port_b && slice_ieq(host_a, host_b);
-}
-
 /* target: path[?query]; question: offset of the '?' in it, 0 = none */
 static void split_target(struct http_head *h, struct slice target, size_t question)
 {
@@ -533,7 +519,7 @@ static int absolute_form(struct http_head *h, size_t question)
     if (r < 0)
         return r == -2 ? H1_E_SCHEME : r == -3 ? H1_E_HOST_BAD : H1_E_TARGET;
     if (h->authority.p &&
-        !same_authority(u.authority, h->authority, u.scheme.n == 5 ? 443 : 80))
+        !uri_same_authority(u.authority, h->authority, u.scheme.n == 5 ? 443 : 80))
         return H1_E_HOST_DIFFERS;
     h->scheme = u.scheme;
     h->authority = u.authority;
@@ -550,8 +536,8 @@ static int connect_form(struct http_head *h)
 
     if (uri_authority(h->target, NULL, &port) < 0 || port < 0)
         return H1_E_TARGET;
-    if (h->authority.p && !same_authority(h->target, h->authority, 443) &&
-        !same_authority(h->target, h->authority, 80))
+    if (h->authority.p && !uri_same_authority(h->target, h->authority, 443) &&
+        !uri_same_authority(h->target, h->authority, 80))
         return H1_E_HOST_DIFFERS;
     h->authority = h->target;
     return 0;

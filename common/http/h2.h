@@ -45,11 +45,12 @@ struct h2_limits {
     uint32_t resets_per_s;      /* RST_STREAM from the peer, and streams it made us reset */
     uint32_t control_per_s;     /* PING, SETTINGS, PRIORITY, empty DATA, surplus WINDOW_UPDATE */
     uint32_t out_bytes;         /* output kept; above, h2_write takes nothing */
+    uint16_t continuations;     /* CONTINUATION frames of one header block */
 };
 #define H2_LIMITS_DEFAULT                                                                          \
     {.max_streams = 256, .stream_window = 256 * 1024, .conn_window = 1024 * 1024,                  \
      .header_bytes = 32768, .header_count = 100, .trailer_count = 32, .info_heads = 16,            \
-     .resets_per_s = 200, .control_per_s = 1000, .out_bytes = 256 * 1024}
+     .resets_per_s = 200, .control_per_s = 1000, .out_bytes = 256 * 1024, .continuations = 8}
 extern const struct h2_limits h2_limits_default;
 
 /* why h2_recv refuses to go on; the names are log fields */
@@ -85,7 +86,7 @@ struct h2c; /* a connection's session */
 struct h2s {
     struct h2c *conn;
     void *user;             /* the caller's; from h2_request, or set in the head callback */
-    int32_t id;             /* 0 while a request waits for its turn */
+    int32_t id;
 };
 
 /* A received head and its memory.  Owned by the head callback's receiver until h2_head_free(),
@@ -142,7 +143,7 @@ void *h2_user(const struct h2c *c);
  * flush the output, then close. */
 int h2_recv(struct h2c *c, uint64_t now_ms, const void *p, size_t n);
 /* What is to be written: fills up to n entries, returns how many (0 = nothing).  The memory stays
- * valid until h2_sent or the next h2_recv. */
+ * valid until h2_sent. */
 int h2_output(struct h2c *c, struct iovec *iov, int n);
 /* the first n bytes of it were written */
 void h2_sent(struct h2c *c, size_t n);
@@ -154,11 +155,11 @@ bool h2_done(const struct h2c *c);
 /* ---- submitting ------------------------------------------------------------------------------ */
 
 /* How a head leaves.  Pseudo-header fields are made from the head; dropped fields, hop-by-hop
- * fields, Host and (unless length is set) Content-Length are left out; names are lower-cased. */
+ * fields and Host are left out; Content-Length leaves as it is; names are lower-cased. */
 struct h2_emit {
     struct slice scheme;    /* requests: p == NULL = the head's, else "http" */
     struct slice authority; /* p == NULL = the head's */
-    struct slice target;    /* p == NULL = the head's: the :path */
+    struct slice target;    /* p == NULL = head->path and "?" head->query: the :path */
     bool end;               /* nothing follows */
     const struct http_field *add;
     unsigned n_add;

@@ -95,6 +95,20 @@ int uri_authority(struct slice s, struct slice *host, int *port)
     return 0;
 }
 
+bool uri_same_authority(struct slice a, struct slice b, int default_port)
+{
+    struct slice host_a, host_b;
+    int port_a, port_b;
+
+    if (slice_ieq(a, b))
+        return true;
+    if (uri_authority(a, &host_a, &port_a) < 0 || uri_authority(b, &host_b, &port_b) < 0)
+        return false;
+    port_a = port_a < 0 ? default_port : port_a;
+    port_b = port_b < 0 ? default_port : port_b;
+    return port_a == port_b && slice_ieq(host_a, host_b);
+}
+
 /* ---- absolute form --------------------------------------------------------------------------- */
 
 /* length of a scheme with its "://", or 0 */

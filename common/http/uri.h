@@ -23,6 +23,9 @@ bool uri_is_origin_form(struct slice s);
  * host and port may be NULL; *port becomes -1 if there is none.  -1 if it is no authority. */
 int uri_authority(struct slice s, struct slice *host, int *port);
 
+/* the same host (case-insensitive) and port, a missing one being default_port */
+bool uri_same_authority(struct slice a, struct slice b, int default_port);
+
 /* parts of an http or https URI, as in the absolute form of a request */
 struct uri {
     struct slice scheme, authority;

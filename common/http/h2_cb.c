@@ -1,0 +1,410 @@
+/* h2_cb.c - what nghttp2 calls while it reads and writes.
+ *
+ * None of these calls the user: they queue events, which are told when nghttp2 has returned.
+ */
+#include "common/http/h2_int.h"
+
+static struct stream *find(nghttp2_session *ng, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(ng, id);
+}
+
+/* ---- heads ----------------------------------------------------------------------------------- */
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st = find(ng, f->hd.stream_id);
+
+    if (f->hd.type != NGHTTP2_HEADERS)
+        return 0;
+    if (!st && c->server && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        st = h2_stream_new(c, f->hd.stream_id);
+        if (!st)
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        st->opened = true;
+        nghttp2_session_set_stream_user_data(ng, f->hd.stream_id, st);
+    }
+    if (!st || st->muted)
+        return 0;
+    st->building = h2_head_new(c->pool, c->server);
+    return st->building ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf *name,
+                     nghttp2_rcbuf *value, uint8_t flags, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st = find(ng, f->hd.stream_id);
+    nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
+
+    if (!st || !st->building || st->too_large)
+        return 0;
+    switch (h2_head_add(st->building, c->lim, slice_of((char *)n.base, n.len),
+                        slice_of((char *)v.base, v.len))) {
+    case H2_ADDED:
+        return 0;
+    case H2_ADD_TOO_LARGE:
+        st->too_large = true; /* the rest is decoded, for HPACK's sake, and forgotten */
+        return 0;
+    case H2_ADD_BAD:
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    case H2_ADD_NOMEM:
+        break;
+    }
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+/* nghttp2 would leave the field out; RFC 9113 8.2.1 calls the message malformed */
+static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf *name,
+                             nghttp2_rcbuf *value, uint8_t flags, void *user)
+{
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static void refuse_large(struct stream *st)
+{
+    bool head = st->pub.conn->server && !st->final_head;
+
+    if (head && h2_send_431(st) == 0)
+        h2_refuse(st, false, NGHTTP2_NO_ERROR, "head_too_large");
+    else
+        h2_refuse(st, true, NGHTTP2_ENHANCE_YOUR_CALM, "head_too_large");
+}
+
+/* the complete block: a request, a response of either kind, or trailers */
+static const char *judge(struct stream *st, struct h2_head *hh, bool end, enum event_type *type)
+{
+    struct h2c *c = st->pub.conn;
+    const char *bad;
+
+    *type = EV_HEAD;
+    if (st->final_head) {
+        *type = EV_TRAILERS;
+        return h2_head_trailers(hh, c->lim);
+    }
+    if (c->server) {
+        bad = h2_head_request(hh, end);
+        st->method = (uint8_t)hh->h.method;
+        st->final_head = true;
+        return bad;
+    }
+    bad = h2_head_response(hh, st->method, end);
+    st->final_head = hh->h.status >= 200;
+    if (!bad && !st->final_head && ++st->infos > c->lim->info_heads)
+        return "too_many_1xx";
+    return bad;
+}
+
+static int headers_received(struct stream *st, const nghttp2_frame *f)
+{
+    struct h2c *c = st->pub.conn;
+    bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    struct h2_head *hh = st->building;
+    enum event_type type;
+    const char *bad;
+    struct event *ev;
+
+    st->building = NULL;
+    st->remote_end |= end;
+    if (!hh)
+        return 0;
+    if (st->too_large) {
+        h2_head_free(hh);
+        refuse_large(st);
+        return 0;
+    }
+    bad = judge(st, hh, end, &type);
+    if (bad) {
+        h2_head_free(hh);
+        h2_refuse(st, true, NGHTTP2_PROTOCOL_ERROR, bad);
+        return 0;
+    }
+    ev = h2_event(c, type, st);
+    if (!ev) {
+        h2_head_free(hh);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    ev->head = hh;
+    ev->end = end;
+    return 0;
+}
+
+/* ---- other frames ---------------------------------------------------------------------------- */
+
+static int data_received(struct stream *st, const nghttp2_frame *f)
+{
+    if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
+        if (f->hd.length == 0)
+            h2_count_control(st->pub.conn);
+        return 0;
+    }
+    st->remote_end = true;
+    if (!st->muted && !h2_event(st->pub.conn, EV_END, st))
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    return 0;
+}
+
+/* a peer may send a few for each DATA frame of ours; more is counted */
+static void window_update(struct h2c *c, struct stream *st)
+{
+    if (c->window_updates)
+        c->window_updates--;
+    else
+        h2_count_control(c);
+    if (st)
+        h2_unblock(st);
+    else
+        h2_unblock_all(c);
+}
+
+static void settings_received(struct h2c *c, const nghttp2_frame *f)
+{
+    if (f->hd.flags & NGHTTP2_FLAG_ACK)
+        return;
+    h2_count_control(c);
+    h2_unblock_all(c);
+    h2_event(c, EV_SETTINGS, NULL);
+}
+
+static const uint8_t ping_user[8] = "fsm-ping", ping_drain[8] = "fsmdrain";
+
+static void ping_received(struct h2c *c, const nghttp2_frame *f)
+{
+    if (!(f->hd.flags & NGHTTP2_FLAG_ACK)) {
+        h2_count_control(c);
+    } else if (memcmp(f->ping.opaque_data, ping_drain, 8) == 0 && c->drain_sent) {
+        /* everything the peer sent before it knew of the first GOAWAY has arrived */
+        nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(c->ng), NGHTTP2_NO_ERROR,
+                              NULL, 0);
+    } else if (memcmp(f->ping.opaque_data, ping_user, 8) == 0) {
+        h2_event(c, EV_PONG, NULL);
+    }
+}
+
+void h2_ping(struct h2c *c)
+{
+    if (!c->dead)
+        nghttp2_submit_ping(c->ng, NGHTTP2_FLAG_NONE, ping_user);
+}
+
+void h2_drain(struct h2c *c)
+{
+    if (c->dead || c->draining)
+        return;
+    c->draining = true;
+    if (c->server) {
+        nghttp2_submit_shutdown_notice(c->ng);
+        nghttp2_submit_ping(c->ng, NGHTTP2_FLAG_NONE, ping_drain);
+        c->drain_sent = true;
+    } else {
+        nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+    }
+}
+
+static void goaway_received(struct h2c *c, const nghttp2_frame *f)
+{
+    struct event *ev;
+
+    if (c->goaway_received)
+        h2_count_control(c);
+    c->goaway_received = true;
+    ev = h2_event(c, EV_GOAWAY, NULL);
+    if (ev)
+        ev->code = f->goaway.error_code;
+}
+
+static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st = f->hd.stream_id ? find(ng, f->hd.stream_id) : NULL;
+
+    switch (f->hd.type) {
+    case NGHTTP2_DATA:
+        return st ? data_received(st, f) : 0;
+    case NGHTTP2_HEADERS:
+        return st ? headers_received(st, f) : 0;
+    case NGHTTP2_RST_STREAM:
+        h2_count_reset(c);
+        if (st)
+            st->peer_reset = true;
+        return 0;
+    case NGHTTP2_WINDOW_UPDATE:
+        window_update(c, st);
+        return 0;
+    case NGHTTP2_SETTINGS:
+        settings_received(c, f);
+        return 0;
+    case NGHTTP2_PING:
+        ping_received(c, f);
+        return 0;
+    case NGHTTP2_GOAWAY:
+        goaway_received(c, f);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* frames that on_frame_recv never sees, or too late to count */
+static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
+{
+    if (hd->type == NGHTTP2_PRIORITY || hd->type > NGHTTP2_CONTINUATION)
+        h2_count_control(user);
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data,
+                         size_t n, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st = find(ng, id);
+    struct event *ev;
+
+    if (!st || st->muted) {
+        nghttp2_session_consume(ng, id, n);
+        return 0;
+    }
+    ev = h2_event(c, EV_DATA, st);
+    if (!ev)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    ev->data = slice_of((const char *)data, n);
+    st->unconsumed += n;
+    return 0;
+}
+
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st = f->hd.stream_id ? find(ng, f->hd.stream_id) : NULL;
+    struct event *ev;
+
+    if (st)
+        st->muted = true;
+    ev = h2_event(c, EV_REFUSED, NULL);
+    if (ev) {
+        ev->id = f->hd.stream_id;
+        ev->reason = err == NGHTTP2_ERR_HTTP_HEADER || err == NGHTTP2_ERR_HTTP_MESSAGING
+                         ? "malformed_message"
+                         : "protocol_error";
+    }
+    return 0;
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static int closed(struct stream *st, uint32_t code)
+{
+    struct h2c *c = st->pub.conn;
+    struct event *ev;
+
+    if (st->closed)
+        return 0;
+    st->closed = true;
+    if (st->unconsumed)
+        nghttp2_session_consume_connection(c->ng, st->unconsumed);
+    st->unconsumed = 0;
+    ev = h2_event(c, EV_CLOSE, st);
+    if (!ev)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    ev->code = code;
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
+{
+    struct stream *st = find(ng, id);
+
+    return st ? closed(st, code) : 0;
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static void headers_sent(struct stream *st)
+{
+    if (!st->opened) {
+        st->opened = true;
+        h2_unblock(st);
+    }
+    /* a 431 is on its way; a reset submitted earlier would have taken its place */
+    if (st->muted && st->too_large && !st->remote_end)
+        nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE, st->pub.id,
+                                  NGHTTP2_NO_ERROR);
+}
+
+static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st;
+
+    switch (f->hd.type) {
+    case NGHTTP2_DATA:
+        c->window_updates += 2 + (uint32_t)f->hd.length / 1024;
+        return 0;
+    case NGHTTP2_HEADERS:
+        st = find(ng, f->hd.stream_id);
+        if (st)
+            headers_sent(st);
+        return 0;
+    case NGHTTP2_RST_STREAM:
+        st = find(ng, f->hd.stream_id);
+        if (!st || !st->local_reset)
+            h2_count_reset(c); /* nghttp2's own answer to what the peer did */
+        return 0;
+    case NGHTTP2_GOAWAY:
+        if (f->goaway.error_code != NGHTTP2_NO_ERROR)
+            h2_fail(c, H2_E_PROTOCOL);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* a request that could not leave any more */
+static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *f, int err, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st;
+
+    if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    TAILQ_FOREACH(st, &c->streams, link) {
+        if (st->pub.id == f->hd.stream_id)
+            return closed(st, st->local_reset ? NGHTTP2_CANCEL : NGHTTP2_REFUSED_STREAM);
+    }
+    return 0;
+}
+
+static int send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *head, size_t n,
+                     nghttp2_data_source *source, void *user)
+{
+    struct h2c *c = user;
+    struct stream *st = source->ptr;
+
+    if (h2_out(c, head, 9) < 0 || h2_out(c, st->src, n) < 0)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    st->src += n;
+    st->src_n -= n;
+    return 0;
+}
+
+nghttp2_session_callbacks *h2_callbacks_new(void)
+{
+    nghttp2_session_callbacks *cb;
+
+    if (nghttp2_session_callbacks_new(&cb) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback2(cb, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback2(cb, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(cb, on_frame_not_send);
+    nghttp2_session_callbacks_set_send_data_callback(cb, send_data);
+    return cb;
+}

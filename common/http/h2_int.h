@@ -1,0 +1,149 @@
+/* h2_int.h - what the h2*.c files share; nobody else includes it.
+ *
+ * h2.c       the session: recv, output, dispatch of events, windows, rates
+ * h2_cb.c    what nghttp2 calls
+ * h2_head.c  received heads: building and judging them
+ * h2_send.c  heads, bodies and trailers going out
+ * h2_pool.c  memory
+ */
+#ifndef FSM_HTTP_H2_INT_H
+#define FSM_HTTP_H2_INT_H
+
+#include <nghttp2/nghttp2.h>
+#include <sys/queue.h>
+#include "common/http/h2.h"
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+#define H2_PAGE (16384 - 16) /* bytes of an output page; with the pool's header a size class */
+
+struct h2_page {
+    TAILQ_ENTRY(h2_page) link;
+    uint32_t start, end; /* data[start..end) waits to be written */
+    char data[];
+};
+#define H2_PAGE_ROOM (H2_PAGE - sizeof(struct h2_page))
+
+struct h2_pool {
+    nghttp2_mem mem;
+    nghttp2_session_callbacks *callbacks;
+    struct h2_free *lists;  /* free memory by size class */
+    size_t held, idle;      /* bytes from malloc; of those, in lists */
+};
+
+void *h2_alloc(struct h2_pool *p, size_t n); /* NULL when there is no memory */
+void h2_release(struct h2_pool *p, void *mem);
+nghttp2_session_callbacks *h2_callbacks_new(void);
+
+/* ---- received heads -------------------------------------------------------------------------- */
+
+/* NULL when there is no memory */
+struct h2_head *h2_head_new(struct h2_pool *p, bool request);
+enum h2_added { H2_ADDED, H2_ADD_TOO_LARGE, H2_ADD_BAD, H2_ADD_NOMEM };
+/* one field of a header block, pseudo-header fields too; copies */
+enum h2_added h2_head_add(struct h2_head *hh, const struct h2_limits *lim, struct slice name,
+                          struct slice value);
+/* The block is complete: fills in the rest of the head.  NULL, or why it is malformed.
+ * asked: the method of the request that a response answers */
+const char *h2_head_request(struct h2_head *hh, bool end);
+const char *h2_head_response(struct h2_head *hh, enum http_method asked, bool end);
+const char *h2_head_trailers(struct h2_head *hh, const struct h2_limits *lim);
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+struct stream {
+    struct h2s pub; /* first: a struct h2s is a struct stream */
+    TAILQ_ENTRY(stream) link;    /* of the session */
+    TAILQ_ENTRY(stream) blocked_link;
+    struct h2_head *building;    /* the header block being received */
+    const char *src;             /* what h2_write is offering, src_n bytes */
+    size_t src_n;
+    size_t unconsumed;           /* given to `data`, not yet h2_consume'd */
+    uint16_t infos;              /* 1xx heads so far */
+    uint8_t method;              /* enum http_method of the request */
+    bool too_large;              /* the header block passed a limit */
+    bool final_head;             /* the request's or final response's head was received */
+    bool delivered;              /* the head callback was called, or the request is ours */
+    bool opened;                 /* HEADERS were sent, or received */
+    bool answered;               /* server: the final response was submitted */
+    bool deferred;               /* nghttp2 waits for h2_write */
+    bool want_eof;               /* our half ends with what is offered now */
+    bool no_end_stream;          /* ... but trailers follow */
+    bool local_end;              /* our half has ended */
+    bool remote_end;
+    bool peer_reset, local_reset;
+    bool muted;                  /* h2_reset, or malformed: nothing but close is told */
+    bool closed;                 /* nghttp2 knows it no more; the close event is queued */
+    bool blocked;                /* in the session's blocked list */
+    bool writable_queued;
+};
+
+enum event_type { EV_HEAD, EV_DATA, EV_TRAILERS, EV_END, EV_WRITABLE, EV_CLOSE, EV_GOAWAY,
+                  EV_SETTINGS, EV_PONG, EV_REFUSED };
+
+struct event {
+    STAILQ_ENTRY(event) link;
+    enum event_type type;
+    struct stream *st;          /* NULL: the connection */
+    union {
+        struct {
+            struct h2_head *head;
+            bool end;
+        };
+        struct slice data;
+        uint32_t code;
+        struct {
+            const char *reason;
+            int32_t id;
+        };
+    };
+};
+
+struct h2c {
+    struct h2_pool *pool;
+    nghttp2_session *ng;
+    const struct h2_limits *lim;
+    const struct h2_callbacks *cb;
+    void *user;
+    TAILQ_HEAD(, stream) streams;
+    TAILQ_HEAD(, stream) blocked;
+    STAILQ_HEAD(, event) events;
+    TAILQ_HEAD(h2_pages, h2_page) out;
+    size_t out_len;
+    uint64_t now_ms, window_ms;  /* of the rates */
+    uint32_t resets, controls;   /* in the present second */
+    uint32_t window_updates;     /* that may still come for what we sent */
+    unsigned n_streams;
+    int failed;                  /* enum h2_error, 0 = none */
+    bool server;
+    bool dead;                   /* nghttp2 must not be called any more */
+    bool draining, drain_sent;
+    bool goaway_received;
+    bool dispatching;
+    bool out_was_full;           /* blocked streams may go on when output was written */
+};
+
+struct stream *h2_stream_new(struct h2c *c, int32_t id);
+/* queues an event; NULL when there is no memory (the session fails) */
+struct event *h2_event(struct h2c *c, enum event_type type, struct stream *st);
+/* writes what nghttp2 has to send into the output pages */
+void h2_pump(struct h2c *c);
+/* appends to the output; -1 when there is no memory */
+int h2_out(struct h2c *c, const void *p, size_t n);
+void h2_fail(struct h2c *c, int err);
+/* counts against a rate; the session fails when it is passed */
+void h2_count_reset(struct h2c *c);
+void h2_count_control(struct h2c *c);
+/* a stream that h2_write could not satisfy waits here */
+void h2_block(struct stream *st);
+/* the window opened: queues `writable` for a blocked stream, if it may send now */
+void h2_unblock(struct stream *st);
+void h2_unblock_all(struct h2c *c);
+/* nothing more is told of a stream because of what the peer sent; reset: and it ends */
+void h2_refuse(struct stream *st, bool reset, uint32_t code, const char *reason);
+/* nghttp2's read callback: how much of st->src goes into the next DATA frame */
+ssize_t h2_read_source(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
+                       uint32_t *flags, nghttp2_data_source *source, void *user);
+int h2_send_431(struct stream *st);
+
+#endif

@@ -1,0 +1,170 @@
+/* h2_pool.c - memory that the HTTP/2 sessions of one thread share.
+ *
+ * Blocks come in size classes, four to each doubling, with a small header that names the class;
+ * freed ones wait in a list per class.  What waits is bounded (POOL_IDLE): a burst's memory goes
+ * back to malloc.  Under a memory checker nothing waits, so that it sees every use after free.
+ */
+#include <stdlib.h>
+#include "common/http/h2_int.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_IDLE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_IDLE 0
+#endif
+#endif
+#ifndef POOL_IDLE
+#define POOL_IDLE ((size_t)512 * 1024)
+#endif
+
+#define CLASSES     40 /* 64 bytes ... 56 KiB */
+#define CLASS_NONE  CLASSES
+#define CLASS_FIRST 64
+
+struct h2_free {
+    struct h2_free *next;
+};
+
+struct header {
+    size_t size; /* bytes from malloc, this header included */
+    unsigned class;
+} __attribute__((aligned(16)));
+
+/* 64 80 96 112 | 128 160 192 224 | ... */
+static size_t class_size(unsigned class)
+{
+    return ((size_t)CLASS_FIRST << class / 4) / 4 * (4 + class % 4);
+}
+
+static unsigned class_of(size_t n)
+{
+    unsigned doubling, step;
+    size_t base;
+
+    if (n <= CLASS_FIRST)
+        return 0;
+    doubling = 63u - (unsigned)__builtin_clzll((n - 1) / CLASS_FIRST | 1);
+    base = (size_t)CLASS_FIRST << doubling;
+    step = n <= base ? 0 : (unsigned)((n - base + base / 4 - 1) / (base / 4));
+    return doubling * 4 + step < CLASSES ? doubling * 4 + step : CLASS_NONE;
+}
+
+void *h2_alloc(struct h2_pool *p, size_t n)
+{
+    unsigned class = class_of(n + sizeof(struct header));
+    struct header *h;
+
+    if (class != CLASS_NONE && p->lists[class].next) {
+        struct h2_free *f = p->lists[class].next;
+
+        p->lists[class].next = f->next;
+        h = (struct header *)f - 1;
+        p->idle -= h->size;
+        return f;
+    }
+    n = class == CLASS_NONE ? n + sizeof(*h) : class_size(class);
+    h = malloc(n);
+    if (!h)
+        return NULL;
+    h->size = n;
+    h->class = class;
+    p->held += n;
+    return h + 1;
+}
+
+void h2_release(struct h2_pool *p, void *mem)
+{
+    struct header *h = (struct header *)mem - 1;
+    struct h2_free *f = mem;
+
+    if (!mem)
+        return;
+    if (h->class == CLASS_NONE || p->idle + h->size > POOL_IDLE) {
+        p->held -= h->size;
+        free(h);
+        return;
+    }
+    p->idle += h->size;
+    f->next = p->lists[h->class].next;
+    p->lists[h->class].next = f;
+}
+
+/* ---- as nghttp2 wants it --------------------------------------------------------------------- */
+
+static void *ng_malloc(size_t n, void *user)
+{
+    return h2_alloc(user, n);
+}
+
+static void ng_free(void *mem, void *user)
+{
+    h2_release(user, mem);
+}
+
+static void *ng_calloc(size_t n, size_t size, void *user)
+{
+    size_t bytes;
+    void *mem;
+
+    if (__builtin_mul_overflow(n, size, &bytes))
+        return NULL;
+    mem = h2_alloc(user, bytes);
+    return mem ? memset(mem, 0, bytes) : NULL;
+}
+
+static void *ng_realloc(void *mem, size_t n, void *user)
+{
+    size_t room;
+    void *fresh;
+
+    if (!mem)
+        return h2_alloc(user, n);
+    room = ((struct header *)mem - 1)->size - sizeof(struct header);
+    if (n <= room)
+        return mem;
+    fresh = h2_alloc(user, n);
+    if (!fresh)
+        return NULL;
+    memcpy(fresh, mem, room);
+    h2_release(user, mem);
+    return fresh;
+}
+
+struct h2_pool *h2_pool_new(void)
+{
+    struct h2_pool *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->lists = calloc(CLASSES, sizeof(*p->lists));
+    p->callbacks = h2_callbacks_new();
+    if (!p->lists || !p->callbacks) {
+        h2_pool_free(p);
+        return NULL;
+    }
+    p->mem = (nghttp2_mem){p, ng_malloc, ng_free, ng_calloc, ng_realloc};
+    return p;
+}
+
+void h2_pool_free(struct h2_pool *p)
+{
+    if (!p)
+        return;
+    for (unsigned i = 0; p->lists && i < CLASSES; i++) {
+        while (p->lists[i].next) {
+            struct h2_free *f = p->lists[i].next;
+
+            p->lists[i].next = f->next;
+            free((struct header *)f - 1);
+        }
+    }
+    nghttp2_session_callbacks_del(p->callbacks);
+    free(p->lists);
+    free(p);
+}
+
+size_t h2_pool_bytes(const struct h2_pool *p)
+{
+    return p->held;
+}
