@@ -75,11 +75,12 @@ void *h2_alloc(struct h2_pool *p, size_t n)
 
 void h2_release(struct h2_pool *p, void *mem)
 {
-    struct header *h = (struct header *)mem - 1;
     struct h2_free *f = mem;
+    struct header *h;
 
     if (!mem)
         return;
+    h = (struct header *)mem - 1;
     if (h->class == CLASS_NONE || p->idle + h->size > POOL_IDLE) {
         p->held -= h->size;
         free(h);
