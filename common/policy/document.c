@@ -101,9 +101,13 @@ static const struct field traffic_fields[] = {{"EnableEgress", &any, false},
                                               {"HTTP2PerRequestLoadBalancing", &any, false},
                                               {NULL}};
 static const struct shape traffic = {.kind = SHAPE_STRUCT, .fields = traffic_fields};
+static const struct field flag_fields[] = {{"EnableSidecarActiveHealthChecks", &any, false},
+                                           {"EnableAutoDefaultRoute", &any, false},
+                                           {NULL}};
+static const struct shape flags = {.kind = SHAPE_STRUCT, .fields = flag_fields};
 static const struct field spec_fields[] = {
     {"SidecarLogLevel", &any, false}, {"SidecarTimeout", &any, false},
-    {"Traffic", &traffic, false},     {"FeatureFlags", &map_any, false},
+    {"Traffic", &traffic, false},     {"FeatureFlags", &flags, false},
     {"Probes", &any, false},          {"Observability", &any, false},
     {"LocalProxyMode", &any, false},  {NULL}};
 static const struct shape spec = {.kind = SHAPE_STRUCT, .fields = spec_fields};

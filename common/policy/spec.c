@@ -1,0 +1,86 @@
+/* spec.c - Spec, Proxy and Certificate of a document. */
+#include "common/policy/spec.h"
+
+#include "common/base/json.h"
+
+/* probes that the injector sent to the sidecar's ports; what they were meant for stands in their
+ * headers */
+static bool is_rewritten(const json_t *probe)
+{
+    int64_t port = json_int(probe, "httpGet.port", 0);
+
+    return port >= 15901 && port <= 15904;
+}
+
+static void add_probes(json_t *probes, const struct mesh_pod *p, const char *field, const char *key)
+{
+    json_t *list = json_array();
+    const json_t *c;
+    size_t it = 0;
+
+    while ((c = mesh_pod_next_container(p, &it)) != NULL) {
+        json_t *probe = json_object_get(c, field);
+        if (is_rewritten(probe))
+            json_array_append(list, probe);
+    }
+    if (json_array_size(list) > 0)
+        json_object_set(probes, key, list);
+    json_decref(list);
+}
+
+static json_t *probes_of(const struct mesh_pod *p)
+{
+    json_t *probes = json_object();
+
+    add_probes(probes, p, "readinessProbe", "ReadinessProbes");
+    add_probes(probes, p, "livenessProbe", "LivenessProbes");
+    add_probes(probes, p, "startupProbe", "StartupProbes");
+    return probes;
+}
+
+json_t *spec_compile(const struct mesh_settings *set, const struct mesh_pod *p)
+{
+    json_t *traffic = json_pack("{s:b,s:b,s:b}", "EnableEgress", set->enable_egress,
+                                "HTTP1PerRequestLoadBalancing", set->http1_per_request_lb,
+                                "HTTP2PerRequestLoadBalancing", set->http2_per_request_lb);
+    json_t *flags =
+        json_pack("{s:b,s:b}", "EnableSidecarActiveHealthChecks", set->active_health_checks,
+                  "EnableAutoDefaultRoute", set->auto_default_route);
+
+    return json_pack("{s:s,s:I,s:o,s:o,s:o,s:{},s:s}", "SidecarLogLevel", set->sidecar_log_level,
+                     "SidecarTimeout", (json_int_t)set->sidecar_timeout_s, "Traffic", traffic,
+                     "FeatureFlags", flags, "Probes", probes_of(p), "Observability",
+                     "LocalProxyMode", set->proxy_pod_ip ? "PodIP" : "Localhost");
+}
+
+json_t *spec_proxy(const struct mesh_pod *p, const char *trust_domain)
+{
+    struct buf principal = BUF_INIT, spiffe = BUF_INIT, workload = BUF_INIT;
+    json_t *ips = json_array();
+    const char *kind;
+    char text[IP_TEXT_MAX];
+
+    mesh_principal(p->sa, p->ns, trust_domain, &principal);
+    mesh_spiffe(p->sa, p->ns, trust_domain, &spiffe);
+    mesh_pod_workload(p, &kind, &workload);
+    for (unsigned i = 0; i < p->n_ips; i++)
+        json_array_append_new(ips, json_string(ip_format(&p->ips[i], text)));
+    json_t *out =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:{s:s,s:s}}", "Pod", p->name, "Namespace", p->ns,
+                  "ServiceAccount", p->sa, "TrustDomain", trust_domain, "Principal", principal.p,
+                  "Spiffe", spiffe.p, "PodIPs", ips, "Workload", "Kind", kind, "Name", workload.p);
+    buf_free(&principal);
+    buf_free(&spiffe);
+    buf_free(&workload);
+    return out;
+}
+
+json_t *spec_certificate(const struct mesh_pod *p, const char *trust_domain)
+{
+    struct buf cn = BUF_INIT;
+
+    mesh_principal(p->sa, p->ns, trust_domain, &cn);
+    json_t *out = json_pack("{s:s}", "CommonName", cn.p);
+    buf_free(&cn);
+    return out;
+}
