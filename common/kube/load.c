@@ -48,7 +48,8 @@ static const char *text_member(struct kube_checker *c, const json_t *object, con
     const json_t *v = json_object_get(object, key);
     char got[96];
     if (v && !json_is_null(v) && !json_is_string(v))
-        kube_fault_at(c, key, "got %s, expected a string", kube_describe(c, v, got));
+        kube_fault_at(c, key, "got %s, expected a string%s", kube_describe(c, v, got),
+                      kube_quote_hint(v));
     else if (!v || json_string_length(v) == 0)
         kube_fault_at(c, key, "required, but missing");
     else

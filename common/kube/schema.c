@@ -207,16 +207,23 @@ static void expected_one(const struct kube_field *f, struct buf *out)
     }
 }
 
-/* What to say where a string should stand: a number or boolean whose text would do needs quotes. */
-static const char *string_hint(const struct kube_field *f, const json_t *v)
+const char *kube_quote_hint(const json_t *v)
+{
+    if (json_is_boolean(v))
+        return ": quote it (yes, no, on, off, y and n are booleans in YAML)";
+    return json_is_number(v) ? ": quote it" : "";
+}
+
+/* Behind "expected a string": a number or a boolean whose text would do needs quotes. */
+static void string_hint(const struct kube_field *f, const json_t *v, struct buf *out)
 {
     char text[32];
-    const char *s =
-        json_is_boolean(v) ? (json_is_true(v) ? "true" : "false") : kube_quantity_text(v, text);
-    if (!s || json_is_string(v) || f->oneof)
-        return "";
-    const char *want = f->syntax ? f->syntax(s) : NULL;
-    return want ? want : "quote it";
+    const char *s = json_is_number(v) ? kube_quantity_text(v, text) : NULL;
+    const char *want = s && f->syntax ? f->syntax(s) : NULL;
+    if (want)
+        buf_printf(out, ": %s", want);
+    else if (!f->oneof)
+        buf_puts(out, kube_quote_hint(v));
 }
 
 /* got V, expected what the field takes */
@@ -224,10 +231,10 @@ static void fault_type(struct kube_checker *c, const struct kube_field *f, const
 {
     char got[DESCRIBE_MAX];
     struct buf want = BUF_INIT;
-    const char *hint = f->type == KT_STRING ? string_hint(f, v) : "";
     expected_one(f, &want);
-    kube_fault(c, "got %s, expected %s%s%s", kube_describe(c, v, got), want.p, *hint ? ": " : "",
-               hint);
+    if (f->type == KT_STRING)
+        string_hint(f, v, &want);
+    kube_fault(c, "got %s, expected %s", kube_describe(c, v, got), want.p);
     buf_free(&want);
 }
 

@@ -165,5 +165,7 @@ void kube_leave(struct kube_checker *c);
 
 /* "\"http\" (string)", "80 (integer)", "a list": for messages; out takes 96 bytes, returned */
 const char *kube_describe(const struct kube_checker *c, const json_t *v, char *out);
+/* what to say behind "expected a string": ": quote it", or "" */
+const char *kube_quote_hint(const json_t *v);
 
 #endif

@@ -16,20 +16,37 @@ struct kube_source;
 struct kube_source_ops {
     const char *name;
     void (*free)(struct kube_source *s);
+    const struct kube_problems *(*problems)(const struct kube_source *s);
+    bool (*synced)(const struct kube_source *s);
+    void (*refresh)(struct kube_source *s);
 };
 struct kube_source {
     const struct kube_source_ops *ops;
+    void (*on_batch)(struct kube_source *s, void *arg);
+    void *on_batch_arg;
 };
 /* A directory (recursive; *.yaml, *.yml, *.json; hidden files ignored) or one file, followed by
  * inotify.  A file renamed into place counts as one change.  The same object in two files: the
  * first in name order wins, the second is a problem.  Problems are logged when they appear and
- * when they go. */
+ * when they go.
+ * The changes of a burst (20 ms of quiet, at most 200 ms) enter the store together. */
 struct kube_source *kube_dir_source_new(struct loop *l, const char *path, struct kube_store *st,
                                         struct err *e);
-/* borrowed; what is wrong now */
+/* Several directories and files as one source: an object in two of them is a problem too, and the
+ * path given first wins.  Borrows paths for the call. */
+struct kube_source *kube_paths_source_new(struct loop *l, const char *const *paths, unsigned n,
+                                          struct kube_store *st, struct err *e);
+/* fn is called whenever the source has brought the store up to date with what it saw, the first
+ * time when the first pass is complete (even if there was nothing), and when problems came or
+ * went.  One fn per source. */
+void kube_source_on_batch(struct kube_source *s, void (*fn)(struct kube_source *s, void *arg),
+                          void *arg);
+/* borrowed, valid until the source changes it in a turn of the loop; what is wrong now */
 const struct kube_problems *kube_source_problems(const struct kube_source *s);
 /* the first pass is complete */
 bool kube_source_synced(const struct kube_source *s);
+/* looks at everything again soon (SIGHUP) */
+void kube_source_refresh(struct kube_source *s);
 void kube_source_free(struct kube_source *s);
 
 #endif

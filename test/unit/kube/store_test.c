@@ -21,9 +21,9 @@ static void on_change(const struct kube_object *old, const struct kube_object *n
 
 static struct kube_object *config_map(const char *ns, const char *name, const char *value)
 {
-    json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s}}", "apiVersion", "v1", "kind",
-                             "ConfigMap", "metadata", "name", name, "namespace", ns, "data", "k",
-                             value);
+    json_t *body =
+        json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s}}", "apiVersion", "v1", "kind", "ConfigMap",
+                  "metadata", "name", name, "namespace", ns, "data", "k", value);
     struct kube_problems p = {NULL, 0};
     struct kube_object *o = kube_object_from_json(body, "", 0, NULL, &p);
     ck_assert_uint_eq(p.n, 0);
@@ -41,7 +41,8 @@ START_TEST(puts_and_finds)
     ck_assert_uint_eq(kube_store_generation(s), 2);
     const struct kube_object *o = kube_store_get(s, "ConfigMap", "a", "x");
     ck_assert_ptr_nonnull(o);
-    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(o->body, "data"), "k")), "2");
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(o->body, "data"), "k")),
+                     "2");
     ck_assert_ptr_null(kube_store_get(s, "ConfigMap", "a", "y"));
     ck_assert_ptr_null(kube_store_get(s, "Secret", "a", "x"));
     ck_assert_ptr_null(kube_store_get(s, "NoSuchKind", "a", "x"));
@@ -57,7 +58,8 @@ END_TEST
 
 START_TEST(walks_in_order)
 {
-    static const char *const names[][2] = {{"b", "1"}, {"a", "2"}, {"c", "0"}, {"a", "1"}, {"b", "0"}};
+    static const char *const names[][2] = {
+        {"b", "1"}, {"a", "2"}, {"c", "0"}, {"a", "1"}, {"b", "0"}};
     struct kube_store *s = kube_store_new();
     char all[64] = "", one[64] = "";
     for (unsigned i = 0; i < 5; i++)

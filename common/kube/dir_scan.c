@@ -1,0 +1,344 @@
+/* dir_scan.c - the walk over directories and its inotify watches. */
+#include "common/kube/dir_scan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+#include "common/base/mem.h"
+#include "common/base/table.h"
+
+#define DEPTH_MAX 16 /* levels of directories; symbolic links may make a circle */
+#define WATCHED                                                                                    \
+    (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
+     IN_DELETE_SELF | IN_MOVE_SELF)
+
+struct root {
+    char *path;
+    char *only; /* a single file: its name within path's directory; else NULL */
+    char *dir;  /* what is watched: path, or the directory that holds the file */
+};
+
+struct watch {
+    int wd;
+    unsigned rank;
+    char *path;
+    unsigned long walk; /* the last walk that came by */
+};
+
+struct dir_scan {
+    struct root *roots;
+    unsigned n_roots;
+    const struct dir_scan_calls *calls;
+    void *arg;
+    int fd;
+    struct watch **v;
+    size_t n;
+    struct table *by_path; /* "rank path" -> the watch; borrowed */
+    unsigned long walk;
+    struct kube_problems *problems; /* during a walk */
+    bool complete;
+};
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), k = strlen(suffix);
+    return n > k && strcmp(name + n - k, suffix) == 0;
+}
+
+/* hidden names are editors' and volumes' business */
+static bool is_resource_name(const char *name)
+{
+    return *name != '.' &&
+           (has_suffix(name, ".yaml") || has_suffix(name, ".yml") || has_suffix(name, ".json"));
+}
+
+static bool wanted(const struct root *r, const char *name)
+{
+    return r->only ? strcmp(r->only, name) == 0 : is_resource_name(name);
+}
+
+static void watch_free(struct watch *w)
+{
+    free(w->path);
+    free(w);
+}
+
+/* returns owned */
+static char *join(const char *dir, const char *name)
+{
+    if (strcmp(dir, ".") == 0)
+        return xstrdup(name);
+    return xasprintf("%s%s%s", dir, strcmp(dir, "/") == 0 ? "" : "/", name);
+}
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+static void root_init(struct root *r, const char *path, bool is_dir)
+{
+    r->path = xstrdup(path);
+    size_t n = strlen(r->path);
+    while (n > 1 && r->path[n - 1] == '/')
+        r->path[--n] = '\0';
+    if (is_dir) {
+        r->dir = xstrdup(r->path);
+        return;
+    }
+    char *slash = strrchr(r->path, '/');
+    r->only = xstrdup(slash ? slash + 1 : r->path);
+    r->dir = slash == r->path ? xstrdup("/")
+             : slash          ? xstrndup(r->path, (size_t)(slash - r->path))
+                              : xstrdup(".");
+}
+
+struct dir_scan *dir_scan_new(const char *const *roots, unsigned n,
+                              const struct dir_scan_calls *calls, void *arg, struct err *e)
+{
+    struct dir_scan *s = xcalloc(1, sizeof *s);
+    s->calls = calls;
+    s->arg = arg;
+    s->by_path = table_new(NULL);
+    s->roots = xcalloc(n ? n : 1, sizeof *s->roots);
+    s->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (s->fd < 0) {
+        err_errno(e, "inotify (is fs.inotify.max_user_instances reached?)");
+        dir_scan_free(s);
+        return NULL;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct stat st;
+        if (stat(roots[i], &st) < 0 || (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))) {
+            err_set(e, "%s: %s", roots[i],
+                    errno ? strerror(errno) : "neither a directory nor a file");
+            dir_scan_free(s);
+            return NULL;
+        }
+        root_init(&s->roots[s->n_roots++], roots[i], S_ISDIR(st.st_mode));
+    }
+    return s;
+}
+
+void dir_scan_free(struct dir_scan *s)
+{
+    if (!s)
+        return;
+    for (unsigned i = 0; i < s->n_roots; i++) {
+        free(s->roots[i].path);
+        free(s->roots[i].only);
+        free(s->roots[i].dir);
+    }
+    for (size_t i = 0; i < s->n; i++)
+        watch_free(s->v[i]);
+    free(s->v);
+    free(s->roots);
+    table_free(s->by_path);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s);
+}
+
+int dir_scan_fd(const struct dir_scan *s)
+{
+    return s->fd;
+}
+
+/* ---- the walk ------------------------------------------------------------------------------- */
+
+static void trouble(struct dir_scan *s, const char *path, const char *what, int why)
+{
+    kube_problems_add(s->problems, path, 0, "", "", "%s: %s%s", what, strerror(why),
+                      why == ENOSPC ? " (raise fs.inotify.max_user_watches)" : "");
+    s->complete = false;
+}
+
+static struct watch *watch_of(struct dir_scan *s, unsigned rank, const char *path)
+{
+    char *key = xasprintf("%u %s", rank, path);
+    struct watch *w = table_get_str(s->by_path, key);
+    if (!w) {
+        w = xcalloc(1, sizeof *w);
+        w->rank = rank;
+        w->path = xstrdup(path);
+        s->v = xreallocarray(s->v, s->n + 1, sizeof(struct watch *));
+        s->v[s->n++] = w;
+        table_put_str(s->by_path, key, w);
+    }
+    free(key);
+    return w;
+}
+
+static void set_watch(struct dir_scan *s, unsigned rank, const char *path)
+{
+    int wd = inotify_add_watch(s->fd, path, WATCHED | IN_ONLYDIR);
+    if (wd < 0) {
+        trouble(s, path, "cannot watch", errno);
+        return;
+    }
+    struct watch *w = watch_of(s, rank, path);
+    w->wd = wd;
+    w->walk = s->walk;
+}
+
+/* another path, seen in this walk, may lead to the same directory */
+static bool is_shared(const struct dir_scan *s, const struct watch *w)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->v[i] != w && s->v[i]->wd == w->wd && s->v[i]->walk == s->walk)
+            return true;
+    }
+    return false;
+}
+
+static void drop_watch(struct dir_scan *s, struct watch *w)
+{
+    char *key = xasprintf("%u %s", w->rank, w->path);
+    if (!is_shared(s, w))
+        inotify_rm_watch(s->fd, w->wd); /* it may have gone by itself */
+    table_del(s->by_path, slice_str(key));
+    free(key);
+    watch_free(w);
+}
+
+/* forgets directories that this walk did not come to */
+static void drop_old_watches(struct dir_scan *s)
+{
+    struct watch **old = s->v;
+    size_t n = s->n;
+    s->v = xcalloc(n + 1, sizeof(struct watch *));
+    s->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (old[i]->walk == s->walk)
+            s->v[s->n++] = old[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (old[i]->walk != s->walk)
+            drop_watch(s, old[i]);
+    }
+    free(old);
+}
+
+static int visible(const struct dirent *d)
+{
+    return d->d_name[0] != '.';
+}
+
+static void walk_dir(struct dir_scan *s, unsigned rank, const char *dir, unsigned depth);
+
+static void walk_entry(struct dir_scan *s, unsigned rank, const char *dir, const char *name,
+                       unsigned depth)
+{
+    struct stat st;
+    const struct root *r = &s->roots[rank];
+    char *path = join(dir, name);
+    if (stat(path, &st) < 0) {
+        if (errno != ENOENT && wanted(r, name))
+            trouble(s, path, "cannot read", errno);
+    } else if (S_ISDIR(st.st_mode) && !r->only) {
+        walk_dir(s, rank, path, depth + 1);
+    } else if (S_ISREG(st.st_mode) && wanted(r, name)) {
+        s->calls->found(rank, path, &st, s->arg);
+    }
+    free(path);
+}
+
+static void walk_dir(struct dir_scan *s, unsigned rank, const char *dir, unsigned depth)
+{
+    if (depth > DEPTH_MAX) {
+        trouble(s, dir, "too deep (do symbolic links make a circle?)", ELOOP);
+        return;
+    }
+    set_watch(s, rank, dir); /* before reading: what changes from here on is told */
+    struct dirent **names;
+    int n = scandir(dir, &names, visible, alphasort);
+    if (n < 0) {
+        trouble(s, dir, "cannot read", errno);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        walk_entry(s, rank, dir, names[i]->d_name, depth);
+        free(names[i]);
+    }
+    free(names);
+}
+
+bool dir_scan_walk(struct dir_scan *s, struct kube_problems *problems)
+{
+    s->walk++;
+    s->complete = true;
+    s->problems = problems;
+    for (unsigned i = 0; i < s->n_roots; i++) {
+        const struct root *r = &s->roots[i];
+        if (!r->only) {
+            walk_dir(s, i, r->dir, 0);
+        } else {
+            set_watch(s, i, r->dir);
+            walk_entry(s, i, r->dir, r->only, 0);
+        }
+    }
+    drop_old_watches(s);
+    s->problems = NULL;
+    return s->complete;
+}
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+/* A file that was just created is still being written: its writer's close will tell.  Links have
+ * no writer. */
+static bool is_link(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && (S_ISLNK(st.st_mode) || st.st_nlink > 1);
+}
+
+static void on_name(struct dir_scan *s, const struct watch *w, const struct inotify_event *ev)
+{
+    const struct root *r = &s->roots[w->rank];
+    char *path = join(w->path, ev->name);
+    bool appeared = ev->mask & (IN_CREATE | IN_MOVED_TO);
+    if (strncmp(ev->name, "..", 2) == 0) {
+        s->calls->shape(s->arg); /* a volume's ..data: every link may show another file now */
+    } else if (!wanted(r, ev->name)) {
+        if (!r->only && *ev->name != '.' && ((appeared && is_link(path)) || (ev->mask & IN_DELETE)))
+            s->calls->shape(s->arg); /* perhaps a link to a directory */
+    } else if (!(ev->mask & IN_CREATE) || is_link(path)) {
+        s->calls->changed(w->rank, path, s->arg);
+    }
+    free(path);
+}
+
+static void on_event(struct dir_scan *s, const struct inotify_event *ev)
+{
+    bool shape =
+        ev->mask & (IN_Q_OVERFLOW | IN_IGNORED | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT);
+    bool known = ev->mask & IN_Q_OVERFLOW;
+    size_t n = s->n; /* callbacks do not walk, so s->v stays */
+    for (size_t i = 0; i < n; i++) {
+        if (s->v[i]->wd != ev->wd)
+            continue;
+        known = true;
+        if (ev->len > 0 && !(ev->mask & IN_ISDIR))
+            on_name(s, s->v[i], ev);
+        else if (ev->len > 0 && *ev->name != '.')
+            shape = true;
+    }
+    if (known && shape)
+        s->calls->shape(s->arg);
+}
+
+void dir_scan_read(struct dir_scan *s)
+{
+    char space[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+    for (;;) {
+        ssize_t n = read(s->fd, space, sizeof space);
+        if (n <= 0)
+            return; /* EAGAIN: that was all */
+        for (char *p = space; p < space + n;) {
+            const struct inotify_event *ev = (const struct inotify_event *)p;
+            on_event(s, ev);
+            p += sizeof *ev + ev->len;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+/* source.c - what all sources have in common. */
+#include "common/kube/source.h"
+
+#include <stddef.h>
+
+void kube_source_on_batch(struct kube_source *s, void (*fn)(struct kube_source *s, void *arg),
+                          void *arg)
+{
+    s->on_batch = fn;
+    s->on_batch_arg = arg;
+}
+
+const struct kube_problems *kube_source_problems(const struct kube_source *s)
+{
+    return s->ops->problems(s);
+}
+
+bool kube_source_synced(const struct kube_source *s)
+{
+    return s->ops->synced(s);
+}
+
+void kube_source_refresh(struct kube_source *s)
+{
+    s->ops->refresh(s);
+}
+
+void kube_source_free(struct kube_source *s)
+{
+    if (s)
+        s->ops->free(s);
+}
