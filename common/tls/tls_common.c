@@ -14,6 +14,7 @@
 #include <string.h>
 #include "common/base/bug.h"
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/tls/cert.h"
 
@@ -105,7 +106,8 @@ int tls_fail(struct tls *t, const char *fmt, ...)
     return -1;
 }
 
-const char *tls_alert_words(int d)
+/* RFC 8446 6.2: what an alert that the peer sent means for the user */
+static const char *alert_words(int d)
 {
     switch (d) {
     case 0:
@@ -151,6 +153,90 @@ const char *tls_alert_words(int d)
     default:
         return "unexpected alert";
     }
+}
+
+static int fail_date(struct tls *t, const void *cert, const char *what, const char *word, int64_t at)
+{
+    char cn[256], date[32];
+
+    cert_subject_cn(cert, cn, sizeof(cn));
+    clock_rfc3339(at * 1000, date);
+    return tls_fail(t, "the peer's certificate %s: \"%s\" is valid %s %s (check both clocks)", what,
+                    cn, word, date);
+}
+
+int tls_fail_expired(struct tls *t, const void *cert)
+{
+    return fail_date(t, cert, "has expired", "until", cert_not_after(cert));
+}
+
+int tls_fail_future(struct tls *t, const void *cert)
+{
+    return fail_date(t, cert, "is not valid yet", "from", cert_not_before(cert));
+}
+
+int tls_fail_untrusted(struct tls *t, const void *cert)
+{
+    char cn[256], issuer[256];
+
+    cert_subject_cn(cert, cn, sizeof(cn));
+    cert_issuer_cn(cert, issuer, sizeof(issuer));
+    return tls_fail(t, "the peer's certificate is not signed by a trusted root: \"%s\" is signed by "
+                       "\"%s\"", cn, issuer);
+}
+
+int tls_fail_usage(struct tls *t)
+{
+    return tls_fail(t, "the peer's certificate may not be used by a TLS %s (its key usage)",
+                    t->ctx->server ? "client" : "server");
+}
+
+int tls_fail_weak(struct tls *t)
+{
+    return tls_fail(t, "the peer's certificate has a key or signature that is too weak or unknown "
+                       "(expected P-256, P-384, P-521 or RSA of 2048 bits or more, with SHA-2)");
+}
+
+int tls_fail_refused(struct tls *t, int alert)
+{
+    return tls_fail(t, "the peer refused%s: %s (alert %d)", t->open ? "" : " the handshake",
+                    alert_words(alert), alert);
+}
+
+int tls_fail_no_tls(struct tls *t, unsigned first_byte)
+{
+    return tls_fail(t, "the peer does not speak TLS (its first byte is 0x%02x)", first_byte);
+}
+
+int tls_fail_cut_short(struct tls *t)
+{
+    if (!t->open)
+        return tls_fail(t, "the peer closed the connection during the handshake");
+    return tls_fail(t, "the peer closed the connection without ending the TLS stream first: what "
+                       "was received may be cut short");
+}
+
+/* ---- how long a session lives --------------------------------------------------------------- */
+
+int64_t tls_wall_s(void)
+{
+    return clock_wall_ms() / 1000;
+}
+
+int64_t tls_session_end(int64_t made, int64_t lifetime, const void *peer_cert)
+{
+    int64_t end = made + lifetime;
+
+    return peer_cert != NULL && cert_not_after(peer_cert) < end ? cert_not_after(peer_cert) : end;
+}
+
+bool tls_session_usable(const struct tls_ctx *ctx, const void *peer_cert)
+{
+    if (ctx->verify == TLS_VERIFY_NONE)
+        return true;
+    if (peer_cert == NULL)
+        return ctx->server && ctx->verify == TLS_VERIFY_OPTIONAL;
+    return cert_not_after(peer_cert) > tls_wall_s();
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */

@@ -80,12 +80,25 @@ ssize_t tls_in(struct tls *t, void *p, size_t n);
 int tls_out(struct tls *t, const void *p, size_t n);
 /* keeps the first words that are set.  Always returns -1. */
 int tls_fail(struct tls *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* the same words with both providers, about a certificate of the peer's chain */
+int tls_fail_expired(struct tls *t, const void *cert);
+int tls_fail_future(struct tls *t, const void *cert);
+int tls_fail_untrusted(struct tls *t, const void *cert);
+int tls_fail_usage(struct tls *t);
+int tls_fail_weak(struct tls *t);
+int tls_fail_refused(struct tls *t, int alert);
+int tls_fail_no_tls(struct tls *t, unsigned first_byte);
+int tls_fail_cut_short(struct tls *t);
 /* Is this the peer we were told to reach?  -1 and words when not; true when nothing was asked. */
 int tls_check_names(struct tls *t, const void *cert);
 /* computes ctx->id from the roots' SHA-256 digests and the leaf (NULL if none) */
 void tls_ctx_bind(struct tls_ctx *ctx, uint8_t (*roots)[TLS_ID_LEN], size_t n, const void *leaf);
-/* RFC 8446 6.2: what an alert that the peer sent means for the user */
-const char *tls_alert_words(int description);
+/* wall clock, s */
+int64_t tls_wall_s(void);
+/* a session of this peer ends at the latest at */
+int64_t tls_session_end(int64_t made, int64_t lifetime, const void *peer_cert);
+/* may a session with this peer's certificate (or NULL) be resumed under ctx? */
+bool tls_session_usable(const struct tls_ctx *ctx, const void *peer_cert);
 
 /* ---- the provider (tls_mbedtls.c, tls_openssl.c) ---- */
 #define ENGINE_AGAIN (-1)

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "common/base/bug.h"
 #include "common/base/clock.h"
 #include "common/base/codec.h"
@@ -139,6 +138,22 @@ static void keys_warm(struct prov_ctx *pc)
         pk_warm(&c->pk);
 }
 
+/* A self-signed certificate at the chain's end says nothing: who does not have it already does
+ * not trust it. */
+static void drop_root(mbedtls_x509_crt *leaf)
+{
+    for (mbedtls_x509_crt *c = leaf; c->next != NULL; c = c->next) {
+        mbedtls_x509_crt *last = c->next;
+        if (last->next != NULL || last->subject_raw.len != last->issuer_raw.len ||
+            memcmp(last->subject_raw.p, last->issuer_raw.p, last->subject_raw.len) != 0)
+            continue;
+        c->next = NULL;
+        mbedtls_x509_crt_free(last);
+        free(last);
+        return;
+    }
+}
+
 static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)
 {
     char words[128];
@@ -148,6 +163,7 @@ static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err 
         return 0;
     if (pem_chain(&pc->own, conf->cert_pem, "cert_pem", e) != 0)
         return -1;
+    drop_root(&pc->own);
     r = mbedtls_pk_parse_key(&pc->key, (const unsigned char *)conf->key_pem,
                              strlen(conf->key_pem) + 1, NULL, 0);
     if (r != 0)
@@ -353,17 +369,13 @@ static uint64_t get_u64(const unsigned char *p)
     return v;
 }
 
-static int64_t wall_s(void)
-{
-    return clock_wall_ms() / 1000;
-}
-
 static int ticket_write(void *arg, const mbedtls_ssl_session *session, unsigned char *start,
                         const unsigned char *end, size_t *n, uint32_t *lifetime)
 {
     struct tls_ctx *ctx = arg;
     unsigned char *body = start + T_NAME + T_NONCE;
-    int64_t expires = wall_s() + tickets_lifetime(ctx->tickets);
+    int64_t expires = tls_session_end(tls_wall_s(), tickets_lifetime(ctx->tickets),
+                                      session->peer_cert);
     struct ticket_key k;
     size_t len = 0;
     int r;
@@ -373,8 +385,6 @@ static int ticket_write(void *arg, const mbedtls_ssl_session *session, unsigned 
     r = mbedtls_ssl_session_save(session, body + T_HEAD, (size_t)(end - start) - T_EXTRA, &len);
     if (r != 0)
         return r;
-    if (session->peer_cert != NULL && cert_not_after(session->peer_cert) < expires)
-        expires = cert_not_after(session->peer_cert);
     memcpy(body, ctx->id, TLS_ID_LEN);
     put_u64(body + TLS_ID_LEN, (uint64_t)expires);
     tickets_current(ctx->tickets, &k);
@@ -385,16 +395,6 @@ static int ticket_write(void *arg, const mbedtls_ssl_session *session, unsigned 
     *n = T_EXTRA + len;
     *lifetime = tickets_lifetime(ctx->tickets);
     return r;
-}
-
-/* what a ticket that opened must still say to be honoured */
-static bool session_usable(const struct tls_ctx *ctx, const mbedtls_ssl_session *s)
-{
-    if (ctx->verify == TLS_VERIFY_NONE)
-        return true;
-    if (s->peer_cert == NULL)
-        return ctx->verify == TLS_VERIFY_OPTIONAL;
-    return s->verify_result == 0 && cert_not_after(s->peer_cert) > wall_s();
 }
 
 static int ticket_parse(void *arg, mbedtls_ssl_session *session, unsigned char *p, size_t n)
@@ -413,10 +413,10 @@ static int ticket_parse(void *arg, mbedtls_ssl_session *session, unsigned char *
     if (r != 0)
         return MBEDTLS_ERR_SSL_INVALID_MAC;
     if (memcmp(body, ctx->id, TLS_ID_LEN) != 0 ||
-        (int64_t)get_u64(body + TLS_ID_LEN) <= wall_s())
+        (int64_t)get_u64(body + TLS_ID_LEN) <= tls_wall_s())
         return MBEDTLS_ERR_SSL_SESSION_TICKET_EXPIRED;
     r = mbedtls_ssl_session_load(session, body + T_HEAD, n - T_HEAD);
-    if (r == 0 && !session_usable(ctx, session))
+    if (r == 0 && !tls_session_usable(ctx, session->peer_cert))
         r = MBEDTLS_ERR_SSL_SESSION_TICKET_EXPIRED;
     return r;
 }
@@ -535,43 +535,24 @@ int engine_begin(struct tls_engine *g)
 
 /* ---- a peer's certificate ------------------------------------------------------------------------ */
 
-static void fail_dates(struct tls *t, const mbedtls_x509_crt *crt, bool expired)
-{
-    char cn[256], date[32];
-    time_t at = (time_t)(expired ? cert_not_after(crt) : cert_not_before(crt));
-    struct tm tm;
-
-    cert_subject_cn(crt, cn, sizeof(cn));
-    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&at, &tm));
-    tls_fail(t, "the peer's certificate %s: \"%s\", %s %s (check both clocks)",
-             expired ? "has expired" : "is not valid yet", cn,
-             expired ? "valid until" : "valid from", date);
-}
-
+/* crt: the certificate concerned; NULL when it is the leaf's use that is wrong */
 static void fail_flags(struct tls *t, const mbedtls_x509_crt *crt, uint32_t flags)
 {
-    char cn[256], issuer[256];
-
-    if (t->error != NULL)
+    if (flags == 0)
         return;
-    if (crt != NULL && flags & (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE)) {
-        fail_dates(t, crt, (flags & MBEDTLS_X509_BADCERT_EXPIRED) != 0);
-    } else if (crt != NULL && flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) {
-        cert_subject_cn(crt, cn, sizeof(cn));
-        cert_issuer_cn(crt, issuer, sizeof(issuer));
-        tls_fail(t, "the peer's certificate is not signed by a trusted root: \"%s\" is signed by "
-                    "\"%s\"",
-                 cn, issuer);
-    } else if (flags & (MBEDTLS_X509_BADCERT_EXT_KEY_USAGE | MBEDTLS_X509_BADCERT_KEY_USAGE)) {
-        tls_fail(t, "the peer's certificate may not be used as a TLS %s's (its key usage)",
-                 t->ctx->server ? "client" : "server");
-    } else if (flags & (MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK |
-                        MBEDTLS_X509_BADCERT_BAD_KEY)) {
-        tls_fail(t, "the peer's certificate has a key or signature that is too weak or unknown "
-                    "(expected P-256, P-384, P-521 or RSA of 2048 bits or more, SHA-2)");
-    } else if (flags != 0) {
+    if (crt != NULL && flags & MBEDTLS_X509_BADCERT_EXPIRED)
+        tls_fail_expired(t, crt);
+    else if (crt != NULL && flags & MBEDTLS_X509_BADCERT_FUTURE)
+        tls_fail_future(t, crt);
+    else if (crt != NULL && flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+        tls_fail_untrusted(t, crt);
+    else if (flags & (MBEDTLS_X509_BADCERT_EXT_KEY_USAGE | MBEDTLS_X509_BADCERT_KEY_USAGE))
+        tls_fail_usage(t);
+    else if (flags & (MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK |
+                      MBEDTLS_X509_BADCERT_BAD_KEY))
+        tls_fail_weak(t);
+    else
         tls_fail(t, "the peer's certificate is not acceptable (flags 0x%x)", (unsigned)flags);
-    }
 }
 
 /* called from the root down; whatever stays in *flags refuses the peer */
@@ -680,10 +661,9 @@ static void fail_handshake(struct tls_engine *g, int r)
     bool first = s->state <= MBEDTLS_SSL_SERVER_HELLO;
 
     if (r == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-        tls_fail(t, "the peer refused the handshake: %s (alert %d)", tls_alert_words(s->in_msg[1]),
-                 s->in_msg[1]);
+        tls_fail_refused(t, s->in_msg[1]);
     else if (r == MBEDTLS_ERR_SSL_CONN_EOF)
-        tls_fail(t, "the peer closed the connection during the handshake");
+        tls_fail_cut_short(t);
     else if (r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
         tls_fail(t, "the peer ended the handshake in an orderly way, without a reason");
     else if (r == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || r == MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE)
@@ -692,7 +672,7 @@ static void fail_handshake(struct tls_engine *g, int r)
         fail_no_cert(g);
     else if (first && s->in_hdr != NULL && (s->in_hdr[0] < 20 || s->in_hdr[0] > 23) &&
              r != MBEDTLS_ERR_SSL_ALLOC_FAILED)
-        tls_fail(t, "the peer does not speak TLS (its first byte is 0x%02x)", s->in_hdr[0]);
+        tls_fail_no_tls(t, s->in_hdr[0]);
     else if (r == MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION)
         tls_fail(t, "no common protocol version: only TLS 1.2 is spoken here");
     else if (r == MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN || r == MBEDTLS_ERR_SSL_NO_USABLE_CIPHERSUITE)
@@ -727,15 +707,12 @@ static void save(struct tls_engine *g)
     const mbedtls_ssl_session *s = g->ssl.session;
     unsigned char buf[8192];
     uint32_t life = s->ticket_lifetime != 0 ? s->ticket_lifetime : 7200;
-    int64_t expires = (int64_t)s->start + life;
     size_t n;
 
     if (g->t->sessions == NULL || (s->ticket_len == 0 && s->id_len == 0))
         return;
-    if (s->peer_cert != NULL && cert_not_after(s->peer_cert) < expires)
-        expires = cert_not_after(s->peer_cert);
     if (mbedtls_ssl_session_save(s, buf, sizeof(buf), &n) == 0)
-        session_save(g->t, buf, n, expires);
+        session_save(g->t, buf, n, tls_session_end((int64_t)s->start, life, s->peer_cert));
     explicit_bzero(buf, sizeof(buf));
 }
 
@@ -746,8 +723,8 @@ static int handshake_done(struct tls_engine *g)
 
     /* a resumed handshake shows no certificate: the one of the session is judged again */
     if (g->resumed && t->ctx->verify != TLS_VERIFY_NONE) {
-        if (cert != NULL && cert_not_after(cert) <= wall_s()) {
-            fail_dates(t, cert, true);
+        if (cert != NULL && cert_not_after(cert) <= tls_wall_s()) {
+            tls_fail_expired(t, cert);
             return refuse(g, MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED);
         }
         if (tls_check_names(t, cert) != 0)
@@ -793,11 +770,9 @@ ssize_t engine_read(struct tls_engine *g, void *p, size_t n)
     if (r == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY)
         return 0;
     if (r == 0)
-        tls_fail(g->t, "the peer closed the connection without ending the TLS stream first: what "
-                       "was received may be cut short");
+        tls_fail_cut_short(g->t);
     else if (r == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-        tls_fail(g->t, "the peer ended the connection: %s (alert %d)",
-                 tls_alert_words(g->ssl.in_msg[1]), g->ssl.in_msg[1]);
+        tls_fail_refused(g->t, g->ssl.in_msg[1]);
     tls_fail(g->t, "TLS: %s", err_words(r, words));
     return ENGINE_ERROR;
 }
