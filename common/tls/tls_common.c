@@ -203,9 +203,12 @@ int tls_fail_refused(struct tls *t, int alert)
                     alert_words(alert), alert);
 }
 
-int tls_fail_no_tls(struct tls *t, unsigned first_byte)
+bool tls_fail_no_tls(struct tls *t)
 {
-    return tls_fail(t, "the peer does not speak TLS (its first byte is 0x%02x)", first_byte);
+    if (t->open || !t->heard || (t->first_byte >= 20 && t->first_byte <= 23))
+        return false;
+    tls_fail(t, "the peer does not speak TLS (its first byte is 0x%02x)", t->first_byte);
+    return true;
 }
 
 int tls_fail_cut_short(struct tls *t)
@@ -254,6 +257,10 @@ static ssize_t scratch_fill(struct tls *t)
         return TLS_IN_ERROR;
     }
     t->eof = r == 0;
+    if (!t->heard && r > 0) {
+        t->heard = true;
+        t->first_byte = scratch->in[0];
+    }
     scratch->in_off = 0;
     scratch->in_len = (size_t)r;
     return r;

@@ -59,8 +59,9 @@ struct tls {
     struct tls_info *info;               /* made when first asked for */
     char *error;
     uint32_t recv_hint; /* how much to ask of the socket in this call */
+    uint8_t first_byte; /* the peer's, for words */
     uint8_t held_byte;  /* see tls_writev() */
-    bool held;
+    bool held, heard; /* heard: first_byte is there */
     bool open;      /* the handshake is done */
     bool failed;    /* nothing more can be read */
     bool rx_closed; /* close_notify was read */
@@ -87,7 +88,8 @@ int tls_fail_untrusted(struct tls *t, const void *cert);
 int tls_fail_usage(struct tls *t);
 int tls_fail_weak(struct tls *t);
 int tls_fail_refused(struct tls *t, int alert);
-int tls_fail_no_tls(struct tls *t, unsigned first_byte);
+/* true, and said, when the peer's first byte begins no TLS record (RFC 8446 5.1) */
+bool tls_fail_no_tls(struct tls *t);
 int tls_fail_cut_short(struct tls *t);
 /* Is this the peer we were told to reach?  -1 and words when not; true when nothing was asked. */
 int tls_check_names(struct tls *t, const void *cert);

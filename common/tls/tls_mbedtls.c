@@ -658,8 +658,9 @@ static void fail_handshake(struct tls_engine *g, int r)
     struct tls *t = g->t;
     const mbedtls_ssl_context *s = &g->ssl;
     char words[128];
-    bool first = s->state <= MBEDTLS_SSL_SERVER_HELLO;
 
+    if (tls_fail_no_tls(t))
+        return;
     if (r == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
         tls_fail_refused(t, s->in_msg[1]);
     else if (r == MBEDTLS_ERR_SSL_CONN_EOF)
@@ -670,9 +671,6 @@ static void fail_handshake(struct tls_engine *g, int r)
         fail_flags(t, NULL, mbedtls_ssl_get_verify_result(s));
     else if (r == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
         fail_no_cert(g);
-    else if (first && s->in_hdr != NULL && (s->in_hdr[0] < 20 || s->in_hdr[0] > 23) &&
-             r != MBEDTLS_ERR_SSL_ALLOC_FAILED)
-        tls_fail_no_tls(t, s->in_hdr[0]);
     else if (r == MBEDTLS_ERR_SSL_BAD_HS_PROTOCOL_VERSION)
         tls_fail(t, "no common protocol version: only TLS 1.2 is spoken here");
     else if (r == MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN || r == MBEDTLS_ERR_SSL_NO_USABLE_CIPHERSUITE)
