@@ -283,6 +283,8 @@ static bool is_better(const struct mesh_pod *a, const struct mesh_pod *b)
                    json_str(b->obj->body, "metadata.creationTimestamp", ""));
     if (c == 0)
         c = strcmp(a->name, b->name);
+    if (c == 0)
+        c = strcmp(a->ns, b->ns);
     return c > 0;
 }
 
@@ -344,6 +346,15 @@ static void touch_addresses(struct policy *p, const struct mesh_pod *pod)
     }
 }
 
+/* then who of them counts may change with more than its place */
+static bool shares_address(const struct policy *p, const struct mesh_pod *pod)
+{
+    for (unsigned i = 0; i < pod->n_ips; i++)
+        if (catalog_address(p, &pod->ips[i])->n_pods > 1)
+            return true;
+    return false;
+}
+
 static void update_pod(struct policy *p, struct pod_entry *e)
 {
     const struct kube_object *obj = kube_store_get(p->store, "Pod", e->ns->name, e->name);
@@ -357,7 +368,7 @@ static void update_pod(struct policy *p, struct pod_entry *e)
         address_del_pod(p, &old->ips[i], old);
     for (unsigned i = 0; now && i < now->n_ips; i++)
         address_add_pod(p, &now->ips[i], now);
-    if (!old || !now || !mesh_pod_same_place(old, now)) {
+    if (!old || !now || !mesh_pod_same_place(old, now) || shares_address(p, now)) {
         touch_addresses(p, old);
         touch_addresses(p, now);
     }
