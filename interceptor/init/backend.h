@@ -31,8 +31,8 @@ void found_free(struct found *f);
 
 /* family is 4 or 6; results are enum backend_result with e filled unless BACKEND_OK */
 struct backend {
-    const char *name;         /* as --backend takes it */
-    const char *list_command; /* what a person types to see the rules, %s = "ip" or "ip6" */
+    const char *name; /* as --backend takes it */
+    const char *save; /* what a person types behind "ip" or "ip6" to see the rules */
     int (*read)(int family, struct found *out, struct err *e);
     /* replaces whatever is there of ours, all or nothing */
     int (*apply)(const struct rules *r, struct err *e);

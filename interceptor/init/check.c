@@ -158,8 +158,8 @@ static void expect(struct check *c, const struct live *l, uint32_t uid, const st
     else if (landed < 0)
         result(c, false, "%s: no socket: %s", what, strerror(errno));
     else if (landed != expected)
-        result(c, false, "%s: connection to %s: %s; see '%s' for rules before fsm's", what, to,
-               where(landed), c->backend->name);
+        result(c, false, "%s: connection to %s: %s; see '%s%s' for rules before fsm's", what, to,
+               where(landed), c->family == 4 ? "ip" : "ip6", c->backend->save);
     else if (landed != LAND_OWN && !ip_port_eq(&original, dst))
         result(c, false,
                "%s: %s, but SO_ORIGINAL_DST says %s instead of %s; is connection "

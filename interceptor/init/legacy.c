@@ -368,7 +368,7 @@ static int legacy_undo(int family, struct err *e)
 
 const struct backend backend_legacy = {
     .name = "legacy",
-    .list_command = "%stables-legacy-save -t nat",
+    .save = "tables-legacy-save -t nat",
     .read = legacy_read,
     .apply = legacy_apply,
     .undo = legacy_undo,

@@ -292,6 +292,18 @@ static int install6(const struct choice *c, const struct redirect *want, const c
     return rc == BACKEND_FAILED ? -1 : 0;
 }
 
+/* refused although the capabilities are there */
+static void explain_refusal(struct err *e)
+{
+    struct err was = *e;
+
+    if (strstr(e->text, "Permission denied") || strstr(e->text, "not permitted"))
+        err_set(e,
+                "%s: the capabilities are there, but not over this network namespace, which "
+                "belongs to another user namespace",
+                was.text);
+}
+
 static int install(const struct args *a, const struct redirect *want)
 {
     struct choice c;
@@ -301,6 +313,7 @@ static int install(const struct args *a, const struct redirect *want)
     if (backend_choose(a->backend, &c, &e) != 0 ||
         need_capabilities(c.backend == &backend_legacy, &e) != 0 || install4(&c, want, &e) != 0 ||
         install6(&c, want, &families, &e) != 0) {
+        explain_refusal(&e);
         log_error("init", "redirection was not installed error=\"%s\"", e.text);
         return 1;
     }

@@ -247,7 +247,7 @@ static int nft_undo(int family, struct err *e)
 
 const struct backend backend_nft = {
     .name = "nft",
-    .list_command = "%stables-nft-save -t nat",
+    .save = "tables-nft-save -t nat",
     .read = nft_read,
     .apply = nft_apply,
     .undo = nft_undo,
