@@ -4,7 +4,8 @@
  *   hs = http_server_new(loop, fd, &opts, on_request, self, &e);
  *   on_request(req, self): http_reply_json(req, 200, body)  now or later, exactly once
  *
- * Bounded: head 16 KiB, body opts.max_body, connections opts.max_conns, idle 60 s.  One thread.
+ * Bounded: head 16 KiB, body opts.max_body, connections opts.max_conns, idle 60 s; a request has
+ * opts.slow_ms to arrive (408), a reply 60 s without progress to be taken.  One thread.
  */
 #ifndef FSM_HTTP_SERVER_H
 #define FSM_HTTP_SERVER_H
@@ -26,14 +27,16 @@ struct http_server_opts {
     struct tls_ctx *tls;    /* NULL = plain; the server takes its own reference */
     size_t max_body;        /* 0 = 1 MiB; above: 413 */
     unsigned max_conns;     /* 0 = 256; above: accepted and closed with 503 */
-    const char *name;       /* subsystem for the log */
+    const char *name;       /* subsystem for the log; borrowed */
+    unsigned slow_ms;       /* 0 = 15 s */
 };
 /* takes fd (a bound, listening socket: TCP or Unix) */
 struct http_server *http_server_new(struct loop *l, int fd, const struct http_server_opts *o,
                                     http_req_cb *cb, void *arg, struct err *e);
 /* new connections use this context from now on (certificate rotation) */
 void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx);
-/* stops accepting, finishes what is under way (waiting requests are answered 503), then frees */
+/* Stops accepting; answers waiting requests 503 (their `gone` is called first: do not reply to them
+ * any more); closes every connection, what the socket does not take at once is lost; frees. */
 void http_server_free(struct http_server *s);
 
 const struct http_head *http_req_head(const struct http_req *r);
@@ -45,8 +48,8 @@ const char *http_req_query(const struct http_req *r, const char *name, char *out
 /* NULL on plain connections */
 const struct tls_info *http_req_tls(const struct http_req *r);
 const struct ip_port *http_req_peer(const struct http_req *r);
-/* told when the client goes away before the reply (long polls): the request is then dead, do not
- * reply any more */
+/* Told when the client goes away before the reply (long polls): the request is then dead, do not
+ * reply any more.  Who does not ask to be told replies in any case; it goes nowhere. */
 void http_req_on_gone(struct http_req *r, void (*fn)(struct http_req *r, void *arg), void *arg);
 /* header for the reply; both copied */
 void http_req_header(struct http_req *r, const char *name, const char *value);
