@@ -17,8 +17,9 @@
 #include "common/base/mem.h"
 
 #define ADDRS_MAX  64   /* of one name; more are dropped */
-#define TRY_MS     2000 /* for one server's answer, before the next is asked */
-#define TRIES      3
+#define TRY_MS     2000 /* for an answer, the first time; c-ares doubles it for the second */
+#define TRIES      2
+#define UDP_MAX    1232 /* answers that fit any path unfragmented; larger ones come by TCP */
 #define NAME_LIMIT 255  /* RFC 1035 2.3.4 */
 
 struct query {
@@ -202,7 +203,11 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 struct dns *dns_new(struct loop *l, const char *servers, struct err *e)
 {
     struct dns *d = xcalloc(1, sizeof(*d));
-    struct ares_options o = {.timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_sock_state,
+    struct ares_options o = {.flags = ARES_FLAG_EDNS,
+                             .ednspsz = UDP_MAX,
+                             .timeout = TRY_MS,
+                             .tries = TRIES,
+                             .sock_state_cb = on_sock_state,
                              .sock_state_cb_data = d};
     int rc;
 
@@ -213,7 +218,8 @@ struct dns *dns_new(struct loop *l, const char *servers, struct err *e)
     d->job.fn = tell_answers;
     timer_init(&d->timer, l, on_timer, d);
     rc = ares_init_options(&d->channel, &o,
-                           ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+                           ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS |
+                               ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (rc != ARES_SUCCESS) {
         err_set(e, "reading the resolver's configuration (/etc/resolv.conf): %s",
                 ares_strerror(rc));

@@ -1,0 +1,238 @@
+/* loop_test.c - turns, deferred jobs, posts from other threads, signals, real timers. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include "common/base/clock.h"
+#include "test/unit/io/io_test.h"
+
+/* ---- jobs -------------------------------------------------------------------------------- */
+
+struct counted {
+    struct loop_job job; /* first: a job is its counted */
+    int runs, again;
+};
+
+static void on_job(struct loop_job *job)
+{
+    struct counted *c = (struct counted *)job;
+
+    c->runs++;
+    if (c->again-- > 0)
+        loop_defer(l, job);
+}
+
+START_TEST(jobs_run_once_at_the_end_of_the_turn)
+{
+    struct counted a = {.job.fn = on_job}, b = {.job.fn = on_job};
+
+    io_begin();
+    loop_defer(l, &a.job);
+    loop_defer(l, &a.job);
+    loop_defer(l, &b.job);
+    loop_undefer(l, &b.job);
+    loop_undefer(l, &b.job);
+    ck_assert_int_eq(a.runs, 0);
+    loop_turn(l, true); /* does not block: there is work */
+    ck_assert_int_eq(a.runs, 1);
+    ck_assert_int_eq(b.runs, 0);
+    io_end();
+}
+END_TEST
+
+START_TEST(jobs_of_jobs_run_in_the_same_turn_up_to_a_bound)
+{
+    struct counted a = {.job.fn = on_job, .again = 5}, b = {.job.fn = on_job, .again = 1000};
+
+    io_begin();
+    loop_defer(l, &a.job);
+    loop_turn(l, false);
+    ck_assert_int_eq(a.runs, 6);
+    loop_defer(l, &b.job);
+    loop_turn(l, true);
+    ck_assert_int_lt(b.runs, 100);
+    IO_UNTIL(b.runs == 1001);
+    io_end();
+}
+END_TEST
+
+static void on_free_job(struct loop_job *job)
+{
+    free(job);
+}
+
+START_TEST(a_job_may_free_itself_and_loop_free_runs_the_rest)
+{
+    struct counted *c = calloc(1, sizeof(*c));
+
+    io_begin();
+    c->job.fn = on_free_job;
+    loop_defer(l, &c->job);
+    io_end();
+}
+END_TEST
+
+/* ---- posts ------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, POSTS = 5000 };
+
+static struct poster {
+    pthread_t thread;
+    uintptr_t next; /* what must come next from this thread */
+} posters[THREADS];
+static unsigned posted;
+
+static void on_post(void *arg)
+{
+    uintptr_t v = (uintptr_t)arg, who = v % THREADS;
+
+    ck_assert_msg(v / THREADS == posters[who].next++, "posts of one thread keep their order");
+    posted++;
+}
+
+static void *post_many(void *arg)
+{
+    struct poster *p = arg;
+    uintptr_t who = (uintptr_t)(p - posters);
+
+    for (uintptr_t i = 0; i < POSTS; i++)
+        loop_post(l, on_post, (void *)(i * THREADS + who));
+    return NULL;
+}
+
+START_TEST(posts_come_from_any_thread_in_order)
+{
+    io_begin();
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&posters[i].thread, NULL, post_many, &posters[i]), 0);
+    IO_UNTIL(posted == THREADS * POSTS);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(posters[i].thread, NULL);
+    io_end();
+}
+END_TEST
+
+static void post_again(void *arg)
+{
+    if (++posted < 10)
+        loop_post(l, post_again, NULL);
+}
+
+START_TEST(a_post_may_post)
+{
+    io_begin();
+    loop_post(l, post_again, NULL);
+    IO_UNTIL(posted == 10);
+    loop_post(l, post_again, NULL); /* not run: freed with the loop */
+    io_end();
+    ck_assert_uint_eq(posted, 10);
+}
+END_TEST
+
+static void *post_later(void *arg)
+{
+    usleep(20000);
+    loop_post(l, io_ring, arg);
+    return NULL;
+}
+
+START_TEST(a_post_wakes_a_sleeping_loop)
+{
+    bool rang = false;
+    pthread_t t;
+
+    io_begin();
+    ck_assert_int_eq(pthread_create(&t, NULL, post_later, &rang), 0);
+    IO_UNTIL(rang);
+    pthread_join(t, NULL);
+    io_end();
+}
+END_TEST
+
+/* ---- signals, stop, time ----------------------------------------------------------------- */
+
+static int signalled;
+
+static void on_signal(int sig, void *arg)
+{
+    signalled = sig;
+    loop_stop(l);
+}
+
+START_TEST(signals_run_in_the_loop)
+{
+    io_begin();
+    ck_assert_int_eq(loop_on_signal(l, SIGHUP, on_signal, NULL), 0);
+    kill(getpid(), SIGHUP);
+    loop_run(l);
+    ck_assert_int_eq(signalled, SIGHUP);
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(loop_on_signal(l, SIGUSR1, on_signal, NULL), 0);
+    ck_assert_int_eq(loop_on_signal(l, SIGUSR2, on_signal, NULL), -1);
+    io_end();
+}
+END_TEST
+
+START_TEST(real_timers_wake_the_loop)
+{
+    uint64_t start = clock_mono_ms(), took;
+
+    io_begin();
+    for (unsigned ms = 1; ms < 60; ms += 7) {
+        start = clock_mono_ms();
+        io_for(ms);
+        took = clock_mono_ms() - start;
+        ck_assert_msg(took + 1 >= ms && took < ms + 1000, "%u ms took %u", ms, (unsigned)took);
+    }
+    io_end();
+}
+END_TEST
+
+START_TEST(an_idle_loop_sleeps)
+{
+    struct timespec cpu;
+    uint64_t ns;
+
+    io_begin();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+    io_for(300);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec - ns;
+    ck_assert_msg(ns < 100000000u, "%u us of CPU in 300 ms of nothing", (unsigned)(ns / 1000));
+    io_end();
+}
+END_TEST
+
+START_TEST(now_is_read_once_a_turn)
+{
+    uint64_t now;
+
+    io_begin();
+    now = loop_now_ms(l);
+    usleep(5000);
+    ck_assert_uint_eq(loop_now_ms(l), now);
+    loop_turn(l, false);
+    ck_assert_uint_ge(loop_now_ms(l), now + 5);
+    io_end();
+}
+END_TEST
+
+START_TEST(nothing_stays_open)
+{
+    unsigned before = io_open_fds();
+
+    io_begin();
+    ck_assert_int_eq(loop_on_signal(l, SIGHUP, on_signal, NULL), 0);
+    loop_turn(l, false);
+    io_end();
+    ck_assert_uint_eq(io_open_fds(), before);
+    loop_free(NULL);
+}
+END_TEST
+
+UNIT_MAIN("loop", jobs_run_once_at_the_end_of_the_turn,
+          jobs_of_jobs_run_in_the_same_turn_up_to_a_bound,
+          a_job_may_free_itself_and_loop_free_runs_the_rest, posts_come_from_any_thread_in_order,
+          a_post_may_post, a_post_wakes_a_sleeping_loop, signals_run_in_the_loop,
+          real_timers_wake_the_loop, an_idle_loop_sleeps, now_is_read_once_a_turn,
+          nothing_stays_open)
