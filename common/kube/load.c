@@ -303,11 +303,39 @@ static struct loader loader_of(const char *file, const char *default_ns, struct 
                            .out = out};
 }
 
+struct placed {
+    struct kube_problem problem;
+    unsigned index;
+};
+
+static int compare_placed(const void *a, const void *b)
+{
+    const struct placed *x = a, *y = b;
+    if (x->problem.line != y->problem.line)
+        return x->problem.line < y->problem.line ? -1 : 1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* problems from `first` on, by line */
+static void sort_problems(struct kube_problems *p, unsigned first)
+{
+    unsigned n = p->n - first;
+    struct placed *v = xcalloc(n + 1, sizeof *v);
+    for (unsigned i = 0; i < n; i++)
+        v[i] = (struct placed){p->v[first + i], i};
+    qsort(v, n, sizeof *v, compare_placed);
+    for (unsigned i = 0; i < n; i++)
+        p->v[first + i] = v[i].problem;
+    free(v);
+}
+
 void kube_load_text(struct slice text, const char *file, const char *default_ns,
                     struct kube_loaded *out, struct kube_problems *problems)
 {
     struct loader l = loader_of(file, default_ns, out, problems);
+    unsigned first = problems->n;
     yaml_each(text, file, problems, on_document, &l);
+    sort_problems(problems, first);
 }
 
 void kube_loaded_free(struct kube_loaded *l)

@@ -23,7 +23,7 @@ void kube_enter(struct kube_checker *c, const char *key)
     c->path[c->depth++] = (struct kube_step){.key = key};
 }
 
-static void enter_map(struct kube_checker *c, const char *key)
+void kube_enter_map(struct kube_checker *c, const char *key)
 {
     kube_enter(c, key);
     c->path[c->depth - 1].in_map = true;
@@ -83,7 +83,7 @@ static void fault_va(struct kube_checker *c, const char *fmt, va_list ap)
                        fmt, ap);
     buf_free(&path);
     if (++c->listed == KUBE_FAULTS_MAX)
-        kube_problems_add(c->problems, c->file, c->line, c->object, "",
+        kube_problems_add(c->problems, c->file, path_line(c), c->object, "",
                           "more problems than the %d listed", KUBE_FAULTS_MAX);
 }
 
@@ -129,10 +129,17 @@ const char *kube_describe(const struct kube_checker *c, const json_t *v, char *o
             describe_string(json_string_value(v), out);
         break;
     case JSON_INTEGER:
-        snprintf(out, DESCRIBE_MAX, "%" JSON_INTEGER_FORMAT " (integer)", json_integer_value(v));
+        if (c->secret)
+            snprintf(out, DESCRIBE_MAX, "an integer");
+        else
+            snprintf(out, DESCRIBE_MAX, "%" JSON_INTEGER_FORMAT " (integer)",
+                     json_integer_value(v));
         break;
     case JSON_REAL:
-        snprintf(out, DESCRIBE_MAX, "%.15g (number)", json_real_value(v));
+        if (c->secret)
+            snprintf(out, DESCRIBE_MAX, "a number");
+        else
+            snprintf(out, DESCRIBE_MAX, "%.15g (number)", json_real_value(v));
         break;
     case JSON_TRUE:
     case JSON_FALSE:
@@ -161,23 +168,27 @@ static void range_text(const struct kube_field *f, struct buf *out)
         buf_printf(out, " %lld..%lld", f->min, f->max);
 }
 
-/* "TCP UDP SCTP" -> "TCP, UDP, SCTP" */
+/* "TCP UDP SCTP" -> "one of TCP, UDP, SCTP" */
 static void words_text(const char *words, struct buf *out)
 {
-    for (; *words; words++)
-        buf_puts(out, *words == ' ' ? ", " : (char[]){*words, '\0'});
+    if (strchr(words, ' '))
+        buf_puts(out, "one of ");
+    for (; *words; words++) {
+        if (*words == ' ')
+            buf_puts(out, ", ");
+        else
+            buf_putc(out, *words);
+    }
 }
 
 static void expected_one(const struct kube_field *f, struct buf *out)
 {
     switch (f->type) {
     case KT_STRING:
-        if (f->oneof) {
-            buf_puts(out, "one of ");
+        if (f->oneof)
             words_text(f->oneof, out);
-        } else {
+        else
             buf_puts(out, "a string");
-        }
         break;
     case KT_INT:
         buf_puts(out, "an integer");
@@ -262,7 +273,7 @@ static void check_string(struct kube_checker *c, const struct kube_field *f, con
     if (f->oneof && !word_is_in(f->oneof, s)) {
         struct buf want = BUF_INIT;
         words_text(f->oneof, &want);
-        kube_fault(c, "got %s, expected one of %s", kube_describe(c, v, got), want.p);
+        kube_fault(c, "got %s, expected %s", kube_describe(c, v, got), want.p);
         buf_free(&want);
     }
     const char *want = f->syntax ? f->syntax(s) : NULL;
@@ -404,7 +415,7 @@ static void check_map(struct kube_checker *c, const struct kube_field *f, json_t
     {
         if (c->listed == KUBE_FAULTS_MAX)
             return;
-        enter_map(c, key);
+        kube_enter_map(c, key);
         const char *want = f->key_syntax ? f->key_syntax(key) : NULL;
         if (want)
             kube_fault(c, "got key \"%.*s\", expected %s", SHOWN_MAX * 2, key, want);

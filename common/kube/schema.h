@@ -160,6 +160,8 @@ void kube_fault_at(struct kube_checker *c, const char *key, const char *fmt, ...
 /* No two elements may be equal in these fields (see kube_field.key). */
 void kube_check_unique(struct kube_checker *c, const json_t *list, const char *keys);
 void kube_enter(struct kube_checker *c, const char *key);
+/* a key of a map that users fill: shown as [key] */
+void kube_enter_map(struct kube_checker *c, const char *key);
 void kube_enter_index(struct kube_checker *c, size_t i);
 void kube_leave(struct kube_checker *c);
 

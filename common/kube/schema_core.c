@@ -59,8 +59,10 @@ static void check_config_map(struct kube_checker *c, json_t *map)
     json_t *v;
     kube_enter(c, "binaryData");
     json_object_foreach (json_object_get(map, "binaryData"), key, v) {
+        kube_enter_map(c, key);
         if (json_object_get(data, key))
-            kube_fault_at(c, key, "the same key stands under data");
+            kube_fault(c, "the same key stands under data");
+        kube_leave(c);
     }
     kube_leave(c);
     check_data_size(c, map);

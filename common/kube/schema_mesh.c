@@ -49,7 +49,7 @@ static KUBE_SCHEMA(sidecar, check_tls_range, KF_BOOL("enablePrivilegedInitContai
                    KF_STR("initContainerImage"), KF_STR("healthcheckImage"),
                    KF_BOOL("sidecarDisabledMTLS"), KF_INT("maxDataPlaneConnections", 0, INT_MAX),
                    KF_STR("configResyncInterval", .syntax = kube_is_duration),
-                   KF_INT("sidecarTimeout", INT_MIN, INT_MAX),
+                   KF_INT("sidecarTimeout", 0, 0),
                    KF_OBJ("resources", kube_schema_resources),
                    KF_OBJ("initResources", kube_schema_resources),
                    KF_OBJ("healthcheckResources", kube_schema_resources),

@@ -19,14 +19,17 @@ unsigned kube_count_members(const json_t *object, const char *const *names, cons
 
 void kube_check_exactly_one(struct kube_checker *c, const json_t *object, const char *const *names)
 {
-    unsigned n = kube_count_members(object, names, NULL);
-    if (n == 1)
-        return;
-    struct buf all = BUF_INIT;
-    for (unsigned i = 0; names[i]; i++)
+    struct buf all = BUF_INIT, got = BUF_INIT;
+    unsigned n = 0;
+    for (unsigned i = 0; names[i]; i++) {
         buf_printf(&all, "%s%s", i ? ", " : "", names[i]);
-    kube_fault(c, "%s of %s, expected exactly one", n ? "more than one" : "none", all.p);
+        if (json_object_get(object, names[i]))
+            buf_printf(&got, "%s%s", n++ ? " and " : "", names[i]);
+    }
+    if (n != 1)
+        kube_fault(c, "got %s, expected exactly one of %s", n ? got.p : "none", all.p);
     buf_free(&all);
+    buf_free(&got);
 }
 
 /* ---- selectors ------------------------------------------------------------------------------ */
@@ -97,7 +100,9 @@ static void check_resources(struct kube_checker *c, json_t *resources)
             kube_quantity_milli(most, &most_milli) < 0 || want_milli <= most_milli)
             continue;
         kube_enter(c, "requests");
-        kube_fault_at(c, name, "got %s, more than the limit of %s", want, most);
+        kube_enter_map(c, name);
+        kube_fault(c, "got %s, more than the limit of %s", want, most);
+        kube_leave(c);
         kube_leave(c);
     }
 }

@@ -43,15 +43,15 @@ KUBE_KIND_SCHEMA(kube_schema_traffic_target, check_traffic_target,
 static void check_header(struct kube_checker *c, const char *name, const json_t *regex)
 {
     const char *text = json_string_value(regex);
-    const char *want = kube_is_http_token(name);
     char got[96];
-    if (want)
-        kube_fault_at(c, name, "got \"%.60s\", expected %s", name, want);
+    kube_enter_map(c, name);
+    if (kube_is_http_token(name))
+        kube_fault(c, "got key \"%.60s\", expected %s", name, kube_is_http_token(name));
     else if (!text)
-        kube_fault_at(c, name, "got %s, expected a regular expression",
-                      kube_describe(c, regex, got));
+        kube_fault(c, "got %s, expected a regular expression", kube_describe(c, regex, got));
     else if (kube_is_regex(text))
-        kube_fault_at(c, name, "got \"%.60s\", expected %s", text, kube_is_regex(text));
+        kube_fault(c, "got \"%.60s\", expected %s", text, kube_is_regex(text));
+    kube_leave(c);
 }
 
 /* headers: a list of maps, or one map, from name to regular expression */

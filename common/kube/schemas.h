@@ -34,7 +34,7 @@ extern const struct kube_schema kube_schema_pod, kube_schema_pod_template, kube_
 void kube_check_workload(struct kube_checker *c, json_t *spec);
 /* of the members named (NULL-terminated): how many are there; *which gets the first */
 unsigned kube_count_members(const json_t *object, const char *const *names, const char **which);
-/* exactly one of the members must be there; says so in these words: "one of a, b, c" */
+/* exactly one of the members must be there */
 void kube_check_exactly_one(struct kube_checker *c, const json_t *object, const char *const *names);
 
 #endif

@@ -409,6 +409,12 @@ static const char *explain(const yaml_parser_t *p, struct slice text)
         return "\": \" is not possible here: quote the value, or check the indentation";
     if (strcmp(p->problem, "did not find expected key") == 0)
         return "expected a key: check the indentation and that quotes and brackets are closed";
+    if (strcmp(p->problem, "found unexpected end of stream") == 0)
+        return "the document ends within a quoted value: close the quote";
+    if (strcmp(p->problem, "did not find expected ',' or '}'") == 0)
+        return "expected \",\" or \"}\"";
+    if (strcmp(p->problem, "did not find expected ',' or ']'") == 0)
+        return "expected \",\" or \"]\"";
     if (strcmp(p->problem, "could not find expected ':'") == 0)
         return "expected \"key: value\"";
     if (strcmp(p->problem, "did not find expected '-' indicator") == 0)
@@ -416,6 +422,20 @@ static const char *explain(const yaml_parser_t *p, struct slice text)
     if (strcmp(p->problem, "found character that cannot start any token") == 0)
         return "this character cannot begin a value: quote it";
     return p->problem;
+}
+
+/* The bytes are UTF-8: what libyaml cannot read is a control character. */
+static void on_reader_error(struct reader *r, const yaml_parser_t *p, struct slice text)
+{
+    unsigned line = r->line0 + 1, column = 1;
+    size_t at = p->problem_offset < text.n ? p->problem_offset : text.n;
+    for (size_t i = 0; i < at; i++) {
+        line += text.p[i] == '\n';
+        if (((unsigned char)text.p[i] & 0xc0) != 0x80)
+            column = text.p[i] == '\n' ? 1 : column + 1;
+    }
+    fault(r, line, column, "control character U+%04X: write it as \"\\u%04x\" in double quotes",
+          (unsigned)p->problem_value, (unsigned)p->problem_value);
 }
 
 static void on_syntax_error(struct reader *r, const yaml_parser_t *p, struct slice text)
@@ -426,15 +446,38 @@ static void on_syntax_error(struct reader *r, const yaml_parser_t *p, struct sli
     if (half_key)
         m = from; /* the scanner notices on the next line only */
     unsigned line = line_of(r, m), column = (unsigned)m->column + 1;
+    r->stuck = true;
     if (p->error == YAML_READER_ERROR)
-        fault(r, line, 0, "%s (byte %zu)", why, p->problem_offset);
-    else if (p->context && !half_key && from->line != m->line)
+        on_reader_error(r, p, text);
+    else if (p->context && from->line != m->line)
         fault(r, line, column, "%s (%s that begins on line %u)", why, p->context, line_of(r, from));
-    else if (p->context && !half_key)
-        fault(r, line, column, "%s (%s)", why, p->context);
     else
         fault(r, line, column, "%s", why);
-    r->stuck = true;
+}
+
+/* jansson's values as the YAML way makes them: integral reals are integers; false if too deep */
+static bool settle_json(json_t *j, unsigned depth)
+{
+    const char *key;
+    json_t *v;
+    void *tmp;
+    if (depth > YAML_DEPTH_MAX)
+        return false;
+    json_object_foreach_safe(j, tmp, key, v)
+    {
+        if (json_is_real(v))
+            json_object_set_new(j, key, yaml_json_of_real(json_real_value(v)));
+        else if (!settle_json(v, depth + 1))
+            return false;
+    }
+    for (size_t i = 0; i < json_array_size(j); i++) {
+        v = json_array_get(j, i);
+        if (json_is_real(v))
+            json_array_set_new(j, i, yaml_json_of_real(json_real_value(v)));
+        else if (!settle_json(v, depth + 1))
+            return false;
+    }
+    return true;
 }
 
 /* JSON that YAML cannot read (surrogate pairs, keys over 1024 characters): no places then */
@@ -444,8 +487,10 @@ static bool read_as_json(struct reader *r, struct slice text)
         return false;
     json_error_t je;
     json_t *j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &je);
-    if (!j)
+    if (!j || !settle_json(j, 1)) {
+        json_decref(j);
         return false;
+    }
     begin_document(r);
     deliver(r, j);
     return true;

@@ -55,6 +55,9 @@ const struct yaml_node *yaml_member(const struct yaml_node *map, const char *key
 bool yaml_plain_is_string(struct slice text);
 /* The value of a scalar node; NULL and e when its tag does not fit its text. */
 json_t *yaml_scalar(const struct yaml_node *n, struct err *e);
+/* JSON as Go writes a float64: an integral one without a point, so that it passes for an integer;
+ * NULL for NaN and infinity */
+json_t *yaml_json_of_real(double v);
 /* A scalar key as a string, as kubectl would have it; NULL and e.  returns owned */
 char *yaml_key(const struct yaml_node *n, struct err *e);
 

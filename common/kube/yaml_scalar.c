@@ -180,8 +180,7 @@ static struct resolved resolve(struct slice s)
     return r;
 }
 
-/* JSON as Go writes a float64: an integral one without a point, so it passes for an integer */
-static json_t *json_of_real(double v)
+json_t *yaml_json_of_real(double v)
 {
     if (fabs(v) <= EXACT_MAX && v == floor(v))
         return json_integer((json_int_t)v);
@@ -198,7 +197,7 @@ static json_t *json_of(const struct resolved *r, struct slice text)
     case MEANS_INT:
         return json_integer(r->integer);
     case MEANS_FLOAT:
-        return json_of_real(r->real);
+        return yaml_json_of_real(r->real);
     case MEANS_STRING:
         break;
     }
