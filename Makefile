@@ -62,6 +62,7 @@ $(eval $(call prog,fsm-sidecar,$(call obj,sidecar/*.c)))
 $(eval $(call prog,fsm-controller,$(call obj,controller/*.c)))
 $(eval $(call prog,fsm-init,$(call obj,interceptor/init/*.c),-lip4tc -lip6tc))
 $(eval $(call prog,fsm-healthcheck,$(call obj,injector/healthcheck/*.c)))
+$(eval $(call prog,fsm-local-shim,$(call obj,cli/local/shim/*.c)))
 $(eval $(call prog,fsm,$(call obj,cli/*.c cli/local/*.c) $(INJECT_OBJ)))
 
 # ---- building --------------------------------------------------------------------------------

@@ -1,0 +1,161 @@
+/* sysctl.c - forwarding on, and back again. */
+#include "cli/local/sysctl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+#define SAVED     INSTANCE_ROOT "/.sysctl"
+#define SAVED_MAX (1u << 20)
+#define IPV6_CONF "net/ipv6/conf"
+
+static int get(const char *key, char *out, size_t size)
+{
+    char *path = xasprintf("/proc/sys/%s", key);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, out, size - 1);
+
+    free(path);
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return -1;
+    while (n > 0 && out[n - 1] == '\n')
+        n--;
+    out[n] = '\0';
+    return 0;
+}
+
+static int set(const char *key, const char *value)
+{
+    char *path = xasprintf("/proc/sys/%s", key);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : write(fd, value, strlen(value));
+
+    free(path);
+    if (fd >= 0)
+        close(fd);
+    return n < 0 ? -1 : 0;
+}
+
+static json_t *load_saved(void)
+{
+    struct buf text = BUF_INIT;
+    struct err e;
+    json_t *j = NULL;
+
+    if (file_read(SAVED, SAVED_MAX, &text, &e) == 0)
+        j = json_parse(buf_slice(&text), SAVED_MAX, &e);
+    buf_free(&text);
+    return json_is_array(j) ? j : (json_decref(j), json_array());
+}
+
+static int store_saved(const json_t *saved, struct err *e)
+{
+    struct buf text = BUF_INIT;
+
+    json_print(saved, &text);
+    int rc = file_write(SAVED, text.p, text.len, 0600, e);
+    buf_free(&text);
+    return rc;
+}
+
+static bool is_saved(const json_t *saved, const char *key)
+{
+    for (size_t i = 0; i < json_array_size(saved); i++)
+        if (strcmp(json_str(json_array_get(saved, i), "key", ""), key) == 0)
+            return true;
+    return false;
+}
+
+/* the old value is on record before the new one is set */
+static int change(json_t *saved, const char *key, const char *value, struct err *e)
+{
+    char old[64];
+
+    if (get(key, old, sizeof(old)))
+        return err_errno(e, "sysctl %s", key);
+    if (strcmp(old, value) == 0)
+        return 0;
+    if (!is_saved(saved, key)) {
+        json_array_append_new(saved, json_pack("{s:s, s:s}", "key", key, "value", old));
+        if (store_saved(saved, e))
+            return -1;
+    }
+    if (set(key, value))
+        return err_errno(e, "setting sysctl %s to %s", key, value);
+    return 0;
+}
+
+/* A forwarding machine no longer listens to router advertisements unless told to with 2; one
+ * that got its IPv6 address that way must keep it. */
+static int keep_advertisements(json_t *saved, struct err *e)
+{
+    DIR *d = opendir("/proc/sys/" IPV6_CONF);
+    struct dirent *de;
+    char old[64];
+    int rc = 0;
+
+    while (rc == 0 && d && (de = readdir(d)) != NULL) {
+        if (de->d_name[0] == '.' || strcmp(de->d_name, "all") == 0 ||
+            strcmp(de->d_name, "default") == 0 || strcmp(de->d_name, "lo") == 0)
+            continue;
+        char *key = xasprintf(IPV6_CONF "/%s/accept_ra", de->d_name);
+        if (get(key, old, sizeof(old)) == 0 && strcmp(old, "1") == 0)
+            rc = change(saved, key, "2", e);
+        free(key);
+    }
+    if (d)
+        closedir(d);
+    return rc;
+}
+
+int sysctl_enable_forwarding(const struct instance *in, struct err *e)
+{
+    json_t *saved = load_saved();
+    int rc = change(saved, "net/ipv4/ip_forward", "1", e);
+
+    if (rc == 0 && in->pods6.ip.family)
+        rc = keep_advertisements(saved, e);
+    if (rc == 0 && in->pods6.ip.family)
+        rc = change(saved, IPV6_CONF "/all/forwarding", "1", e);
+    json_decref(saved);
+    return rc;
+}
+
+static bool others_left(const struct instance *in)
+{
+    char **names = instance_list();
+    bool others = false;
+
+    for (char **n = names; *n; n++) {
+        others = others || strcmp(*n, in->name) != 0;
+        free(*n);
+    }
+    free(names);
+    return others;
+}
+
+void sysctl_restore_forwarding(const struct instance *in)
+{
+    if (others_left(in))
+        return;
+    json_t *saved = load_saved();
+    /* last set, first back: turning forwarding off resets some of what was changed before it */
+    for (size_t i = json_array_size(saved); i-- > 0;) {
+        const json_t *one = json_array_get(saved, i);
+        const char *key = json_str(one, "key", "");
+        if (set(key, json_str(one, "value", "")) && errno != ENOENT)
+            log_warn("network", "sysctl could not be put back key=%s: %s", key, strerror(errno));
+    }
+    json_decref(saved);
+    unlink(SAVED);
+}
