@@ -64,6 +64,7 @@ struct sconn {
     struct http_req *req;       /* HEAD (being parsed) to WAIT */
     struct buf out;
     size_t out_sent;
+    size_t pending;             /* of out, as counted in the server's sum */
     bool eof;                   /* the peer has ended */
     bool close;                 /* after the reply */
     bool stepping, step_again;
@@ -76,6 +77,7 @@ struct http_server {
     http_req_cb *cb;
     void *arg;
     unsigned n_conns;
+    size_t pending;             /* bytes written into out and not sent, over all conns */
     bool freeing;
     LIST_HEAD(, sconn) conns;
 };
@@ -125,12 +127,19 @@ static void sconn_free(struct loop_job *job)
     free(sc);
 }
 
+static void count_pending(struct sconn *sc, size_t now)
+{
+    sc->srv->pending += now - sc->pending;
+    sc->pending = now;
+}
+
 static void sconn_close(struct sconn *sc)
 {
     struct http_req *r = sc->req;
 
     if (!sc->conn)
         return;
+    count_pending(sc, 0);
     sc->req = NULL;
     if (r && sc->state == ST_WAIT)
         req_orphan(r);
@@ -145,7 +154,7 @@ static void sconn_close(struct sconn *sc)
 }
 
 /* head and what of the body came already, as one write */
-static void flush(struct sconn *sc)
+static void write_out(struct sconn *sc)
 {
     while (sc->conn && sc->out_sent < sc->out.len) {
         ssize_t n = conn_write(sc->conn, sc->out.p + sc->out_sent, sc->out.len - sc->out_sent);
@@ -160,6 +169,13 @@ static void flush(struct sconn *sc)
         if (sc->state == ST_REPLY)
             timer_set(&sc->timer, IDLE_MS);
     }
+}
+
+static void flush(struct sconn *sc)
+{
+    write_out(sc);
+    if (sc->conn)
+        count_pending(sc, sc->out.len - sc->out_sent);
 }
 
 static bool written(const struct sconn *sc)
@@ -637,6 +653,11 @@ void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx)
 }
 
 /* a request that waits gets its answer from us */
+size_t http_server_pending(const struct http_server *s)
+{
+    return s->pending;
+}
+
 static void shut_down(struct sconn *sc)
 {
     struct http_req *r = sc->req;

@@ -35,6 +35,8 @@ struct http_server *http_server_new(struct loop *l, int fd, const struct http_se
                                     http_req_cb *cb, void *arg, struct err *e);
 /* new connections use this context from now on (certificate rotation) */
 void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx);
+/* bytes of answers that clients have not taken yet: who makes large answers for many waits on it */
+size_t http_server_pending(const struct http_server *s);
 /* Stops accepting; answers waiting requests 503 (their `gone` is called first: do not reply to them
  * any more); closes every connection, what the socket does not take at once is lost; frees. */
 void http_server_free(struct http_server *s);

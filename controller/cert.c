@@ -1,0 +1,268 @@
+/* cert.c - certificates: those of sidecars, our own, and the root's rotation. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/cidr.h"
+#include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "controller/cp.h"
+
+#define OWN_CERT_S  (24 * 3600) /* of our own certificate; renewed at half of it */
+#define OWN_RETRY_S 10
+#define MAX_CSR     16384
+#define MAX_NAMES   16
+
+static void set_roots_hash(struct cp *cp)
+{
+    snprintf(cp->roots_hash, sizeof(cp->roots_hash), "%016" PRIx64,
+             document_string_hash(pki_ca_roots(cp->ca)));
+}
+
+static void on_own_cert(void *arg);
+
+int cp_ca_open(struct cp *cp, struct err *e)
+{
+    timer_init(&cp->own_cert_timer, cp->loop, on_own_cert, cp);
+    cp->ca = pki_ca_open(cp->conf.ca_dir, cp->conf.trust_domain, e);
+    if (!cp->ca)
+        return err_prefix(e, "--ca-dir");
+    cp->ca_epoch = 1;
+    set_roots_hash(cp);
+    return 0;
+}
+
+/* ---- our own certificate ------------------------------------------------------------------------
+ */
+
+struct names {
+    char *dns[MAX_NAMES + 1];
+    const char *ip[4];
+    char listen_ip[IP_TEXT_MAX];
+    unsigned n;
+};
+
+/* fsm-controller, .<ns>, .svc, and each label of the trust domain behind it */
+static void own_names(const struct cp *cp, struct names *out)
+{
+    char *name = xasprintf("fsm-controller.%s.svc", cp->conf.fsm_namespace);
+    struct slice rest = slice_str(cp->conf.trust_domain);
+    struct ip_port at;
+    unsigned n_ip = 0;
+
+    *out = (struct names){0};
+    out->dns[out->n++] = xstrdup(name); /* also the common name */
+    out->dns[out->n++] = xstrdup("localhost");
+    out->dns[out->n++] = xstrdup("fsm-controller");
+    out->dns[out->n++] = xasprintf("fsm-controller.%s", cp->conf.fsm_namespace);
+    while (rest.p && out->n < MAX_NAMES) {
+        struct slice label = slice_cut(&rest, '.');
+        char *longer = xasprintf("%s.%.*s", name, SLICE_FMT(label));
+        free(name);
+        name = longer;
+        out->dns[out->n++] = xstrdup(name);
+    }
+    free(name);
+    out->ip[n_ip++] = "127.0.0.1";
+    out->ip[n_ip++] = "::1";
+    if (ip_port_parse(cp->conf.listen, &at) == 0 && !ip_is_loopback(&at.ip))
+        out->ip[n_ip++] = ip_format(&at.ip, out->listen_ip);
+}
+
+static void names_clear(struct names *n)
+{
+    for (unsigned i = 0; i < n->n; i++)
+        free(n->dns[i]);
+}
+
+struct tls_ctx *cp_own_tls(struct cp *cp, struct err *e)
+{
+    struct names own;
+    char *key = NULL, *chain;
+    struct tls_ctx *ctx = NULL;
+
+    own_names(cp, &own);
+    struct pki_names names = {own.dns[0], (const char *const *)own.dns, NULL, own.ip};
+    chain = pki_ca_issue(cp->ca, &names, OWN_CERT_S, &key, e);
+    if (chain) {
+        struct tls_conf conf = {
+            .server = true, .cert_pem = chain, .key_pem = key, .verify = TLS_VERIFY_NONE};
+        ctx = tls_ctx_new(&conf, e);
+    }
+    pki_wipe(key);
+    free(chain);
+    names_clear(&own);
+    timer_set(&cp->own_cert_timer, (ctx ? OWN_CERT_S / 2 : OWN_RETRY_S) * 1000);
+    return ctx;
+}
+
+/* new connections get the new certificate, those under way keep theirs */
+static void renew_own(struct cp *cp)
+{
+    struct err e = {""};
+    struct tls_ctx *ctx = cp_own_tls(cp, &e);
+
+    if (!ctx) {
+        log_error("cert", "our own certificate can't be renewed error=\"%s\"", e.text);
+        return;
+    }
+    http_server_set_tls(cp->api, ctx);
+    tls_ctx_unref(ctx);
+    log_info("cert", "our own certificate was renewed");
+}
+
+static void on_own_cert(void *arg)
+{
+    renew_own(arg);
+}
+
+/* ---- sidecars' certificates
+ * ----------------------------------------------------------------------- */
+
+static int64_t validity_s(const struct cp *cp)
+{
+    int64_t ms = cp->conf.cert_ttl_ms > 0 ? cp->conf.cert_ttl_ms
+                                          : policy_settings(cp->policy)->cert_validity_ms;
+
+    return ms < 1000 ? 1 : ms / 1000;
+}
+
+/* all names come from the token; returns owned PEM, or NULL and e */
+static char *sign(struct cp *cp, const char *csr, const struct pki_token *t, struct err *e)
+{
+    struct buf principal = BUF_INIT, spiffe = BUF_INIT;
+
+    mesh_principal(t->sa, t->ns, cp->conf.trust_domain, &principal);
+    mesh_spiffe(t->sa, t->ns, cp->conf.trust_domain, &spiffe);
+    struct pki_names names = {principal.p, (const char *const[]){principal.p, NULL},
+                              (const char *const[]){spiffe.p, NULL}, NULL};
+    char *chain = pki_ca_sign(cp->ca, csr, &names, validity_s(cp), e);
+    buf_free(&principal);
+    buf_free(&spiffe);
+    return chain;
+}
+
+static void reply_chain(struct cp *cp, struct http_req *r, struct cp_proxy *px, const char *chain)
+{
+    struct pki_cert_info info;
+    struct err e = {""};
+
+    if (pki_cert_read(chain, &info, &e) < 0) {
+        cp->metrics.cert_errors++;
+        cp_reply_text(cp, r, 500, "%s\n", e.text);
+        return;
+    }
+    px->cert_not_after = info.not_after;
+    px->cert_epoch = cp->ca_epoch;
+    json_t *body = json_pack("{s:s,s:s,s:I}", "chain", chain, "roots", pki_ca_roots(cp->ca),
+                             "notAfter", (json_int_t)info.not_after);
+    cp_reply_json(cp, r, 200, body);
+    json_decref(body);
+    log_debug("cert", "issued proxy=%s serial=%s", px->key, info.serial);
+}
+
+void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
+                   struct cp_proxy *px)
+{
+    uint64_t begin = clock_mono_ns();
+    struct err e = {""};
+    json_t *body = json_parse(http_req_body(r), MAX_CSR, &e);
+    const char *csr = json_str(body, "csr", NULL);
+    char *chain = NULL;
+
+    if (!csr) {
+        cp_reply_text(cp, r, 400,
+                      "expected {\"csr\": \"-----BEGIN CERTIFICATE REQUEST-----...\"}%s%s\n",
+                      e.text[0] ? ": " : "", e.text);
+    } else if (!(chain = sign(cp, csr, t, &e))) {
+        cp->metrics.cert_errors++;
+        log_warn("cert", "request refused proxy=%s error=\"%s\"", px->key, e.text);
+        cp_reply_text(cp, r, 400, "%s\n", e.text);
+    } else {
+        cp->metrics.certs++;
+        cp_observe(&cp->metrics.cert_time, (double)(clock_mono_ns() - begin) / 1e9);
+        reply_chain(cp, r, px, chain);
+    }
+    free(chain);
+    json_decref(body);
+}
+
+void cp_roots(struct cp *cp, struct http_req *r)
+{
+    http_req_header(r, "Fsm-Roots", cp->roots_hash);
+    cp_reply(cp, r, 200, "application/x-pem-file", slice_str(pki_ca_roots(cp->ca)));
+}
+
+/* ---- rotation of the root
+ * ---------------------------------------------------------------------------- prepare   the next
+ * root is made and distributed; the old one signs promote   the next root signs; both are trusted
+ * retire    the old root is trusted no more
+ * Each step is refused while a connected proxy would be left behind by it, unless forced. */
+
+/* true and answered: somebody would be left behind */
+static bool must_wait(struct cp *cp, struct http_req *r, unsigned n, const char *what)
+{
+    char force[8];
+
+    if (n == 0 || http_req_query(r, "force", force, sizeof(force)))
+        return false;
+    cp_reply_text(cp, r, 409,
+                  "%u connected proxies %s; see /proxies, and try again later "
+                  "(or add ?force=1)\n",
+                  n, what);
+    return true;
+}
+
+json_t *cp_ca_json(const struct cp *cp)
+{
+    return json_pack("{s:s,s:i,s:i,s:i}", "roots", cp->roots_hash, "proxiesConnected",
+                     (int)cp_proxies_connected(cp), "proxiesWithoutRoots",
+                     (int)cp_proxies_without_roots(cp), "proxiesWithOldCertificates",
+                     (int)cp_proxies_with_old_certs(cp));
+}
+
+static void done(struct cp *cp, struct http_req *r, const char *name)
+{
+    json_t *body;
+
+    set_roots_hash(cp);
+    cp_polls_check(cp);
+    log_info("cert", "root rotation step=%s roots=%s", name, cp->roots_hash);
+    body = cp_ca_json(cp);
+    cp_reply_json(cp, r, 200, body);
+    json_decref(body);
+}
+
+static int promote(struct cp *cp, struct err *e)
+{
+    if (pki_ca_promote(cp->ca, e) < 0)
+        return -1;
+    cp->ca_epoch++;
+    renew_own(cp);
+    return 0;
+}
+
+void cp_ca_command(struct cp *cp, struct http_req *r, enum cp_ca_step step)
+{
+    static const char *const names[] = {"prepare", "promote", "retire"};
+    struct err e = {""};
+    int rc;
+
+    if (step == CP_CA_PROMOTE &&
+        must_wait(cp, r, cp_proxies_without_roots(cp), "do not trust the next root yet"))
+        return;
+    if (step == CP_CA_RETIRE &&
+        must_wait(cp, r, cp_proxies_with_old_certs(cp), "hold certificates of the old root"))
+        return;
+    if (step == CP_CA_PREPARE)
+        rc = pki_ca_prepare_next(cp->ca, &e);
+    else
+        rc = step == CP_CA_PROMOTE ? promote(cp, &e) : pki_ca_retire_old(cp->ca, &e);
+    if (rc < 0)
+        cp_reply_text(cp, r, 409, "%s\n", e.text);
+    else
+        done(cp, r, names[step]);
+}

@@ -1,0 +1,208 @@
+/* cp.h - inside the controller: what its files share, grouped by file.
+ *
+ *   main.c      the order of things            sources.c   resources in, one compile per batch
+ *   auth.c      whose token is it              poll.c      documents out: the long poll
+ *   proxies.c   what is known of each proxy    cert.c      certificates, roots, our own certificate
+ *   api.c       HTTPS, for sidecars            admin.c     HTTP, for people and monitoring
+ *   metrics.c   counters and their text        reply.c     every answer, counted
+ *   check.c     -n
+ *
+ * One thread, one loop.  Functions are cp_*.
+ */
+#ifndef FSM_CONTROLLER_CP_H
+#define FSM_CONTROLLER_CP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include "common/base/opt.h"
+#include "common/base/table.h"
+#include "common/http/server.h"
+#include "common/io/loop.h"
+#include "common/kube/source.h"
+#include "common/kube/store.h"
+#include "common/pki/pki.h"
+#include "common/policy/policy.h"
+
+#define CP_QUIET_MS 50  /* a batch of changes ends after this much quiet ... */
+#define CP_BATCH_MS 500 /* ... or this long after its first change */
+#define CP_WAIT_MAX 55  /* seconds a poll may hang */
+
+/* ---- metrics.c --------------------------------------------------------------------------------
+ */
+
+#define CP_BUCKETS 12
+struct cp_histogram {
+    uint64_t bucket[CP_BUCKETS + 1]; /* not cumulative; the last one is above all bounds */
+    uint64_t count;
+    double sum; /* seconds */
+};
+struct cp_metrics {
+    struct table *events; /* namespace -> uint64_t[3]: added, modified, deleted */
+    uint64_t updates;     /* batches compiled */
+    struct cp_histogram update_time;
+    uint64_t reconnects, rejected;
+    uint64_t certs, cert_errors;
+    struct cp_histogram cert_time;
+    uint64_t documents, document_bytes, patches, patch_bytes, not_modified;
+    struct table *requests; /* "code method path" -> struct cp_request_metric */
+};
+struct cp;
+void cp_metrics_init(struct cp_metrics *m);
+void cp_metrics_clear(struct cp_metrics *m);
+void cp_observe(struct cp_histogram *h, double seconds);
+/* path: the pattern, never what a client sent */
+void cp_metrics_request(struct cp_metrics *m, unsigned code, const char *method, const char *path,
+                        double seconds);
+void cp_metrics_event(struct cp_metrics *m, const struct kube_object *old,
+                      const struct kube_object *now);
+void cp_metrics_print(struct cp *cp, struct buf *out);
+
+/* ---- the controller ----------------------------------------------------------------------------
+ */
+
+struct cp_conf {
+    struct opt_list files;
+    const char *ca_dir, *token_key, *listen, *admin;
+    const char *mesh_name, *fsm_namespace, *trust_domain;
+    const char *document; /* -n: print this pod's */
+    long long cert_ttl_ms;
+    unsigned max_connections;
+    unsigned verbose;
+};
+
+struct cp_proxy;
+struct cp {
+    struct cp_conf conf;
+    struct loop *loop;
+    struct kube_store *store;
+    struct kube_source *source;
+    struct policy *policy;
+    bool synced, draining;
+
+    struct timer batch_timer;
+    uint64_t batch_since_ms; /* when its first change came; 0 = no batch */
+    unsigned batch_events;
+
+    struct pki_ca *ca;
+    char *token_key_pem;  /* public */
+    struct table *tokens; /* verified: token -> struct pki_token */
+    char roots_hash[24];
+    unsigned ca_epoch; /* grows when another root begins to sign */
+    struct timer own_cert_timer;
+
+    struct http_server *api, *admin;
+    uint64_t request_began_ns; /* the one being answered */
+    struct table *proxies;     /* "ns/pod" -> struct cp_proxy */
+    unsigned n_waiting;
+    struct timer pace_timer; /* large answers wait for the small buffers of slow readers */
+    struct timer drain_timer;
+    struct cp_metrics metrics;
+};
+
+/* ---- reply.c: as http_reply...(), and counted
+ * ---------------------------------------------------- */
+
+void cp_reply(struct cp *cp, struct http_req *r, unsigned status, const char *type,
+              struct slice body);
+void cp_reply_text(struct cp *cp, struct http_req *r, unsigned status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void cp_reply_json(struct cp *cp, struct http_req *r, unsigned status, const json_t *body);
+
+/* ---- sources.c
+ * -------------------------------------------------------------------------------------- */
+
+int cp_sources_start(struct cp *cp, struct err *e);
+void cp_sources_stop(struct cp *cp);
+/* what the sources and the compiler have to say; returns owned array */
+json_t *cp_problems(const struct cp *cp);
+
+/* ---- auth.c
+ * ---------------------------------------------------------------------------------------- */
+
+int cp_auth_load_key(struct cp *cp, struct err *e);
+/* Whose request it is.  NULL: it has been answered (401).  Borrowed until the next request. */
+const struct pki_token *cp_auth(struct cp *cp, struct http_req *r);
+/* The pod that the token was given to, as the store knows it.  NULL: answered (403, 404, 503). */
+const struct mesh_pod *cp_auth_pod(struct cp *cp, struct http_req *r, const struct pki_token *t);
+
+/* ---- proxies.c
+ * ---------------------------------------------------------------------------------------- */
+
+struct cp_proxy {
+    struct cp *cp;
+    char *key; /* "ns/pod" */
+    struct policy_proxy *px;
+    char uid[64];
+    uint64_t first_ms, seen_ms; /* loop time */
+
+    /* the poll that waits, at most one */
+    struct http_req *poll;
+    char poll_version[DOCUMENT_VERSION_MAX], poll_roots[24];
+    uint64_t poll_until_ms;
+    bool poll_due; /* there is something to answer, as soon as there is room */
+    struct timer poll_timer;
+    char roots_told[24]; /* the last hash that a poll was ended for */
+
+    char current[DOCUMENT_VERSION_MAX]; /* what it should have */
+    uint64_t current_since_ms;
+    char applied[DOCUMENT_VERSION_MAX], rejected[DOCUMENT_VERSION_MAX]; /* what it says */
+    char reason[512];
+    char roots[24]; /* hash of the bundle that it trusts */
+    int64_t cert_not_after;
+    unsigned cert_epoch;                 /* 0: not known */
+    uint64_t documents, patches, errors; /* answered */
+};
+/* The proxy of that pod, made on first sight.  NULL: answered (404, 503). */
+struct cp_proxy *cp_proxy_get(struct cp *cp, struct http_req *r, const struct mesh_pod *pod);
+/* after a compile: new versions, pods that left */
+void cp_proxies_refresh(struct cp *cp);
+void cp_proxies_free(struct cp *cp);
+/* returns owned array, in order of name */
+json_t *cp_proxies_json(const struct cp *cp);
+/* has a poll waiting, or had one moments ago */
+bool cp_proxy_is_connected(const struct cp_proxy *px);
+unsigned cp_proxies_connected(const struct cp *cp);
+/* how many connected ones do not trust the bundle of now, or hold an older root's certificate */
+unsigned cp_proxies_without_roots(const struct cp *cp);
+unsigned cp_proxies_with_old_certs(const struct cp *cp);
+
+/* ---- poll.c
+ * ---------------------------------------------------------------------------------------------- */
+
+void cp_poll_init(struct cp_proxy *px);
+/* GET /v1/config */
+void cp_poll_begin(struct cp_proxy *px, struct http_req *r);
+/* answers the waiting poll if there is something to say */
+void cp_poll_check(struct cp_proxy *px);
+/* answers it whatever there is; 304 or 404 */
+void cp_poll_end(struct cp_proxy *px, unsigned status);
+void cp_polls_check(struct cp *cp);
+void cp_polls_end(struct cp *cp);
+
+/* ---- cert.c
+ * -------------------------------------------------------------------------------------------------
+ */
+
+int cp_ca_open(struct cp *cp, struct err *e);
+/* a context with a new certificate of our own; the caller's reference */
+struct tls_ctx *cp_own_tls(struct cp *cp, struct err *e);
+void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
+                   struct cp_proxy *px);
+void cp_roots(struct cp *cp, struct http_req *r);
+/* a step of the root's rotation */
+enum cp_ca_step { CP_CA_PREPARE, CP_CA_PROMOTE, CP_CA_RETIRE };
+void cp_ca_command(struct cp *cp, struct http_req *r, enum cp_ca_step step);
+json_t *cp_ca_json(const struct cp *cp);
+
+/* ---- api.c, admin.c, check.c
+ * -------------------------------------------------------------------------------- */
+
+int cp_api_start(struct cp *cp, struct err *e);
+int cp_admin_start(struct cp *cp, struct err *e);
+/* the document of "ns/pod" as people see it; returns owned, NULL and e if it has none */
+json_t *cp_document(struct cp *cp, const char *pod, struct err *e);
+/* returns the exit status */
+int cp_check(struct cp *cp);
+
+#endif

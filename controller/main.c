@@ -1,0 +1,178 @@
+/* main.c - fsm-controller: resources in, certificates and configuration documents out. */
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/version.h"
+#include "controller/cp.h"
+
+#define DRAIN_MS 300 /* for answers under way to be taken */
+
+static struct cp cp = {
+    .conf = {.listen = "0.0.0.0:6060",
+             .admin = "127.0.0.1:9091",
+             .mesh_name = "fsm",
+             .fsm_namespace = "fsm-system",
+             .trust_domain = "cluster.local",
+             .max_connections = 16384},
+};
+
+static const struct opt opts[] = {
+    {0, "ca-dir", "DIR", "keep the certificate authority in DIR (made on first start)",
+     OPT_STR(&cp.conf.ca_dir)},
+    {0, "token-key", "FILE", "public key that service-account tokens are verified with (PEM)",
+     OPT_STR(&cp.conf.token_key)},
+    {0, "listen", "ADDR:PORT", "serve sidecars there, by HTTPS (default 0.0.0.0:6060)",
+     OPT_STR(&cp.conf.listen)},
+    {0, "admin", "ADDR",
+     "health, metrics and commands: ADDR:PORT or unix:/path (default 127.0.0.1:9091)",
+     OPT_STR(&cp.conf.admin)},
+    {0, "mesh-name", "NAME", "namespaces labelled with it are in the mesh (default fsm)",
+     OPT_STR(&cp.conf.mesh_name)},
+    {0, "fsm-namespace", "NS",
+     "where the control plane and its MeshConfig live (default fsm-system)",
+     OPT_STR(&cp.conf.fsm_namespace)},
+    {0, "trust-domain", "DOMAIN", "of identities and host names (default cluster.local)",
+     OPT_STR(&cp.conf.trust_domain)},
+    {0, "cert-ttl", "DURATION", "validity of sidecars' certificates, instead of the MeshConfig's",
+     OPT_MS(&cp.conf.cert_ttl_ms)},
+    {0, "max-connections", "N", "connections of sidecars at one time (default 16384)",
+     OPT_UINT(&cp.conf.max_connections, 1, 1000000)},
+    {0, "document", "NS/POD", "with -n: print the document of that pod's sidecar",
+     OPT_STR(&cp.conf.document)},
+    OPT_END};
+
+static const struct opt_prog prog = {
+    .name = "fsm-controller",
+    .synopsis = "-f DIR --ca-dir DIR --token-key FILE",
+    .description =
+        "Reads the mesh's resources, issues certificates to sidecars and serves each its "
+        "configuration document. -f names a directory or file of Kubernetes YAML and may "
+        "be repeated. -n checks the resources and leaves: status 0 when all are good.",
+    .opts = opts,
+    .daemon = true,
+};
+
+/* every sidecar holds two connections */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+static int check_conf(const struct opt_common *common, struct err *e)
+{
+    cp.conf.files = common->files;
+    cp.conf.verbose = common->verbose;
+    if (common->files.n == 0)
+        return err_set(e, "-f DIR is missing: a directory or file of resources");
+    if (common->check_only)
+        return 0;
+    if (cp.conf.document)
+        return err_set(e, "--document needs -n: a running controller prints it at "
+                          "/debug/document?pod=NS/NAME of the admin address");
+    if (!cp.conf.ca_dir)
+        return err_set(e, "--ca-dir DIR is missing: where the certificate authority is kept");
+    if (!cp.conf.token_key)
+        return err_set(e, "--token-key FILE is missing: the public key of the tokens' issuer");
+    return 0;
+}
+
+static void leave(void *arg)
+{
+    loop_stop(cp.loop);
+}
+
+/* The first signal drains: not ready any more, waiting proxies sent elsewhere.  A second leaves. */
+static void on_term(int sig, void *arg)
+{
+    if (cp.draining) {
+        log_warn("controller", "second signal, leaving now signal=%d", sig);
+        loop_stop(cp.loop);
+        return;
+    }
+    log_info("controller", "draining signal=%d waiting=%u", sig, cp.n_waiting);
+    cp.draining = true;
+    cp_polls_end(&cp);
+    timer_set(&cp.drain_timer, DRAIN_MS);
+}
+
+static void on_hup(int sig, void *arg)
+{
+    struct err e = {""};
+
+    log_info("controller", "reading everything again signal=%d", sig);
+    if (cp_auth_load_key(&cp, &e) < 0)
+        log_error("auth", "the token key stays what it was error=\"%s\"", e.text);
+    kube_source_refresh(cp.source);
+}
+
+static int start(struct err *e)
+{
+    raise_descriptor_limit();
+    signal(SIGPIPE, SIG_IGN);
+    cp_metrics_init(&cp.metrics);
+    if (!(cp.loop = loop_new(e)))
+        return -1;
+    timer_init(&cp.drain_timer, cp.loop, leave, NULL);
+    if (loop_on_signal(cp.loop, SIGTERM, on_term, NULL) < 0 ||
+        loop_on_signal(cp.loop, SIGINT, on_term, NULL) < 0 ||
+        loop_on_signal(cp.loop, SIGHUP, on_hup, NULL) < 0)
+        return err_set(e, "can't take signals");
+    if (cp_ca_open(&cp, e) < 0 || cp_auth_load_key(&cp, e) < 0)
+        return -1;
+    if (cp_api_start(&cp, e) < 0 || cp_admin_start(&cp, e) < 0)
+        return -1;
+    return cp_sources_start(&cp, e);
+}
+
+static void stop(void)
+{
+    timer_cancel(&cp.drain_timer);
+    timer_cancel(&cp.own_cert_timer);
+    http_server_free(cp.api);
+    http_server_free(cp.admin);
+    cp_proxies_free(&cp);
+    cp_sources_stop(&cp);
+    cp_metrics_clear(&cp.metrics);
+    pki_ca_free(cp.ca);
+    table_free(cp.tokens);
+    free(cp.token_key_pem);
+    loop_free(cp.loop);
+}
+
+int main(int argc, char **argv)
+{
+    struct opt_common common = {0};
+    struct err e = {""};
+    int status;
+
+    json_set_alloc_funcs(xmalloc, free);
+    if (opt_parse(&prog, argc, argv, &common, &status) < 0)
+        return status;
+    if (check_conf(&common, &e) < 0) {
+        fprintf(stderr, "fsm-controller: %s\n", e.text);
+        return 2;
+    }
+    if (common.check_only)
+        return cp_check(&cp);
+    if (start(&e) < 0) {
+        log_error("controller", "can't start error=\"%s\"", e.text);
+        return 1;
+    }
+    log_info("controller", "started version=%s listen=%s admin=%s mesh=%s", fsm_version,
+             cp.conf.listen, cp.conf.admin, cp.conf.mesh_name);
+    loop_run(cp.loop);
+    stop();
+    log_info("controller", "stopped");
+    return 0;
+}

@@ -1,0 +1,241 @@
+/* metrics.c - counters, and their text for Prometheus.  Labels come from resources and from fixed
+ * lists, never from a client. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/base/version.h"
+#include "controller/cp.h"
+
+static const double bounds[CP_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                                          0.05,   0.1,   0.25,   0.5,   1,    2.5};
+
+struct cp_request_metric {
+    uint64_t count;
+    bool timed;
+    struct cp_histogram time;
+};
+
+void cp_metrics_init(struct cp_metrics *m)
+{
+    m->events = table_new(free);
+    m->requests = table_new(free);
+}
+
+void cp_metrics_clear(struct cp_metrics *m)
+{
+    table_free(m->events);
+    table_free(m->requests);
+}
+
+void cp_observe(struct cp_histogram *h, double seconds)
+{
+    unsigned i = 0;
+
+    while (i < CP_BUCKETS && seconds > bounds[i])
+        i++;
+    h->bucket[i]++;
+    h->count++;
+    h->sum += seconds;
+}
+
+void cp_metrics_request(struct cp_metrics *m, unsigned code, const char *method, const char *path,
+                        double seconds)
+{
+    char key[128];
+    struct cp_request_metric *r;
+
+    snprintf(key, sizeof(key), "code=\"%u\",method=\"%s\",path=\"%s\"", code, method, path);
+    r = table_get_str(m->requests, key);
+    if (!r) {
+        r = xcalloc(1, sizeof(*r));
+        table_put_str(m->requests, key, r);
+    }
+    r->count++;
+    if (seconds >= 0) {
+        r->timed = true;
+        cp_observe(&r->time, seconds);
+    }
+}
+
+enum { EV_ADDED, EV_MODIFIED, EV_DELETED, EV_KINDS };
+
+void cp_metrics_event(struct cp_metrics *m, const struct kube_object *old,
+                      const struct kube_object *now)
+{
+    const char *ns = (now ? now : old)->ns;
+    uint64_t *counts = table_get_str(m->events, ns);
+
+    if (!counts) {
+        counts = xcalloc(EV_KINDS, sizeof(*counts));
+        table_put_str(m->events, ns, counts);
+    }
+    counts[!old ? EV_ADDED : !now ? EV_DELETED : EV_MODIFIED]++;
+}
+
+/* ---- text
+ * ---------------------------------------------------------------------------------------- */
+
+static void head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void one(struct buf *out, const char *name, const char *type, const char *help,
+                uint64_t value)
+{
+    head(out, name, type, help);
+    buf_printf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+/* labels: "" or "a=\"b\"" */
+static void histogram(struct buf *out, const char *name, const char *labels,
+                      const struct cp_histogram *h)
+{
+    const char *comma = *labels ? "," : "";
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < CP_BUCKETS; i++) {
+        sum += h->bucket[i];
+        buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", name, labels, comma, bounds[i],
+                   sum);
+    }
+    buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", name, labels, comma, h->count);
+    const char *open = *labels ? "{" : "", *close = *labels ? "}" : "";
+    buf_printf(out, "%s_sum%s%s%s %.9f\n", name, open, labels, close, h->sum);
+    buf_printf(out, "%s_count%s%s%s %" PRIu64 "\n", name, open, labels, close, h->count);
+}
+
+static void print_events(const struct cp *cp, struct buf *out)
+{
+    static const char *const types[EV_KINDS] = {"added", "modified", "deleted"};
+    struct slice ns;
+    uint64_t *counts;
+
+    head(out, "fsm_k8s_api_event_count", "counter", "Changes of resources seen.");
+    table_foreach (cp->metrics.events, it, &ns, &counts)
+        for (unsigned i = 0; i < EV_KINDS; i++)
+            if (counts[i])
+                buf_printf(out,
+                           "fsm_k8s_api_event_count{type=\"%s\",namespace=\"%.*s\"} %" PRIu64 "\n",
+                           types[i], SLICE_FMT(ns), counts[i]);
+    one(out, "fsm_events_queued", "gauge", "Changes that wait for their batch to end.",
+        cp->batch_events);
+}
+
+static void print_policy(const struct cp *cp, struct buf *out)
+{
+    struct policy_stats s;
+
+    policy_stats(cp->policy, &s);
+    one(out, "fsm_resource_namespace_count", "gauge", "Namespaces in the mesh.", s.namespaces);
+    one(out, "fsm_resource_service_count", "gauge", "Services of the mesh.", s.services);
+    one(out, "fsm_resource_pod_count", "gauge", "Pods with a sidecar.", s.pods);
+    one(out, "fsm_policy_compiled_total", "counter", "Services compiled.", s.compiled);
+    one(out, "fsm_policy_fragment_bytes", "gauge", "Text of the fragments that documents share.",
+        s.bytes);
+    one(out, "fsm_proxy_broadcast_event_count", "counter", "Batches of changes compiled.",
+        cp->metrics.updates);
+    head(out, "fsm_proxy_config_update_time", "histogram",
+         "Seconds from the first change of a batch to documents.");
+    histogram(out, "fsm_proxy_config_update_time", "resource_type=\"document\",success=\"true\"",
+              &cp->metrics.update_time);
+}
+
+static void print_proxy(const struct cp_proxy *px, const char *name, const char *type,
+                        uint64_t value, struct buf *out)
+{
+    const struct mesh_pod *pod = policy_proxy_pod(px->px);
+    struct buf id = BUF_INIT;
+
+    mesh_identity(pod->sa, pod->ns, &id);
+    buf_printf(out, "%s{proxy_uuid=\"%s\",identity=\"%s\",type=\"%s\"} %" PRIu64 "\n", name,
+               json_str(mesh_pod_labels(pod), "fsm-proxy-uuid", ""), id.p, type, value);
+    buf_free(&id);
+}
+
+static void print_proxies(const struct cp *cp, struct buf *out)
+{
+    static const char good[] = "fsm_proxy_response_send_success_count";
+    static const char bad[] = "fsm_proxy_response_send_error_count";
+    const struct cp_metrics *m = &cp->metrics;
+    struct cp_proxy *px;
+
+    one(out, "fsm_proxy_connect_count", "gauge", "Proxies connected.", cp_proxies_connected(cp));
+    one(out, "fsm_proxy_waiting_count", "gauge", "Polls that wait.", cp->n_waiting);
+    one(out, "fsm_proxy_reconnect_count", "counter",
+        "Proxies that came with a version this process did not serve.", m->reconnects);
+    one(out, "fsm_proxy_max_connections_rejected", "counter", "Proxies above the limit.",
+        m->rejected);
+    one(out, "fsm_proxy_document_bytes_total", "counter", "Whole documents sent.",
+        m->document_bytes);
+    one(out, "fsm_proxy_patch_bytes_total", "counter", "Patches sent.", m->patch_bytes);
+    one(out, "fsm_proxy_not_modified_total", "counter", "Polls that ended without news.",
+        m->not_modified);
+    head(out, good, "counter", "Documents and patches answered.");
+    table_foreach (cp->proxies, it, NULL, &px) {
+        print_proxy(px, good, "document", px->documents, out);
+        print_proxy(px, good, "patch", px->patches, out);
+    }
+    head(out, bad, "counter", "Documents that the proxy refused.");
+    table_foreach (cp->proxies, it, NULL, &px)
+        print_proxy(px, bad, "document", px->errors, out);
+}
+
+static void print_certs(const struct cp *cp, struct buf *out)
+{
+    one(out, "fsm_cert_issued_count", "counter", "Certificates issued to proxies.",
+        cp->metrics.certs);
+    head(out, "fsm_cert_issued_time", "histogram", "Seconds to issue one.");
+    histogram(out, "fsm_cert_issued_time", "", &cp->metrics.cert_time);
+    head(out, "fsm_error_err_code_count", "counter",
+         "Errors by code; E4013: a certificate could "
+         "not be issued.");
+    buf_printf(out, "fsm_error_err_code_count{err_code=\"E4013\"} %" PRIu64 "\n",
+               cp->metrics.cert_errors);
+}
+
+static void print_requests(const struct cp *cp, struct buf *out)
+{
+    struct cp_request_metric *r;
+    struct slice labels;
+
+    head(out, "fsm_http_response_total", "counter", "Requests answered.");
+    table_foreach (cp->metrics.requests, it, &labels, &r)
+        buf_printf(out, "fsm_http_response_total{%.*s} %" PRIu64 "\n", SLICE_FMT(labels), r->count);
+    head(out, "fsm_http_response_duration", "histogram", "Seconds to answer, polls left out.");
+    table_foreach (cp->metrics.requests, it, &labels, &r) {
+        if (!r->timed)
+            continue;
+        char *text = xstrndup(labels.p, labels.n);
+        histogram(out, "fsm_http_response_duration", text, &r->time);
+        free(text);
+    }
+}
+
+static void print_features(const struct cp *cp, struct buf *out)
+{
+    const char *flag;
+    json_t *value;
+
+    head(out, "fsm_feature_flag_enabled", "gauge", "Feature flags of the MeshConfig.");
+    json_object_foreach ((json_t *)policy_settings(cp->policy)->feature_flags, flag, value)
+        buf_printf(out, "fsm_feature_flag_enabled{feature_flag=\"%s\"} %d\n", flag,
+                   json_is_true(value));
+    head(out, "fsm_version_info", "gauge", "What this build is.");
+    buf_printf(out, "fsm_version_info{version=\"%s\",build_date=\"%s\",git_commit=\"%s\"} 1\n",
+               fsm_version, fsm_build_date, fsm_commit);
+}
+
+void cp_metrics_print(struct cp *cp, struct buf *out)
+{
+    print_events(cp, out);
+    print_policy(cp, out);
+    print_proxies(cp, out);
+    print_certs(cp, out);
+    print_requests(cp, out);
+    print_features(cp, out);
+}

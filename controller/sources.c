@@ -1,0 +1,120 @@
+/* sources.c - resources in: changes are collected into batches, each compiled once. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "controller/cp.h"
+
+/* -v on the command line is not undone by the MeshConfig */
+static void follow_log_level(struct cp *cp)
+{
+    const char *text = policy_settings(cp->policy)->fsm_log_level;
+    enum log_level level;
+
+    if (cp->conf.verbose > 0 || log_parse_level(text, &level) < 0 || level == log_get_level())
+        return;
+    log_info("controller", "log level follows the MeshConfig level=%s", text);
+    log_set_level(level);
+}
+
+static void end_batch(void *arg)
+{
+    struct cp *cp = arg;
+    uint64_t since = cp->batch_since_ms, begin = clock_mono_ns();
+
+    timer_cancel(&cp->batch_timer);
+    cp->batch_since_ms = 0;
+    if (!cp->synced || !policy_update(cp->policy))
+        return;
+    double compiled = (double)(clock_mono_ns() - begin) / 1e9;
+    follow_log_level(cp);
+    cp_proxies_refresh(cp);
+    cp_polls_check(cp);
+    cp->metrics.updates++;
+    cp_observe(&cp->metrics.update_time,
+               compiled + (since ? (double)(loop_now_ms(cp->loop) - since) / 1e3 : 0));
+    log_debug("policy", "compiled changes=%u ms=%.3f", cp->batch_events, compiled * 1e3);
+    cp->batch_events = 0;
+}
+
+static void on_change(const struct kube_object *old, const struct kube_object *now, void *arg)
+{
+    struct cp *cp = arg;
+    uint64_t ms = loop_now_ms(cp->loop), age;
+
+    cp_metrics_event(&cp->metrics, old, now);
+    cp->batch_events++;
+    if (!cp->synced) /* the first batch ends with the first pass */
+        return;
+    if (cp->batch_since_ms == 0)
+        cp->batch_since_ms = ms;
+    age = ms - cp->batch_since_ms;
+    timer_set(&cp->batch_timer, age + CP_QUIET_MS < CP_BATCH_MS ? CP_QUIET_MS
+                                : age < CP_BATCH_MS             ? CP_BATCH_MS - age
+                                                                : 0);
+}
+
+static void on_source_batch(struct kube_source *s, void *arg)
+{
+    struct cp *cp = arg;
+    struct policy_stats stats;
+
+    if (cp->synced || !kube_source_synced(s))
+        return;
+    cp->synced = true;
+    end_batch(cp);
+    policy_stats(cp->policy, &stats);
+    log_info("controller", "resources read namespaces=%zu services=%zu pods=%zu problems=%u",
+             stats.namespaces, stats.services, stats.pods, kube_source_problems(s)->n);
+}
+
+int cp_sources_start(struct cp *cp, struct err *e)
+{
+    struct policy_opts o = {cp->conf.mesh_name, cp->conf.fsm_namespace, cp->conf.trust_domain};
+
+    timer_init(&cp->batch_timer, cp->loop, end_batch, cp);
+    cp->store = kube_store_new();
+    cp->policy = policy_new(cp->store, &o);
+    kube_store_on_change(cp->store, on_change, cp);
+    cp->source = kube_paths_source_new(cp->loop, cp->conf.files.v, cp->conf.files.n, cp->store, e);
+    if (!cp->source)
+        return -1;
+    kube_source_on_batch(cp->source, on_source_batch, cp);
+    return 0;
+}
+
+void cp_sources_stop(struct cp *cp)
+{
+    timer_cancel(&cp->batch_timer);
+    if (cp->source)
+        kube_source_free(cp->source);
+    policy_free(cp->policy);
+    if (cp->store)
+        kube_store_free(cp->store);
+}
+
+static void add_note(const char *object, const char *text, void *arg)
+{
+    json_array_append_new(
+        arg, json_pack("{s:s,s:s,s:s}", "severity", "note", "object", object, "message", text));
+}
+
+json_t *cp_problems(const struct cp *cp)
+{
+    const struct kube_problems *p = kube_source_problems(cp->source);
+    json_t *out = json_array();
+
+    for (unsigned i = 0; i < p->n; i++) {
+        const struct kube_problem *v = &p->v[i];
+        char *text = kube_problem_text(v);
+        json_array_append_new(out, json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s}", "severity", "error",
+                                             "file", v->file ? v->file : "", "line", (int)v->line,
+                                             "object", v->object ? v->object : "", "field",
+                                             v->field ? v->field : "", "message",
+                                             v->message ? v->message : "", "text", text));
+        free(text);
+    }
+    policy_notes(cp->policy, add_note, out);
+    return out;
+}
