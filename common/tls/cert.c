@@ -145,8 +145,8 @@ struct text_out {
 
 static bool text_san(const struct cert_san *s, void *arg)
 {
-    static const char *const names[] = {[CERT_SAN_DNS] = "DNS:", [CERT_SAN_URI] = "URI:",
-                                        [CERT_SAN_IP] = "IP:"};
+    static const char *const names[] = {
+        [CERT_SAN_DNS] = "DNS:", [CERT_SAN_URI] = "URI:", [CERT_SAN_IP] = "IP:"};
     struct text_out *o = arg;
     struct ip ip = {.family = s->n == 4 ? 4 : 6};
     char text[IP_TEXT_MAX];

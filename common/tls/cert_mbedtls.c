@@ -21,8 +21,7 @@ void cert_each_san(const void *cert, cert_san_fn *fn, void *arg)
         int tag = s->buf.tag & TAG_NUMBER;
         struct cert_san san = {(enum cert_san_type)tag, s->buf.p, s->buf.len};
 
-        if (s->buf.p == NULL ||
-            (tag != CERT_SAN_DNS && tag != CERT_SAN_URI && tag != CERT_SAN_IP))
+        if (s->buf.p == NULL || (tag != CERT_SAN_DNS && tag != CERT_SAN_URI && tag != CERT_SAN_IP))
             continue;
         if (!fn(&san, arg))
             return;
@@ -57,8 +56,12 @@ void cert_issuer_cn(const void *cert, char *out, size_t size)
 
 static int64_t epoch(const mbedtls_x509_time *t)
 {
-    struct tm tm = {.tm_year = t->year - 1900, .tm_mon = t->mon - 1, .tm_mday = t->day,
-                    .tm_hour = t->hour, .tm_min = t->min, .tm_sec = t->sec};
+    struct tm tm = {.tm_year = t->year - 1900,
+                    .tm_mon = t->mon - 1,
+                    .tm_mday = t->day,
+                    .tm_hour = t->hour,
+                    .tm_min = t->min,
+                    .tm_sec = t->sec};
 
     return (int64_t)timegm(&tm);
 }

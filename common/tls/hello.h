@@ -11,8 +11,8 @@
 #define HELLO_ALPN_MAX 8
 
 struct hello {
-    char sni[256];                       /* lower-cased; "" if none */
-    char alpn[HELLO_ALPN_MAX][64];       /* in the client's order; more than fit are dropped */
+    char sni[256];                 /* lower-cased; "" if none */
+    char alpn[HELLO_ALPN_MAX][64]; /* in the client's order; more than fit are dropped */
     unsigned n_alpn;
 };
 /* 1: a whole ClientHello was read; 0: need more bytes; -1: this is no ClientHello */

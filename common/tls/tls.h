@@ -34,12 +34,12 @@ struct tls_conf {
     bool server;
     const char *cert_pem; /* chain, leaf first; NULL on clients without a certificate */
     const char *key_pem;
-    const char *ca_pem;   /* one or more roots; NULL = the system's (clients) */
+    const char *ca_pem; /* one or more roots; NULL = the system's (clients) */
     enum tls_verify verify;
     const char *const *alpn; /* NULL-terminated, in order of preference; NULL = none.  A server
                                 that has a list refuses a client that offers none of it. */
     enum tls_version min, max;
-    bool mesh;            /* both ends are ours: prefer ChaCha20-Poly1305 where it is faster */
+    bool mesh; /* both ends are ours: prefer ChaCha20-Poly1305 where it is faster */
     const struct tls_tickets *tickets; /* server: ticket keys shared by workers; NULL = none */
 };
 /* borrows everything in conf; NULL and e naming the field */
@@ -58,10 +58,10 @@ struct tls_sessions *tls_sessions_new(size_t max);
 void tls_sessions_free(struct tls_sessions *s);
 
 struct tls_start {
-    const char *sni;                /* client: server_name to send; NULL = none */
-    const char *verify_host;        /* client: DNS name or IP the certificate must carry; or */
-    const char *verify_identity;    /* client: exact SPIFFE URI or DNS SAN it must carry (mesh) */
-    struct tls_sessions *sessions;  /* client: resume from and save to; NULL = never */
+    const char *sni;               /* client: server_name to send; NULL = none */
+    const char *verify_host;       /* client: DNS name or IP the certificate must carry; or */
+    const char *verify_identity;   /* client: exact SPIFFE URI or DNS SAN it must carry (mesh) */
+    struct tls_sessions *sessions; /* client: resume from and save to; NULL = never */
     const char *session_key;
 };
 /* Puts TLS on an open conn and begins the handshake.  Takes its own reference on ctx.
@@ -69,18 +69,18 @@ struct tls_start {
 int tls_conn_start(struct conn *c, struct tls_ctx *ctx, const struct tls_start *p, struct err *e);
 
 struct tls_peer {
-    bool present;           /* a certificate was shown, and verified */
-    char spiffe[256];       /* the first spiffe:// URI SAN, or "" */
-    char principal[256];    /* the first DNS SAN, or the CN if there is none; "" if neither */
+    bool present;        /* a certificate was shown, and verified */
+    char spiffe[256];    /* the first spiffe:// URI SAN, or "" */
+    char principal[256]; /* the first DNS SAN, or the CN if there is none; "" if neither */
     /* all SANs, DNS and URI, "\n"-separated, cut at the size */
     char sans[1024];
-    int64_t not_after;      /* seconds since the epoch */
+    int64_t not_after; /* seconds since the epoch */
 };
 struct tls_info {
-    const char *version;    /* "TLSv1.2" */
-    const char *cipher;     /* IANA name */
-    char alpn[64];          /* "" if none */
-    char sni[256];          /* server side: what the client asked for */
+    const char *version; /* "TLSv1.2" */
+    const char *cipher;  /* IANA name */
+    char alpn[64];       /* "" if none */
+    char sni[256];       /* server side: what the client asked for */
     bool resumed;
     struct tls_peer peer;
 };

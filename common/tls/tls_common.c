@@ -36,7 +36,7 @@ static void scratch_end(void *p)
 {
     free(p);
     scratch = NULL;
-    engine_thread_end();
+    tls_engine_thread_end();
 }
 
 static void scratch_key_make(void)
@@ -155,7 +155,8 @@ static const char *alert_words(int d)
     }
 }
 
-static int fail_date(struct tls *t, const void *cert, const char *what, const char *word, int64_t at)
+static int fail_date(struct tls *t, const void *cert, const char *what, const char *word,
+                     int64_t at)
 {
     char cn[256], date[32];
 
@@ -181,8 +182,10 @@ int tls_fail_untrusted(struct tls *t, const void *cert)
 
     cert_subject_cn(cert, cn, sizeof(cn));
     cert_issuer_cn(cert, issuer, sizeof(issuer));
-    return tls_fail(t, "the peer's certificate is not signed by a trusted root: \"%s\" is signed by "
-                       "\"%s\"", cn, issuer);
+    return tls_fail(t,
+                    "the peer's certificate is not signed by a trusted root: \"%s\" is signed by "
+                    "\"%s\"",
+                    cn, issuer);
 }
 
 int tls_fail_usage(struct tls *t)
@@ -345,7 +348,7 @@ static int op_begin(struct tls *t, size_t want)
     /* ciphertext for `want` bytes of plaintext in ordinary records, and not much more */
     t->recv_hint = (uint32_t)(want > SCRATCH_IN ? SCRATCH_IN : want + want / 64 + 1024);
     scratch->in_len = scratch->out_len = 0;
-    if (engine_begin(t->eng) == 0)
+    if (tls_engine_begin(t->eng) == 0)
         return 0;
     t->failed = t->tx_broken = true;
     t->c->fail = CONN_FAIL_IO;
@@ -363,11 +366,12 @@ static int op_end(struct tls *t)
         tls_fail(t, "no memory for received records");
     }
     scratch->in_len = 0;
-    engine_end(t->eng);
+    tls_engine_end(t->eng);
     return r;
 }
 
-/* ---- the transport's functions ---------------------------------------------------------------- */
+/* ---- the transport's functions ----------------------------------------------------------------
+ */
 
 static void tls_forget_start(struct tls *t)
 {
@@ -387,12 +391,14 @@ int tls_check_names(struct tls *t, const void *cert)
                         t->verify_identity ? t->verify_identity : t->verify_host);
     cert_sans_text(cert, sans, sizeof(sans));
     if (t->verify_identity != NULL && !cert_has_identity(cert, t->verify_identity))
-        return tls_fail(t, "the peer is not who was expected: its certificate is for %s, "
-                           "expected exactly \"%s\"",
+        return tls_fail(t,
+                        "the peer is not who was expected: its certificate is for %s, "
+                        "expected exactly \"%s\"",
                         sans[0] ? sans : "no name", t->verify_identity);
     if (t->verify_host != NULL && !cert_has_host(cert, t->verify_host))
-        return tls_fail(t, "the peer's certificate does not cover the host name: it is for %s, "
-                           "expected \"%s\"",
+        return tls_fail(t,
+                        "the peer's certificate does not cover the host name: it is for %s, "
+                        "expected \"%s\"",
                         sans[0] ? sans : "no name", t->verify_host);
     return 0;
 }
@@ -406,7 +412,7 @@ static int tls_handshake(struct conn *c)
         return CONN_ERROR;
     if (op_begin(t, TLS_RECORD_MAX) != 0)
         return CONN_ERROR;
-    r = engine_handshake(t->eng);
+    r = tls_engine_handshake(t->eng);
     if (op_end(t) == CONN_ERROR && r == ENGINE_AGAIN)
         r = ENGINE_ERROR;
     if (r == ENGINE_AGAIN)
@@ -446,7 +452,7 @@ static ssize_t tls_read(struct conn *c, void *p, size_t n)
     if (op_begin(t, n) != 0)
         return CONN_ERROR;
     while (got < n) {
-        r = engine_read(t->eng, (char *)p + got, n - got);
+        r = tls_engine_read(t->eng, (char *)p + got, n - got);
         if (r <= 0)
             break;
         got += (size_t)r;
@@ -507,11 +513,10 @@ static ssize_t write_records(struct tls *t, struct cursor *k)
         struct slice s;
         ssize_t r;
 
-        if (SCRATCH_OUT - scratch->out_len < TLS_RECORD_MAX + TLS_RECORD_SLACK &&
-            tls_push(t) != 1)
+        if (SCRATCH_OUT - scratch->out_len < TLS_RECORD_MAX + TLS_RECORD_SLACK && tls_push(t) != 1)
             break;
         s = cursor_piece(k);
-        r = engine_write(t->eng, s.p, s.n);
+        r = tls_engine_write(t->eng, s.p, s.n);
         if (r <= 0)
             return ENGINE_ERROR;
         cursor_skip(k, (size_t)r);
@@ -581,7 +586,7 @@ static void tls_shut(struct conn *c)
     t->tx_closed = true;
     if (op_begin(t, 0) != 0)
         return;
-    engine_close_notify(t->eng);
+    tls_engine_close_notify(t->eng);
     op_end(t);
 }
 
@@ -598,12 +603,12 @@ static size_t tls_pending(struct conn *c)
 {
     const struct tls *t = c->xport_data;
 
-    return t->full && !t->failed && !t->rx_closed ? engine_pending(t->eng) + t->in.len : 0;
+    return t->full && !t->failed && !t->rx_closed ? tls_engine_pending(t->eng) + t->in.len : 0;
 }
 
 static void tls_drop(struct tls *t)
 {
-    engine_free(t->eng);
+    tls_engine_free(t->eng);
     tls_ctx_unref(t->ctx);
     tls_forget_start(t);
     free(t->in.p);
@@ -630,7 +635,8 @@ static const struct conn_xport tls_xport = {
     .free = tls_free,
 };
 
-/* ---- the interface ----------------------------------------------------------------------------- */
+/* ---- the interface -----------------------------------------------------------------------------
+ */
 
 /* false: no memory */
 static bool copy(char **to, const char *s)
@@ -652,7 +658,7 @@ static int tls_begin(struct tls *t, const struct tls_start *p, struct err *e)
         t->sessions = p->sessions;
         has = session_find(p->sessions, p->session_key, t->ctx, &saved);
     }
-    t->eng = engine_new(t, p->sni, has ? &saved : NULL, e);
+    t->eng = tls_engine_new(t, p->sni, has ? &saved : NULL, e);
     return t->eng != NULL ? 0 : -1;
 }
 
@@ -691,7 +697,7 @@ const struct tls_info *tls_conn_info(const struct conn *c)
         t->info = calloc(1, sizeof(*t->info));
         if (t->info == NULL)
             return &nothing;
-        engine_info(t->eng, t->info);
+        tls_engine_info(t->eng, t->info);
     }
     return t->info;
 }

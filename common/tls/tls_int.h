@@ -20,10 +20,10 @@
 #define TLS_RECORD_MAX   16384u /* plaintext of one record, RFC 8446 5.1 */
 #define TLS_RECORD_SLACK 256u   /* header, nonce, tag, padding: what a record may add */
 /* ciphertext produced before it is sent: a few full records make one system call */
-#define TLS_BATCH_MAX    (4 * (TLS_RECORD_MAX + TLS_RECORD_SLACK))
+#define TLS_BATCH_MAX (4 * (TLS_RECORD_MAX + TLS_RECORD_SLACK))
 /* kept for a socket that takes nothing; a peer that makes us answer without reading is cut off */
-#define TLS_OUT_MAX      (TLS_BATCH_MAX + 16384u)
-#define TLS_ID_LEN       32u
+#define TLS_OUT_MAX (TLS_BATCH_MAX + 16384u)
+#define TLS_ID_LEN  32u
 
 struct tls_engine;
 struct prov_ctx;
@@ -61,15 +61,15 @@ struct tls {
     uint32_t recv_hint; /* how much to ask of the socket in this call */
     uint8_t first_byte; /* the peer's, for words */
     uint8_t held_byte;  /* see tls_writev() */
-    bool held, heard; /* heard: first_byte is there */
-    bool open;      /* the handshake is done */
-    bool failed;    /* nothing more can be read */
-    bool rx_closed; /* close_notify was read */
-    bool eof;       /* the socket's end was read */
-    bool tx_broken; /* the socket refused a send for good */
-    bool tx_closed; /* close_notify was sent */
-    bool full;      /* the last read filled its buffer: there may be more */
-    bool resuming;  /* a saved session was offered */
+    bool held, heard;   /* heard: first_byte is there */
+    bool open;          /* the handshake is done */
+    bool failed;        /* nothing more can be read */
+    bool rx_closed;     /* close_notify was read */
+    bool eof;           /* the socket's end was read */
+    bool tx_broken;     /* the socket refused a send for good */
+    bool tx_closed;     /* close_notify was sent */
+    bool full;          /* the last read filled its buffer: there may be more */
+    bool resuming;      /* a saved session was offered */
 };
 
 /* ---- the transport, for providers (tls_common.c) ---- */
@@ -109,24 +109,24 @@ int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *
 void prov_ctx_free(struct tls_ctx *ctx);
 void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN]);
 /* saved: a session to resume, or NULL */
-struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice *saved,
-                              struct err *e);
-void engine_free(struct tls_engine *g);
+struct tls_engine *tls_engine_new(struct tls *t, const char *sni, const struct slice *saved,
+                                  struct err *e);
+void tls_engine_free(struct tls_engine *g);
 /* 1 done (and the peer checked), ENGINE_AGAIN, ENGINE_ERROR with t->error set */
-int engine_handshake(struct tls_engine *g);
+int tls_engine_handshake(struct tls_engine *g);
 /* > 0; 0 = close_notify; ENGINE_AGAIN; ENGINE_ERROR */
-ssize_t engine_read(struct tls_engine *g, void *p, size_t n);
+ssize_t tls_engine_read(struct tls_engine *g, void *p, size_t n);
 /* one record of at most TLS_RECORD_MAX: bytes taken (> 0) or ENGINE_ERROR */
-ssize_t engine_write(struct tls_engine *g, const void *p, size_t n);
-void engine_close_notify(struct tls_engine *g);
+ssize_t tls_engine_write(struct tls_engine *g, const void *p, size_t n);
+void tls_engine_close_notify(struct tls_engine *g);
 /* plaintext bytes waiting inside */
-size_t engine_pending(const struct tls_engine *g);
+size_t tls_engine_pending(const struct tls_engine *g);
 /* before and after a burst of the calls above: memory only needed in between.  -1: no memory */
-int engine_begin(struct tls_engine *g);
-void engine_end(struct tls_engine *g);
+int tls_engine_begin(struct tls_engine *g);
+void tls_engine_end(struct tls_engine *g);
 /* frees what the ending thread kept for its sessions, which are gone */
-void engine_thread_end(void);
-void engine_info(const struct tls_engine *g, struct tls_info *out);
+void tls_engine_thread_end(void);
+void tls_engine_info(const struct tls_engine *g, struct tls_info *out);
 
 /* ---- sessions (tls_session.c) ---- */
 struct ticket_key {

@@ -58,7 +58,8 @@ static const char *err_words(int r, char out[128])
     return out;
 }
 
-/* ---- contexts ---------------------------------------------------------------------------------- */
+/* ---- contexts ----------------------------------------------------------------------------------
+ */
 
 struct prov_ctx {
     mbedtls_ssl_config conf;
@@ -185,8 +186,9 @@ static int ctx_roots(struct prov_ctx *pc, const struct tls_conf *conf, struct er
     } else if (!conf->server && conf->verify != TLS_VERIFY_NONE) {
         /* one certificate of the system's that this library cannot read is no reason to stop */
         if (mbedtls_x509_crt_parse_file(&pc->roots, SYSTEM_ROOTS) < 0)
-            return err_set(e, "ca_pem: not given, and the system's roots cannot be read from %s "
-                              "(install the package ca-certificates)",
+            return err_set(e,
+                           "ca_pem: not given, and the system's roots cannot be read from %s "
+                           "(install the package ca-certificates)",
                            SYSTEM_ROOTS);
     } else {
         return 0;
@@ -198,8 +200,9 @@ static int ctx_roots(struct prov_ctx *pc, const struct tls_conf *conf, struct er
 static int ctx_versions(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)
 {
     if (conf->min == TLS_V_1_3 || conf->max == TLS_V_1_3)
-        return err_set(e, "%s: TLS 1.3 is not available in this build (%s); use TLS 1.2 or the "
-                          "OpenSSL build",
+        return err_set(e,
+                       "%s: TLS 1.3 is not available in this build (%s); use TLS 1.2 or the "
+                       "OpenSSL build",
                        conf->min == TLS_V_1_3 ? "min" : "max", tls_provider());
     mbedtls_ssl_conf_min_version(&pc->conf, MBEDTLS_SSL_MAJOR_VERSION_3,
                                  MBEDTLS_SSL_MINOR_VERSION_3);
@@ -286,9 +289,9 @@ int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *
     mbedtls_x509_crt_init(&pc->own);
     mbedtls_x509_crt_init(&pc->roots);
     mbedtls_pk_init(&pc->key);
-    if (mbedtls_ssl_config_defaults(
-            &pc->conf, conf->server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
-            MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) != 0)
+    if (mbedtls_ssl_config_defaults(&pc->conf,
+                                    conf->server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
+                                    MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) != 0)
         return err_set(e, "TLS: no memory for a configuration");
     ctx_rules(ctx, conf);
     if (ctx_versions(pc, conf, e) != 0 || ctx_alpn(pc, conf, e) != 0 ||
@@ -319,11 +322,11 @@ void prov_ctx_free(struct tls_ctx *ctx)
  * key name 16 | nonce 12 | sealed: context id 32, expiry 8, session | tag 16 (AES-256-GCM).
  * The session holds the client's certificate, so that a resumed one has an identity. */
 
-#define T_NAME   16
-#define T_NONCE  12
-#define T_TAG    16
-#define T_HEAD   (TLS_ID_LEN + 8)
-#define T_EXTRA  (T_NAME + T_NONCE + T_HEAD + T_TAG)
+#define T_NAME  16
+#define T_NONCE 12
+#define T_TAG   16
+#define T_HEAD  (TLS_ID_LEN + 8)
+#define T_EXTRA (T_NAME + T_NONCE + T_HEAD + T_TAG)
 
 static int ticket_seal(const struct ticket_key *k, unsigned char *p, size_t n, unsigned char *tag,
                        const unsigned char *nonce)
@@ -334,8 +337,8 @@ static int ticket_seal(const struct ticket_key *k, unsigned char *p, size_t n, u
     mbedtls_gcm_init(&gcm);
     r = mbedtls_gcm_setkey(&gcm, MBEDTLS_CIPHER_ID_AES, k->aes, 256);
     if (r == 0)
-        r = mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, n, nonce, T_NONCE, k->name,
-                                      T_NAME, p, p, T_TAG, tag);
+        r = mbedtls_gcm_crypt_and_tag(&gcm, MBEDTLS_GCM_ENCRYPT, n, nonce, T_NONCE, k->name, T_NAME,
+                                      p, p, T_TAG, tag);
     mbedtls_gcm_free(&gcm);
     return r;
 }
@@ -374,8 +377,8 @@ static int ticket_write(void *arg, const mbedtls_ssl_session *session, unsigned 
 {
     struct tls_ctx *ctx = arg;
     unsigned char *body = start + T_NAME + T_NONCE;
-    int64_t expires = tls_session_end(tls_wall_s(), tickets_lifetime(ctx->tickets),
-                                      session->peer_cert);
+    int64_t expires =
+        tls_session_end(tls_wall_s(), tickets_lifetime(ctx->tickets), session->peer_cert);
     struct ticket_key k;
     size_t len = 0;
     int r;
@@ -421,7 +424,8 @@ static int ticket_parse(void *arg, mbedtls_ssl_session *session, unsigned char *
     return r;
 }
 
-/* ---- buffers on loan ---------------------------------------------------------------------------- */
+/* ---- buffers on loan ----------------------------------------------------------------------------
+ */
 
 /* where the parts of a parked buffer were */
 struct parked {
@@ -445,7 +449,7 @@ struct lent {
 };
 static __thread struct lent lent;
 
-void engine_thread_end(void)
+void tls_engine_thread_end(void)
 {
     while (lent.n > 0) {
         lent.n--;
@@ -491,19 +495,16 @@ static int buffers_get(unsigned char **in, unsigned char **out)
     return -1;
 }
 
-void engine_end(struct tls_engine *g)
+void tls_engine_end(struct tls_engine *g)
 {
     mbedtls_ssl_context *s = &g->ssl;
 
     if (g->parked || !at_rest(s))
         return;
 #define OFFSETS(io)                                                                                \
-    (struct parked)                                                                                \
-    {                                                                                              \
-        (uint16_t)(s->io##_ctr - s->io##_buf), (uint16_t)(s->io##_hdr - s->io##_buf),              \
-            (uint16_t)(s->io##_len - s->io##_buf), (uint16_t)(s->io##_iv - s->io##_buf),           \
-            (uint16_t)(s->io##_msg - s->io##_buf)                                                  \
-    }
+    (struct parked){(uint16_t)(s->io##_ctr - s->io##_buf), (uint16_t)(s->io##_hdr - s->io##_buf),  \
+                    (uint16_t)(s->io##_len - s->io##_buf), (uint16_t)(s->io##_iv - s->io##_buf),   \
+                    (uint16_t)(s->io##_msg - s->io##_buf)}
     g->in = OFFSETS(in);
     g->out = OFFSETS(out);
 #undef OFFSETS
@@ -513,7 +514,7 @@ void engine_end(struct tls_engine *g)
     g->parked = true;
 }
 
-int engine_begin(struct tls_engine *g)
+int tls_engine_begin(struct tls_engine *g)
 {
     mbedtls_ssl_context *s = &g->ssl;
 
@@ -533,7 +534,8 @@ int engine_begin(struct tls_engine *g)
     return 0;
 }
 
-/* ---- a peer's certificate ------------------------------------------------------------------------ */
+/* ---- a peer's certificate
+ * ------------------------------------------------------------------------ */
 
 /* crt: the certificate concerned; NULL when it is the leaf's use that is wrong */
 static void fail_flags(struct tls *t, const mbedtls_x509_crt *crt, uint32_t flags)
@@ -561,7 +563,8 @@ static int on_cert(void *arg, mbedtls_x509_crt *crt, int depth, uint32_t *flags)
     struct tls *t = arg;
 
     if (depth == 0)
-        *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH; /* its rules for names; ours follow */
+        *flags &=
+            ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH; /* its rules for names; ours follow */
     fail_flags(t, crt, *flags);
     if (depth == 0 && *flags == 0 && tls_check_names(t, crt) != 0)
         *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
@@ -581,7 +584,8 @@ static int on_sni(void *arg, mbedtls_ssl_context *ssl, const unsigned char *name
     return 0;
 }
 
-/* ---- the engine ---------------------------------------------------------------------------------- */
+/* ---- the engine
+ * ---------------------------------------------------------------------------------- */
 
 static int bio_send(void *arg, const unsigned char *p, size_t n)
 {
@@ -608,8 +612,8 @@ static void resume(struct tls_engine *g, const struct slice *saved)
     mbedtls_ssl_session_free(&s);
 }
 
-struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice *saved,
-                              struct err *e)
+struct tls_engine *tls_engine_new(struct tls *t, const char *sni, const struct slice *saved,
+                                  struct err *e)
 {
     struct tls_engine *g = calloc(1, sizeof(*g));
     int r;
@@ -626,7 +630,7 @@ struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice
     if (r != 0) {
         char words[128];
         err_set(e, "TLS session: %s", err_words(r, words));
-        engine_free(g);
+        tls_engine_free(g);
         return NULL;
     }
     mbedtls_ssl_set_verify(&g->ssl, on_cert, t);
@@ -636,7 +640,7 @@ struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice
     return g;
 }
 
-void engine_free(struct tls_engine *g)
+void tls_engine_free(struct tls_engine *g)
 {
     if (g == NULL)
         return;
@@ -732,7 +736,7 @@ static int handshake_done(struct tls_engine *g)
     return 1;
 }
 
-int engine_handshake(struct tls_engine *g)
+int tls_engine_handshake(struct tls_engine *g)
 {
     mbedtls_ssl_context *s = &g->ssl;
     int r;
@@ -753,7 +757,7 @@ int engine_handshake(struct tls_engine *g)
     return handshake_done(g);
 }
 
-ssize_t engine_read(struct tls_engine *g, void *p, size_t n)
+ssize_t tls_engine_read(struct tls_engine *g, void *p, size_t n)
 {
     char words[128];
     int r;
@@ -775,7 +779,7 @@ ssize_t engine_read(struct tls_engine *g, void *p, size_t n)
     return ENGINE_ERROR;
 }
 
-ssize_t engine_write(struct tls_engine *g, const void *p, size_t n)
+ssize_t tls_engine_write(struct tls_engine *g, const void *p, size_t n)
 {
     char words[128];
     int r = mbedtls_ssl_write(&g->ssl, p, n);
@@ -786,12 +790,12 @@ ssize_t engine_write(struct tls_engine *g, const void *p, size_t n)
     return ENGINE_ERROR;
 }
 
-void engine_close_notify(struct tls_engine *g)
+void tls_engine_close_notify(struct tls_engine *g)
 {
     mbedtls_ssl_close_notify(&g->ssl);
 }
 
-size_t engine_pending(const struct tls_engine *g)
+size_t tls_engine_pending(const struct tls_engine *g)
 {
     return g->parked ? 0 : mbedtls_ssl_get_bytes_avail(&g->ssl);
 }
@@ -816,7 +820,7 @@ static const char *suite_name(int id)
     }
 }
 
-void engine_info(const struct tls_engine *g, struct tls_info *out)
+void tls_engine_info(const struct tls_engine *g, struct tls_info *out)
 {
     const mbedtls_x509_crt *cert = mbedtls_ssl_get_peer_cert(&g->ssl);
     const char *alpn = mbedtls_ssl_get_alpn_protocol(&g->ssl);

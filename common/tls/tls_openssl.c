@@ -45,7 +45,8 @@ static const char *err_words(void)
     return s != NULL ? s : "";
 }
 
-/* ---- contexts ------------------------------------------------------------------------------------ */
+/* ---- contexts
+ * ------------------------------------------------------------------------------------ */
 
 struct prov_ctx {
     SSL_CTX *ssl;
@@ -325,10 +326,11 @@ void prov_ctx_free(struct tls_ctx *ctx)
     free(pc);
 }
 
-/* ---- tickets: the library's own format (session | HMAC), our keys ---------------------------------- */
+/* ---- tickets: the library's own format (session | HMAC), our keys
+ * ---------------------------------- */
 
-static int ticket_cipher(const struct ticket_key *k, const unsigned char *iv, EVP_CIPHER_CTX *cipher,
-                         EVP_MAC_CTX *mac, int seal)
+static int ticket_cipher(const struct ticket_key *k, const unsigned char *iv,
+                         EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)k->mac,
@@ -383,7 +385,8 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *s, const unsigned char
     }
 }
 
-/* ---- sessions ----------------------------------------------------------------------------------------- */
+/* ---- sessions
+ * ----------------------------------------------------------------------------------------- */
 
 static int on_session(SSL *ssl, SSL_SESSION *s)
 {
@@ -435,7 +438,8 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-/* ---- a peer's certificate --------------------------------------------------------------------------- */
+/* ---- a peer's certificate
+ * --------------------------------------------------------------------------- */
 
 static void fail_code(struct tls *t, int code, const X509 *x)
 {
@@ -489,7 +493,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
     return 1;
 }
 
-/* ---- the engine --------------------------------------------------------------------------------------- */
+/* ---- the engine
+ * --------------------------------------------------------------------------------------- */
 
 static int bio_write(BIO *b, const char *p, int n)
 {
@@ -538,8 +543,8 @@ static int set_bio(struct tls_engine *g)
     return 0;
 }
 
-struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice *saved,
-                              struct err *e)
+struct tls_engine *tls_engine_new(struct tls *t, const char *sni, const struct slice *saved,
+                                  struct err *e)
 {
     struct tls_engine *g = calloc(1, sizeof(*g));
 
@@ -549,7 +554,7 @@ struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice
     }
     if (g == NULL || g->ssl == NULL || set_bio(g) != 0) {
         err_set(e, "TLS session: no memory");
-        engine_free(g);
+        tls_engine_free(g);
         return NULL;
     }
     SSL_set_app_data(g->ssl, g);
@@ -560,7 +565,7 @@ struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice
     SSL_set_connect_state(g->ssl);
     if (sni != NULL && SSL_set_tlsext_host_name(g->ssl, sni) != 1) {
         err_set(e, "TLS session: server name \"%s\": %s", sni, err_words());
-        engine_free(g);
+        tls_engine_free(g);
         return NULL;
     }
     if (saved != NULL)
@@ -568,7 +573,7 @@ struct tls_engine *engine_new(struct tls *t, const char *sni, const struct slice
     return g;
 }
 
-void engine_free(struct tls_engine *g)
+void tls_engine_free(struct tls_engine *g)
 {
     if (g == NULL)
         return;
@@ -577,17 +582,17 @@ void engine_free(struct tls_engine *g)
     free(g);
 }
 
-int engine_begin(struct tls_engine *g)
+int tls_engine_begin(struct tls_engine *g)
 {
     ERR_clear_error(); /* what others left behind would be taken for ours */
     return 0;
 }
 
-void engine_end(struct tls_engine *g)
+void tls_engine_end(struct tls_engine *g)
 {
 }
 
-void engine_thread_end(void)
+void tls_engine_thread_end(void)
 {
 }
 
@@ -657,7 +662,7 @@ static int handshake_done(struct tls_engine *g)
     return r;
 }
 
-int engine_handshake(struct tls_engine *g)
+int tls_engine_handshake(struct tls_engine *g)
 {
     int r = SSL_do_handshake(g->ssl), error;
 
@@ -667,7 +672,7 @@ int engine_handshake(struct tls_engine *g)
     return error == SSL_ERROR_WANT_READ ? ENGINE_AGAIN : fail_words(g, error);
 }
 
-ssize_t engine_read(struct tls_engine *g, void *p, size_t n)
+ssize_t tls_engine_read(struct tls_engine *g, void *p, size_t n)
 {
     size_t got;
     int error;
@@ -680,7 +685,7 @@ ssize_t engine_read(struct tls_engine *g, void *p, size_t n)
     return error == SSL_ERROR_ZERO_RETURN ? 0 : fail_words(g, error);
 }
 
-ssize_t engine_write(struct tls_engine *g, const void *p, size_t n)
+ssize_t tls_engine_write(struct tls_engine *g, const void *p, size_t n)
 {
     size_t put;
 
@@ -689,19 +694,19 @@ ssize_t engine_write(struct tls_engine *g, const void *p, size_t n)
     return fail_words(g, SSL_get_error(g->ssl, 0));
 }
 
-void engine_close_notify(struct tls_engine *g)
+void tls_engine_close_notify(struct tls_engine *g)
 {
     if (!g->t->failed)
         SSL_shutdown(g->ssl);
     ERR_clear_error();
 }
 
-size_t engine_pending(const struct tls_engine *g)
+size_t tls_engine_pending(const struct tls_engine *g)
 {
     return (size_t)SSL_pending(g->ssl);
 }
 
-void engine_info(const struct tls_engine *g, struct tls_info *out)
+void tls_engine_info(const struct tls_engine *g, struct tls_info *out)
 {
     const unsigned char *alpn;
     unsigned n;

@@ -94,7 +94,8 @@ bool tickets_find(struct tls_tickets *t, const uint8_t name[16], struct ticket_k
     return found;
 }
 
-/* ---- saved sessions ---------------------------------------------------------------------------- */
+/* ---- saved sessions ----------------------------------------------------------------------------
+ */
 
 struct saved {
     TAILQ_ENTRY(saved) link; /* most recently used first */
