@@ -44,7 +44,8 @@ int ip_parse(const char *s, struct ip *out)
 
 char *ip_format(const struct ip *ip, char *out)
 {
-    if (ip->family == 0 || !inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->b, out, IP_TEXT_MAX))
+    if (ip->family == 0 ||
+        !inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->b, out, IP_TEXT_MAX))
         snprintf(out, IP_TEXT_MAX, "none");
     return out;
 }
@@ -118,8 +119,10 @@ int cidr_parse(const char *s, struct cidr *out, struct err *e)
     if (snprintf(addr, sizeof(addr), "%.*s", slash ? (int)(slash - s) : IP_TEXT_MAX, s) >=
             (int)sizeof(addr) ||
         parse_raw(addr, &ip) < 0)
-        return err_set(e, "\"%.100s\" is no address range: expected an IPv4 or IPv6 address with an "
-                          "optional prefix, as 10.0.0.0/8 or fd00::/8", s);
+        return err_set(e,
+                       "\"%.100s\" is no address range: expected an IPv4 or IPv6 address with an "
+                       "optional prefix, as 10.0.0.0/8 or fd00::/8",
+                       s);
     bits = max_bits(&ip);
     if (slash && parse_small(slash + 1, bits, &bits) < 0)
         return err_set(e, "\"%.100s\": expected a prefix length from 0 to %u behind the '/'", s,

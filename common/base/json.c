@@ -37,7 +37,8 @@ void json_print(const json_t *j, struct buf *out)
 void json_print_pretty(const json_t *j, int indent, bool sorted, struct buf *out)
 {
     json_dump_callback(j, to_buf, out,
-                       JSON_INDENT((size_t)indent) | JSON_ENCODE_ANY | (sorted ? JSON_SORT_KEYS : 0));
+                       JSON_INDENT((size_t)indent) | JSON_ENCODE_ANY |
+                           (sorted ? JSON_SORT_KEYS : 0));
 }
 
 json_t *json_at(const json_t *root, const char *path)

@@ -25,7 +25,7 @@
 #define TEXT_MAX       2048 /* sentence and pairs before escaping */
 #define FMT_MAX        1024
 #define PAIRS_MAX      24
-#define TRACED_MAX     64   /* subsystems ever named in one process */
+#define TRACED_MAX     64 /* subsystems ever named in one process */
 #define TRACED_NAME    32
 #define FOLD_MS        1000 /* a repeated line is told at most once in this time */
 #define MARK_LEN       8
@@ -104,9 +104,9 @@ int log_parse_level(const char *s, enum log_level *out)
         const char *name;
         enum log_level level;
     } names[] = {
-        {"error", LOG_ERROR},    {"warn", LOG_WARN},   {"warning", LOG_WARN}, {"info", LOG_INFO},
-        {"debug", LOG_DEBUG},    {"trace", LOG_TRACE}, {"critical", LOG_ERROR},
-        {"fatal", LOG_ERROR},    {"panic", LOG_ERROR}, {"off", LOG_OFF},      {"disabled", LOG_OFF},
+        {"error", LOG_ERROR}, {"warn", LOG_WARN},   {"warning", LOG_WARN},   {"info", LOG_INFO},
+        {"debug", LOG_DEBUG}, {"trace", LOG_TRACE}, {"critical", LOG_ERROR}, {"fatal", LOG_ERROR},
+        {"panic", LOG_ERROR}, {"off", LOG_OFF},     {"disabled", LOG_OFF},
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -264,9 +264,8 @@ static void split_pairs(struct line *l, uint32_t numbers)
         key = key_len(word);
         if (key == 0) /* cut off by the bound */
             return;
-        l->pairs[l->n_pairs++] = (struct pair){slice_of(at, key),
-                                               unquote(slice_of(at + key + 1, word.n - key - 1)),
-                                               numbers & 1};
+        l->pairs[l->n_pairs++] = (struct pair){
+            slice_of(at, key), unquote(slice_of(at + key + 1, word.n - key - 1)), numbers & 1};
     }
 }
 

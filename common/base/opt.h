@@ -25,15 +25,19 @@ struct opt {
     unsigned long min, max;
     int (*call)(const char *value, void *target); /* OPT_K_CALL; -1 = refused */
 };
-#define OPT_FLAG(ptr)           .kind = OPT_K_FLAG, .target = (bool *)(ptr)
-#define OPT_STR(ptr)            .kind = OPT_K_STR, .target = (const char **)(ptr)
-#define OPT_UINT(ptr, lo, hi)   .kind = OPT_K_UINT, .target = (unsigned *)(ptr), .min = (lo), .max = (hi)
+#define OPT_FLAG(ptr) .kind = OPT_K_FLAG, .target = (bool *)(ptr)
+#define OPT_STR(ptr)  .kind = OPT_K_STR, .target = (const char **)(ptr)
+#define OPT_UINT(ptr, lo, hi)                                                                      \
+    .kind = OPT_K_UINT, .target = (unsigned *)(ptr), .min = (lo), .max = (hi)
 /* a Go duration ("10s") into a long long of milliseconds */
-#define OPT_MS(ptr)             .kind = OPT_K_MS, .target = (long long *)(ptr)
+#define OPT_MS(ptr) .kind = OPT_K_MS, .target = (long long *)(ptr)
 /* repeatable: struct opt_list * */
-#define OPT_LIST(ptr)           .kind = OPT_K_LIST, .target = (struct opt_list *)(ptr)
-#define OPT_CALL(fn, ptr)       .kind = OPT_K_CALL, .call = (fn), .target = (ptr)
-#define OPT_END                 {.kind = OPT_K_END}
+#define OPT_LIST(ptr)     .kind = OPT_K_LIST, .target = (struct opt_list *)(ptr)
+#define OPT_CALL(fn, ptr) .kind = OPT_K_CALL, .call = (fn), .target = (ptr)
+#define OPT_END                                                                                    \
+    {                                                                                              \
+        .kind = OPT_K_END                                                                          \
+    }
 
 struct opt_list {
     const char **v; /* the strings are argv's */

@@ -28,10 +28,10 @@ struct entry {
 struct table {
     void (*free_value)(void *);
     struct entry *entries;
-    uint32_t *index;   /* place in entries, NOWHERE = free */
-    uint32_t index_n;  /* power of two, or 0 */
-    uint32_t used;     /* entries taken, deleted ones included */
-    uint32_t count;    /* live entries */
+    uint32_t *index;  /* place in entries, NOWHERE = free */
+    uint32_t index_n; /* power of two, or 0 */
+    uint32_t used;    /* entries taken, deleted ones included */
+    uint32_t count;   /* live entries */
 };
 
 static struct hash_key seed;

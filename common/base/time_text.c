@@ -140,8 +140,8 @@ static int64_t take_unit(const char **s)
         const char *name;
         int64_t ns;
     } units[] = {
-        {"ns", 1},          {"us", 1000},        {"\xc2\xb5s", 1000},   {"\xce\xbcs", 1000},
-        {"ms", NS_PER_MS},  {"s", 1000000000},   {"m", 60000000000},    {"h", 3600000000000},
+        {"ns", 1},         {"us", 1000},      {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000},
+        {"ms", NS_PER_MS}, {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000},
     };
 
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
@@ -175,7 +175,7 @@ static int take_term(const char **s, int64_t *sum)
         return -1;
     part = (int64_t)((__int128)frac * unit / scale);
     return __builtin_add_overflow(*sum, whole, sum) || __builtin_add_overflow(*sum, part, sum) ? -1
-                                                                                                : 0;
+                                                                                               : 0;
 }
 
 int clock_parse_duration(const char *s, int64_t *ms)

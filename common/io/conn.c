@@ -47,7 +47,7 @@ enum conn_fail conn_fail_of(int err, bool dialing)
     case ENETDOWN:
     case EHOSTDOWN:
     case EADDRNOTAVAIL: /* no address (or port) of ours from which to reach it */
-    case EACCES: /* a firewall's answer */
+    case EACCES:        /* a firewall's answer */
     case EPERM:
         return CONN_FAIL_UNREACHABLE;
     case ETIMEDOUT:

@@ -15,8 +15,8 @@
  *   - read until CONN_AGAIN, 0 or CONN_ERROR (after a short read the next call says CONN_AGAIN
  *     without a system call), and the event comes again; or
  *   - stop early, because the bytes have nowhere to go.  Nothing is lost: can_read stays set, no
- *     further CONN_EV_READ comes (but once for the peer's end and once for its being gone), and who stopped goes on
- *     with conn_read when it can, or lets conn_wake(c, CONN_EV_READ) call it back.
+ *     further CONN_EV_READ comes (but once for the peer's end, once for its being gone), and who
+ *     stopped goes on with conn_read when it can, or has conn_wake(c, CONN_EV_READ) call back.
  * Writing is the same: after CONN_AGAIN, or a short count with can_write off, wait for
  * CONN_EV_WRITE; a short count with can_write still on means call again.
  *
@@ -100,20 +100,20 @@ struct conn {
     struct event *ev;
     bool can_read, can_write; /* what the kernel last said (edge-triggered memory) */
     bool dialing, handshaking, closed;
-    bool want_write;        /* a write fell short: CONN_EV_WRITE is owed */
-    bool peeked;            /* conn_peek left bytes behind: the next edge counts */
-    bool rdhup;             /* the peer has ended: read to the end, then 0 */
-    bool dead;              /* dial, handshake or a read failed: only conn_close remains */
-    bool broken;            /* and by now is gone: what came can be read, nothing can be sent */
-    bool wr_shut;           /* we have ended */
-    bool shut_owed;         /* SHUT_WR follows when the transport's last bytes are out */
-    bool wake_queued;       /* conn_wake asked for a callback at the end of the turn */
-    unsigned wake_events;   /* with these events */
+    bool want_write;      /* a write fell short: CONN_EV_WRITE is owed */
+    bool peeked;          /* conn_peek left bytes behind: the next edge counts */
+    bool rdhup;           /* the peer has ended: read to the end, then 0 */
+    bool dead;            /* dial, handshake or a read failed: only conn_close remains */
+    bool broken;          /* and by now is gone: what came can be read, nothing can be sent */
+    bool wr_shut;         /* we have ended */
+    bool shut_owed;       /* SHUT_WR follows when the transport's last bytes are out */
+    bool wake_queued;     /* conn_wake asked for a callback at the end of the turn */
+    unsigned wake_events; /* with these events */
     enum conn_fail fail;
-    struct ip_port peer;    /* family 0 on Unix sockets */
-    struct ip_port local;   /* set by conn_adopt; else ask conn_local() */
+    struct ip_port peer;         /* family 0 on Unix sockets */
+    struct ip_port local;        /* set by conn_adopt; else ask conn_local() */
     uint64_t rx_bytes, tx_bytes; /* of payload, as conn_read and conn_writev counted them */
-    struct loop_job job;    /* deferred wake-up and free */
+    struct loop_job job;         /* deferred wake-up and free */
     struct timer dial_timer;
 };
 

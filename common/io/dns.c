@@ -91,7 +91,7 @@ static struct watch *find_watch(struct dns *d, int fd)
 {
     struct watch *w;
 
-    TAILQ_FOREACH(w, &d->watches, link)
+    TAILQ_FOREACH (w, &d->watches, link)
         if (w->fd == fd)
             return w;
     return NULL;
@@ -142,7 +142,7 @@ static void tell_answers(struct loop_job *job)
     struct dns *d = (struct dns *)((char *)job - offsetof(struct dns, job));
     struct query *q;
 
-    TAILQ_FOREACH(q, &d->queries, link)
+    TAILQ_FOREACH (q, &d->queries, link)
         if (q->answered)
             break;
     if (!q)
@@ -218,8 +218,8 @@ struct dns *dns_new(struct loop *l, const char *servers, struct err *e)
     d->job.fn = tell_answers;
     timer_init(&d->timer, l, on_timer, d);
     rc = ares_init_options(&d->channel, &o,
-                           ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS |
-                               ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+                           ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+                               ARES_OPT_SOCK_STATE_CB);
     if (rc != ARES_SUCCESS) {
         err_set(e, "reading the resolver's configuration (/etc/resolv.conf): %s",
                 ares_strerror(rc));
@@ -237,8 +237,8 @@ struct dns *dns_new(struct loop *l, const char *servers, struct err *e)
 
 static void start(struct query *q, const char *name)
 {
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-                                        .ai_flags = ARES_AI_NOSORT};
+    struct ares_addrinfo_hints hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NOSORT};
     struct ip ip;
 
     if (ip_parse(name, &ip) == 0) {
@@ -274,7 +274,7 @@ void dns_cancel(struct dns *d, uint64_t id)
 {
     struct query *q;
 
-    TAILQ_FOREACH(q, &d->queries, link)
+    TAILQ_FOREACH (q, &d->queries, link)
         if (q->id == id)
             q->cb = NULL; /* c-ares still holds it */
 }

@@ -280,9 +280,9 @@ static void on_readable(struct frame_conn *fc)
             return;
         }
         if (n <= 0) {
-            end(fc, n < 0              ? conn_fail_name(fc->c->fail)
-                    : fc->in.len > 0   ? "the stream ended inside a frame"
-                                       : "");
+            end(fc, n < 0            ? conn_fail_name(fc->c->fail)
+                    : fc->in.len > 0 ? "the stream ended inside a frame"
+                                     : "");
             return;
         }
         fc->in.len += (size_t)n;

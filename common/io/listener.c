@@ -27,7 +27,7 @@ struct listener {
     listener_cb *cb;
     void *arg;
     struct event *ev;
-    struct timer again; /* set: paused because descriptors ran out */
+    struct timer again;  /* set: paused because descriptors ran out */
     struct loop_job job; /* deferred free */
     unsigned batch;      /* accepts to try in one go */
     bool paused;         /* by its owner */

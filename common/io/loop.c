@@ -23,7 +23,7 @@
 #include "common/base/mem.h"
 #include "common/io/wheel.h"
 
-#define JOB_ROUNDS    16   /* jobs queued by jobs by jobs ... in one turn */
+#define JOB_ROUNDS    16 /* jobs queued by jobs by jobs ... in one turn */
 #define SIGNALS_MAX   8
 #define LOG_FLUSH_MS  1000 /* a folded log line is told after at most that, if the loop turns */
 #define LONG_WAIT_MS  1000 /* from here on waits share wake-ups */
@@ -92,8 +92,8 @@ static struct event_base *new_base(void)
      * has no say in what this program runs on */
     if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_NO_CACHE_TIME |
                                        EVENT_BASE_FLAG_IGNORE_ENV) == 0 &&
-        event_config_require_features(cfg, EV_FEATURE_ET | EV_FEATURE_O1 |
-                                               EV_FEATURE_EARLY_CLOSE) == 0)
+        event_config_require_features(cfg,
+                                      EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE) == 0)
         base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     return base;

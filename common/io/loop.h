@@ -69,9 +69,10 @@ struct timer {
     bool set, linked;
 };
 void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg);
-/* ms from now (from loop_now_ms, that is); resolution is 1 ms below 1 s and about 1 % above, so that long waits
- * share their wake-ups; sets anew if already set.  Timers of the same millisecond fire in the
- * order they were set.  The timer is unset when fn runs; fn may set it again or free it. */
+/* ms from now (from loop_now_ms, that is); resolution is 1 ms below 1 s and about 1 % above, so
+ * that long waits share their wake-ups; sets anew if already set.  Timers of the same millisecond
+ * fire in the order they were set.  The timer is unset when fn runs; fn may set it again or free
+ * it. */
 void timer_set(struct timer *t, uint64_t ms);
 void timer_cancel(struct timer *t);
 static inline bool timer_is_set(const struct timer *t)

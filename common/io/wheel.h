@@ -15,8 +15,8 @@
 #define WHEEL_BUCKETS (1u << WHEEL_BITS)
 
 struct wheel {
-    uint64_t now;  /* every tick up to and including it has been run */
-    uint64_t next; /* no bucket has to be looked at before; UINT64_MAX if all are empty */
+    uint64_t now;   /* every tick up to and including it has been run */
+    uint64_t next;  /* no bucket has to be looked at before; UINT64_MAX if all are empty */
     unsigned count; /* timers linked */
     uint64_t used[WHEEL_LEVELS][WHEEL_BUCKETS / 64]; /* a bit per bucket that may hold timers */
     struct timer_link bucket[WHEEL_LEVELS][WHEEL_BUCKETS];

@@ -5,8 +5,13 @@
 
 static const struct {
     const char *plain, *text;
-} vectors[] = {{"", ""},           {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-               {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+} vectors[] = {{"", ""},
+               {"f", "Zg=="},
+               {"fo", "Zm8="},
+               {"foo", "Zm9v"},
+               {"foob", "Zm9vYg=="},
+               {"fooba", "Zm9vYmE="},
+               {"foobar", "Zm9vYmFy"}};
 
 START_TEST(base64_known_values)
 {
@@ -32,9 +37,9 @@ END_TEST
 
 START_TEST(base64_refuses_what_is_not_exact)
 {
-    static const char *const bad[] = {"Z",     "Zg",    "Zg=",   "Zg===", "Zm9v=", "====", "=",
-                                      "Zh==",  "Zm9=",  "Zg==\n", " Zg==", "Z-8=",  "Zg=a", "Z===",
-                                      "Zg==Zg==", "Zm9\xc3"};
+    static const char *const bad[] = {
+        "Z",    "Zg",     "Zg=",   "Zg===", "Zm9v=", "====", "=",        "Zh==",
+        "Zm9=", "Zg==\n", " Zg==", "Z-8=",  "Zg=a",  "Z===", "Zg==Zg==", "Zm9\xc3"};
     struct buf b = BUF_INIT;
 
     buf_puts(&b, "kept");

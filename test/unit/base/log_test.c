@@ -64,7 +64,8 @@ START_TEST(json_has_members)
     json_t *j;
 
     begin(true);
-    log_warn("pool", "upstream connected addr=%s:%d ms=%u neg=%d big=%zu q=\"%s %s\" pc=100%% f=%.1f",
+    log_warn("pool",
+             "upstream connected addr=%s:%d ms=%u neg=%d big=%zu q=\"%s %s\" pc=100%% f=%.1f",
              "1.2.3.4", 80, 5u, -3, (size_t)1 << 40, "a b", "c", 1.5);
     j = logged_json();
     ck_assert_str_eq(member(j, "level"), "warn");
@@ -85,8 +86,13 @@ END_TEST
 
 START_TEST(sentences_stay_sentences)
 {
-    static const char *const cases[] = {"no pairs at all", "a=b in the middle of it", "ends with a =",
-                                        "=x", "trailing space ", "a quote\" alone", ""};
+    static const char *const cases[] = {"no pairs at all",
+                                        "a=b in the middle of it",
+                                        "ends with a =",
+                                        "=x",
+                                        "trailing space ",
+                                        "a quote\" alone",
+                                        ""};
     json_t *j;
 
     begin(true);
@@ -115,12 +121,11 @@ START_TEST(values_cannot_forge)
     json_t *j;
 
     begin(true);
-    log_info("http", "request path=%s status=%d", "/x status=200\n{\"level\":\"error\"}\x1b[2J\x80\\\"",
-             404);
+    log_info("http", "request path=%s status=%d",
+             "/x status=200\n{\"level\":\"error\"}\x1b[2J\x80\\\"", 404);
     j = logged_json();
     ck_assert_int_eq(json_integer_value(json_object_get(j, "status")), 404);
-    ck_assert_str_eq(member(j, "path"),
-                     "/x status=200\n{\"level\":\"error\"}\x1b[2J\\x80\\\"");
+    ck_assert_str_eq(member(j, "path"), "/x status=200\n{\"level\":\"error\"}\x1b[2J\\x80\\\"");
     ck_assert_uint_eq(json_object_size(j), 7);
     json_decref(j);
 
@@ -174,10 +179,12 @@ START_TEST(plain_text_can_be_read_back)
     const char *line;
 
     begin(false);
-    log_error("dns", "no answer name=%s tries=%d why=\"%s\" empty=%s", "x.y", 3, "timed \"out\"\n", "");
+    log_error("dns", "no answer name=%s tries=%d why=\"%s\" empty=%s", "x.y", 3, "timed \"out\"\n",
+              "");
     line = logged();
-    ck_assert_msg(strstr(line, " error dns: no answer name=x.y tries=3 why=\"timed \\\"out\\\"\\x0a\" "
-                               "empty=\"\"\n") == line + 24,
+    ck_assert_msg(strstr(line,
+                         " error dns: no answer name=x.y tries=3 why=\"timed \\\"out\\\"\\x0a\" "
+                         "empty=\"\"\n") == line + 24,
                   "%s", line);
 }
 END_TEST

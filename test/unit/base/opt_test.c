@@ -31,8 +31,11 @@ static const struct opt opts[] = {
     {'n', "no", NULL, "hides the common -n", OPT_FLAG(&force)},
     OPT_END,
 };
-static const struct opt_prog prog = {.name = "prog", .synopsis = "[OPERAND...]",
-                                     .description = "Does things.", .opts = opts, .daemon = true};
+static const struct opt_prog prog = {.name = "prog",
+                                     .synopsis = "[OPERAND...]",
+                                     .description = "Does things.",
+                                     .opts = opts,
+                                     .daemon = true};
 
 static struct opt_common common;
 static int status;
@@ -133,8 +136,10 @@ START_TEST(refusals)
         {"-p 0", "prog: --port: \"0\" is not valid: expected a number from 1 to 65535\n"},
         {"-p 65536", "prog: --port: \"65536\" is not valid: expected a number from 1 to 65535\n"},
         {"-p 5x", "prog: --port: \"5x\" is not valid: expected a number from 1 to 65535\n"},
-        {"--drain 5", "prog: --drain: \"5\" is not valid: expected a duration, as 250ms, 30s or 1h30m\n"},
-        {"--drain -5s", "prog: --drain: \"-5s\" is not valid: expected a duration, as 250ms, 30s or 1h30m\n"},
+        {"--drain 5",
+         "prog: --drain: \"5\" is not valid: expected a duration, as 250ms, 30s or 1h30m\n"},
+        {"--drain -5s",
+         "prog: --drain: \"-5s\" is not valid: expected a duration, as 250ms, 30s or 1h30m\n"},
         {"--no=1", "prog: --no takes no value\n"},
         {"--call bad", "prog: --call: \"bad\" is not valid: expected \"good\" and nothing else\n"},
         {"--", ""},
@@ -159,7 +164,8 @@ START_TEST(help_names_everything)
         ck_assert_msg(strstr(out, flag) && strstr(out, o->help), "%s in %s", flag, out);
     }
     ck_assert(strstr(out, "Usage: prog [FLAGS] [OPERAND...]\n\nDoes things.\n") == out);
-    ck_assert(strstr(out, "  -f, --file FILE") && strstr(out, "--version") && strstr(out, "  -d, "));
+    ck_assert(strstr(out, "  -f, --file FILE") && strstr(out, "--version") &&
+              strstr(out, "  -d, "));
     ck_assert_msg(strstr(out, "      --check-only") != NULL, "without the letter that is hidden");
     for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n"))
         ck_assert_uint_le(strlen(line), 80);

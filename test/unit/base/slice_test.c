@@ -66,8 +66,18 @@ END_TEST
 
 START_TEST(reads_decimal_numbers_strictly)
 {
-    static const char *const bad[] = {"",   "-1",  "+1",   " 1",  "1 ", "0x1", "1e3",
-                                      "1.", "1_0", "99x", "\xd9\xa1", "18446744073709551616",
+    static const char *const bad[] = {"",
+                                      "-1",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "0x1",
+                                      "1e3",
+                                      "1.",
+                                      "1_0",
+                                      "99x",
+                                      "\xd9\xa1",
+                                      "18446744073709551616",
                                       "99999999999999999999999999999999"};
     unsigned long long v = 7;
 

@@ -54,7 +54,7 @@ START_TEST(iterates_in_order_and_survives_deleting)
         table_put_str(t, key, value);
     }
     table_del(t, SLICE_LIT("3"));
-    table_put_str(t, "3", value); /* deleted before: goes to the end */
+    table_put_str(t, "3", value);     /* deleted before: goes to the end */
     table_put_str(t, "5", value + 1); /* replaced: keeps its place */
     table_foreach (t, it, &k, &v) {
         strncat(seen, k.p, k.n);

@@ -19,8 +19,8 @@
 struct seen {
     struct conn *c;
     unsigned opens, reads, writes, fails;
-    bool hold;   /* do not read */
-    bool close;  /* close in the callback */
+    bool hold;  /* do not read */
+    bool close; /* close in the callback */
     bool eof;
     ssize_t last; /* what the last conn_read said */
     size_t bytes;
@@ -363,7 +363,8 @@ START_TEST(dials_ipv6)
 }
 END_TEST
 
-static void dial_fails(const struct ip_port *dst, const struct conn_dial_opts *o, enum conn_fail want)
+static void dial_fails(const struct ip_port *dst, const struct conn_dial_opts *o,
+                       enum conn_fail want)
 {
     struct err e;
 
@@ -888,9 +889,10 @@ START_TEST(the_original_destination)
     if (geteuid() != 0)
         return; /* rules need root; the other checks hold without it */
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    ck_assert_int_eq(system("ip link set lo up && nft add table inet t && nft 'add chain inet t o { "
-                            "type nat hook output priority -100; }'"),
-                     0);
+    ck_assert_int_eq(
+        system("ip link set lo up && nft add table inet t && nft 'add chain inet t o { "
+               "type nat hook output priority -100; }'"),
+        0);
     io_begin();
     redirected("127.0.0.1:0", "127.0.0.1:8080",
                "nft add rule inet t o ip daddr 127.0.0.1 tcp dport 8080 redirect to :%u");

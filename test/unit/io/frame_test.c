@@ -43,7 +43,7 @@ START_TEST(there_and_back)
         json_decref(got);
     }
     close(fd[0]);
-    strcpy(e.text, "x");
+    err_set(&e, "x");
     ck_assert_ptr_null(frame_recv(fd[1], 1000, &e));
     ck_assert_msg(e.text[0] == 0, "an orderly end is no error: %s", e.text);
     ck_assert_int_eq(frame_send(fd[1], msg, 100, &e), -1);
@@ -340,5 +340,5 @@ END_TEST
 UNIT_MAIN("frame", there_and_back, hostile_frames_are_refused, waiting_is_bounded, nobody_listens,
           many_in_one_piece_and_one_in_many, sends_and_ends_in_order,
           hostile_frames_end_the_connection, freed_inside_the_callback,
-          finish_waits_for_a_slow_reader,
-          an_answer_and_goodbye_inside_the_callback, sending_is_bounded)
+          finish_waits_for_a_slow_reader, an_answer_and_goodbye_inside_the_callback,
+          sending_is_bounded)

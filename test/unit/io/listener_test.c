@@ -212,7 +212,7 @@ START_TEST(unix_sockets)
 
     io_begin();
     snprintf(path, sizeof(path), "/tmp/fsm-listener-test-%d", getpid());
-    strcpy(un.sun_path, path);
+    memcpy(un.sun_path, path, strlen(path) + 1);
     umask(0);
     fd = listener_bind_unix(path, 0640, &e);
     ck_assert_msg(fd >= 0, "%s", e.text);
@@ -308,7 +308,7 @@ START_TEST(out_of_descriptors_for_long_turns_away)
 }
 END_TEST
 
-UNIT_MAIN("listener", accepts_with_the_right_flags, accepts_a_flood_within_bounds,
-          pause_and_resume, freed_inside_the_callback, addresses_that_cannot_be_had,
-          both_families_or_one, unix_sockets, out_of_descriptors_waits_then_goes_on,
+UNIT_MAIN("listener", accepts_with_the_right_flags, accepts_a_flood_within_bounds, pause_and_resume,
+          freed_inside_the_callback, addresses_that_cannot_be_had, both_families_or_one,
+          unix_sockets, out_of_descriptors_waits_then_goes_on,
           out_of_descriptors_for_long_turns_away)
