@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
@@ -186,6 +187,15 @@ static int bind_admin(const char *where, struct err *e)
     if (ip_port_parse(where, &at) < 0)
         return err_set(e, "%s: expected ADDRESS:PORT or unix:/path", where);
     return listener_bind(&at, 0, BACKLOG, e);
+}
+
+void cp_admin_stop(struct cp *cp)
+{
+    if (!cp->admin)
+        return;
+    http_server_free(cp->admin);
+    if (strncmp(cp->conf.admin, "unix:", 5) == 0)
+        unlink(cp->conf.admin + 5);
 }
 
 int cp_admin_start(struct cp *cp, struct err *e)

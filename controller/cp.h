@@ -200,6 +200,7 @@ json_t *cp_ca_json(const struct cp *cp);
 
 int cp_api_start(struct cp *cp, struct err *e);
 int cp_admin_start(struct cp *cp, struct err *e);
+void cp_admin_stop(struct cp *cp);
 /* the document of "ns/pod" as people see it; returns owned, NULL and e if it has none */
 json_t *cp_document(struct cp *cp, const char *pod, struct err *e);
 /* returns the exit status */

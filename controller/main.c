@@ -140,7 +140,7 @@ static void stop(void)
     timer_cancel(&cp.drain_timer);
     timer_cancel(&cp.own_cert_timer);
     http_server_free(cp.api);
-    http_server_free(cp.admin);
+    cp_admin_stop(&cp);
     cp_proxies_free(&cp);
     cp_sources_stop(&cp);
     cp_metrics_clear(&cp.metrics);
