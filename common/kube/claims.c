@@ -147,8 +147,8 @@ void claims_apply(struct claims *c)
     c->n_touched = 0;
 }
 
-static void duplicate_problem(const struct kube_object *first, const struct kube_object *o,
-                              struct kube_problems *out)
+void claims_duplicate(const struct kube_object *first, const struct kube_object *o,
+                      struct kube_problems *out)
 {
     char *object = *o->ns ? xasprintf("%s %s/%s", o->kind, o->ns, o->name)
                           : xasprintf("%s %s", o->kind, o->name);
@@ -163,6 +163,6 @@ void claims_problems(const struct claims *c, struct kube_problems *out)
     struct object_claims *oc;
     table_foreach (c->objects, it, NULL, &oc) {
         for (unsigned i = 1; i < oc->n; i++)
-            duplicate_problem(oc->v[0].obj, oc->v[i].obj, out);
+            claims_duplicate(oc->v[0].obj, oc->v[i].obj, out);
     }
 }

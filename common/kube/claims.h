@@ -25,6 +25,9 @@ void claims_add(struct claims *c, unsigned rank, struct kube_object *o);
 void claims_drop(struct claims *c, unsigned rank, const struct kube_object *o);
 /* brings the store up to date with the claims */
 void claims_apply(struct claims *c);
+/* adds the problem that o stands in a second place */
+void claims_duplicate(const struct kube_object *first, const struct kube_object *o,
+                      struct kube_problems *out);
 /* adds a problem for every object that another file holds too */
 void claims_problems(const struct claims *c, struct kube_problems *out);
 

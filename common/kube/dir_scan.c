@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "common/base/mem.h"
 #include "common/base/table.h"
+#include "common/kube/read.h"
 
 #define DEPTH_MAX 16 /* levels of directories; symbolic links may make a circle */
 #define WATCHED                                                                                    \
@@ -43,22 +44,9 @@ struct dir_scan {
     bool complete;
 };
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), k = strlen(suffix);
-    return n > k && strcmp(name + n - k, suffix) == 0;
-}
-
-/* hidden names are editors' and volumes' business */
-static bool is_resource_name(const char *name)
-{
-    return *name != '.' &&
-           (has_suffix(name, ".yaml") || has_suffix(name, ".yml") || has_suffix(name, ".json"));
-}
-
 static bool wanted(const struct root *r, const char *name)
 {
-    return r->only ? strcmp(r->only, name) == 0 : is_resource_name(name);
+    return r->only ? strcmp(r->only, name) == 0 : kube_is_manifest_name(name);
 }
 
 static void watch_free(struct watch *w)

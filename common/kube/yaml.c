@@ -607,31 +607,42 @@ static bool check_size(struct reader *r, struct slice text)
     return false;
 }
 
+/* the lines since the last cut */
+struct piece {
+    const char *begin;
+    bool started; /* more than preamble: the next separator ends it */
+    bool body;    /* more than a bare separator: worth reading */
+};
+
+static void end_piece(struct reader *r, struct piece *p, const char *end, unsigned lines)
+{
+    struct slice text = slice_of(p->begin, (size_t)(end - p->begin));
+    if (!p->started)
+        return;
+    if (p->body && check_utf8(r, text))
+        read_piece(r, text);
+    r->line0 = lines;
+    *p = (struct piece){.begin = end};
+}
+
 static void each_piece(struct reader *r, struct slice text)
 {
     struct slice rest = text;
-    const char *begin = text.p;
+    struct piece p = {.begin = text.p};
     unsigned lines = 0;
-    bool content = false;
     while (rest.p && rest.n > 0) {
         const char *at = rest.p;
         struct slice line = slice_cut(&rest, '\n');
         if (is_separator(line)) {
-            struct slice piece = slice_of(begin, (size_t)(at - begin));
-            if (content && check_utf8(r, piece))
-                read_piece(r, piece);
-            if (content) {
-                begin = at;
-                r->line0 = lines;
-            }
-            content = true;
+            end_piece(r, &p, at, lines);
+            p.started = true;
+            p.body = p.body || !is_preamble(slice_of(line.p + 3, line.n - 3));
+        } else if (!is_preamble(line)) {
+            p.started = p.body = true;
         }
-        content = content || !is_preamble(line);
         lines++;
     }
-    struct slice last = slice_of(begin, (size_t)(text.p + text.n - begin));
-    if (content && check_utf8(r, last))
-        read_piece(r, last);
+    end_piece(r, &p, text.p + text.n, lines);
 }
 
 void yaml_each(struct slice text, const char *file, struct kube_problems *problems,

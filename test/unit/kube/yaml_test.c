@@ -195,7 +195,8 @@ static json_t *random_value(unsigned depth)
         return map;
     }
     if (kind == 0)
-        return json_integer(((json_int_t)rand() << 33) ^ ((json_int_t)rand() << 3) ^ rand());
+        return json_integer(
+            (json_int_t)((uint64_t)rand() << 33 ^ (uint64_t)rand() << 3 ^ (uint64_t)rand()));
     if (kind == 1)
         return json_real((double)rand() / 1000003.0 + 0.5);
     if (kind == 2)
