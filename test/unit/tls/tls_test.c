@@ -321,7 +321,6 @@ START_TEST(a_gathered_write_is_one_record)
 }
 END_TEST
 
-static bool blocked;
 
 static bool client_blocked(void)
 {
@@ -362,7 +361,6 @@ START_TEST(a_short_write_keeps_one_byte_back)
     nothing();
     ck_assert_uint_eq(srv.n_got, sizeof(big));
     ends_close();
-    blocked = false;
 }
 END_TEST
 

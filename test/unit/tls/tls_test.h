@@ -125,10 +125,10 @@ struct end {
     char why[512];
 };
 
-static struct loop *loop;
-static struct end cli, srv;
-static bool (*wanted)(void);
-static bool timed_out;
+static __thread struct loop *loop;
+static __thread struct end cli, srv;
+static __thread bool (*wanted)(void);
+static __thread bool timed_out;
 
 static char pattern(uint64_t at)
 {
@@ -304,7 +304,7 @@ static void ends_close(void)
 }
 
 /* a whole handshake with these; true when both opened */
-static bool shake(struct tls_conf c, const struct tls_start *p, struct tls_conf s)
+static inline bool shake(struct tls_conf c, const struct tls_start *p, struct tls_conf s)
 {
     struct tls_ctx *cctx = ctx_of(c), *sctx = ctx_of(s);
     bool ok;
