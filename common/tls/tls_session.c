@@ -49,20 +49,15 @@ unsigned tickets_lifetime(const struct tls_tickets *t)
     return t->lifetime_s;
 }
 
-static uint64_t now_s(void)
-{
-    return clock_mono_ms() / 1000;
-}
-
 static void tickets_rotate(struct tls_tickets *t, uint64_t now)
 {
-    if (t->n > 0 && now - t->key[0].made_s < t->lifetime_s)
+    if (t->n > 0 && now - t->key[0].made_ms < t->lifetime_s * 1000ull)
         return;
     t->key[1] = t->key[0];
     random_bytes(t->key[0].name, sizeof(t->key[0].name));
     random_bytes(t->key[0].aes, sizeof(t->key[0].aes));
     random_bytes(t->key[0].mac, sizeof(t->key[0].mac));
-    t->key[0].made_s = now;
+    t->key[0].made_ms = now;
     if (t->n < 2)
         t->n++;
 }
@@ -70,7 +65,7 @@ static void tickets_rotate(struct tls_tickets *t, uint64_t now)
 void tickets_current(struct tls_tickets *t, struct ticket_key *out)
 {
     pthread_mutex_lock(&t->mu);
-    tickets_rotate(t, now_s());
+    tickets_rotate(t, clock_mono_ms());
     *out = t->key[0];
     pthread_mutex_unlock(&t->mu);
 }
@@ -78,16 +73,16 @@ void tickets_current(struct tls_tickets *t, struct ticket_key *out)
 bool tickets_find(struct tls_tickets *t, const uint8_t name[16], struct ticket_key *out,
                   bool *fresh)
 {
-    uint64_t now = now_s();
+    uint64_t now = clock_mono_ms();
     bool found = false;
 
     pthread_mutex_lock(&t->mu);
     for (unsigned i = 0; i < t->n && !found; i++) {
         if (memcmp(t->key[i].name, name, sizeof(t->key[i].name)) != 0 ||
-            now - t->key[i].made_s >= 2ull * t->lifetime_s)
+            now - t->key[i].made_ms >= t->lifetime_s * 2000ull)
             continue;
         *out = t->key[i];
-        *fresh = i == 0 && now - t->key[i].made_s < t->lifetime_s;
+        *fresh = i == 0 && now - t->key[i].made_ms < t->lifetime_s * 1000ull;
         found = true;
     }
     pthread_mutex_unlock(&t->mu);
