@@ -102,6 +102,9 @@ int64_t tls_session_end(int64_t made, int64_t lifetime, const void *peer_cert);
 /* may a session with this peer's certificate (or NULL) be resumed under ctx? */
 bool tls_session_usable(const struct tls_ctx *ctx, const void *peer_cert);
 
+/* says that the server's own certificate is not for servers.  Always returns -1. */
+int tls_ctx_bad_usage(struct err *e);
+
 /* ---- the provider (tls_mbedtls.c, tls_openssl.c) ---- */
 #define ENGINE_AGAIN (-1)
 #define ENGINE_ERROR (-2)

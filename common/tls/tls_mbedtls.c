@@ -13,6 +13,7 @@
 #include <mbedtls/error.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/net_sockets.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/pk.h>
 #include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
@@ -155,6 +156,14 @@ static void drop_root(mbedtls_x509_crt *leaf)
     }
 }
 
+/* otherwise the library would find no certificate for any client */
+static bool serves(const mbedtls_x509_crt *leaf)
+{
+    return mbedtls_x509_crt_check_key_usage(leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0 &&
+           mbedtls_x509_crt_check_extended_key_usage(leaf, MBEDTLS_OID_SERVER_AUTH,
+                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
+}
+
 static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)
 {
     char words[128];
@@ -165,6 +174,8 @@ static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err 
     if (pem_chain(&pc->own, conf->cert_pem, "cert_pem", e) != 0)
         return -1;
     drop_root(&pc->own);
+    if (conf->server && !serves(&pc->own))
+        return tls_ctx_bad_usage(e);
     r = mbedtls_pk_parse_key(&pc->key, (const unsigned char *)conf->key_pem,
                              strlen(conf->key_pem) + 1, NULL, 0);
     if (r != 0)

@@ -101,6 +101,12 @@ static int pem_each(const char *pem, const char *field, int (*fn)(void *, X509 *
     return r;
 }
 
+/* all our key exchanges have the leaf sign (RFC 5280 4.2.1.3; absent allows everything) */
+static bool may_sign(X509 *x)
+{
+    return (X509_get_key_usage(x) & KU_DIGITAL_SIGNATURE) != 0;
+}
+
 static int add_own(void *arg, X509 *x, int i)
 {
     SSL_CTX *c = arg;
@@ -124,6 +130,9 @@ static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err 
     if (pem_each(conf->cert_pem, "cert_pem", add_own, pc->ssl, e) != 0)
         return -1;
     pc->own = SSL_CTX_get0_certificate(pc->ssl);
+    if (conf->server &&
+        (!may_sign(pc->own) || X509_check_purpose(pc->own, X509_PURPOSE_SSL_SERVER, 0) != 1))
+        return tls_ctx_bad_usage(e);
     b = pem_bio(conf->key_pem);
     key = PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL);
     BIO_free(b);
@@ -478,7 +487,7 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls *t = ((struct tls_engine *)SSL_get_app_data(ssl))->t;
-    const X509 *x = X509_STORE_CTX_get_current_cert(store);
+    X509 *x = X509_STORE_CTX_get_current_cert(store);
 
     if (t->ctx->verify == TLS_VERIFY_NONE)
         return 1;
@@ -486,7 +495,14 @@ static int on_verify(int ok, X509_STORE_CTX *store)
         fail_code(t, X509_STORE_CTX_get_error(store), x);
         return 0;
     }
-    if (X509_STORE_CTX_get_error_depth(store) == 0 && tls_check_names(t, x) != 0) {
+    if (X509_STORE_CTX_get_error_depth(store) > 0)
+        return 1;
+    if (!may_sign(x)) {
+        tls_fail_usage(t);
+        X509_STORE_CTX_set_error(store, X509_V_ERR_INVALID_PURPOSE);
+        return 0;
+    }
+    if (tls_check_names(t, x) != 0) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
         return 0;
     }
