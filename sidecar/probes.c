@@ -17,8 +17,8 @@
 #define FIRST_PORT  15901
 #define PORTS       3
 #define MAX_CONNS   64
-#define TIMEOUT_MS  60000          /* the kubelet gives up earlier, by the probe's own time-out */
-#define MAX_ANSWER  (1024 * 1024)  /* the kubelet reads 10 KiB of it */
+#define TIMEOUT_MS  60000         /* the kubelet gives up earlier, by the probe's own time-out */
+#define MAX_ANSWER  (1024 * 1024) /* the kubelet reads 10 KiB of it */
 #define MAX_HEADERS 32
 
 struct probes {
@@ -35,14 +35,15 @@ struct check {
     struct loop_job job;
 };
 
-/* ---- what may be asked ------------------------------------------------------------------------ */
+/* ---- what may be asked ------------------------------------------------------------------------
+ */
 
 static const char *header_value(const json_t *headers, const char *name)
 {
     const json_t *h;
     size_t i;
 
-    json_array_foreach(headers, i, h)
+    json_array_foreach (headers, i, h)
         if (slice_ieq(slice_str(json_str(h, "name", "")), slice_str(name)))
             return json_str(h, "value", "");
     return NULL;
@@ -58,7 +59,7 @@ static void allow_list(struct table *t, const json_t *list)
     const json_t *probe;
     size_t i;
 
-    json_array_foreach(list, i, probe) {
+    json_array_foreach (list, i, probe) {
         const json_t *headers = json_at(probe, "httpGet.httpHeaders");
         const char *port = header_value(headers, "Original-Http-Port");
         const char *path = header_value(headers, "Original-Http-Path");
@@ -83,7 +84,8 @@ void probes_allow(struct probes *p, const json_t *document)
         allow_list(p->allowed, json_object_get(probes, kinds[i]));
 }
 
-/* ---- one check -------------------------------------------------------------------------------- */
+/* ---- one check --------------------------------------------------------------------------------
+ */
 
 static void check_free(struct loop_job *job)
 {
@@ -144,7 +146,8 @@ static unsigned pass_headers(const struct http_head *h, char **out)
     return n;
 }
 
-static void check_begin(struct probes *p, struct http_req *req, struct slice port, struct slice path)
+static void check_begin(struct probes *p, struct http_req *req, struct slice port,
+                        struct slice path)
 {
     struct http_client_opts o = {.timeout_ms = TIMEOUT_MS, .max_body = MAX_ANSWER};
     char *base = xasprintf("http://127.0.0.1:%.*s", SLICE_FMT(port));
@@ -195,7 +198,8 @@ static void on_request(struct http_req *req, void *arg)
         check_begin(p, req, port->value, path ? path->value : slice_str("/"));
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static struct http_server *serve(struct probes *p, uint16_t port, struct err *e)
 {

@@ -21,9 +21,10 @@
 #include "common/tls/tls.h"
 #include "sidecar/source.h"
 
-#define SUB          "source"
-#define BACKOFF_MIN  100   /* ms */
-#define BACKOFF_MAX  10000 /* ms; the controller is back within seconds, a restart of it is not a storm */
+#define SUB         "source"
+#define BACKOFF_MIN 100 /* ms */
+#define BACKOFF_MAX                                                                                \
+    10000 /* ms; the controller is back within seconds, a restart of it is not a storm */
 #define MAX_TOKEN    (64 * 1024)
 #define MAX_CA       (256 * 1024)
 #define MAX_DOCUMENT (256u * 1024 * 1024)
@@ -68,7 +69,8 @@ struct source {
 static void cert_next(struct source *s);
 static void doc_poll(struct source *s);
 
-/* ---- links ------------------------------------------------------------------------------------ */
+/* ---- links ------------------------------------------------------------------------------------
+ */
 
 static void link_fire(void *arg)
 {
@@ -220,7 +222,8 @@ static void explain(const struct http_result *r, struct err *e)
                 r->body.p ? r->body.p : "");
 }
 
-/* ---- certificate, roots, status ---------------------------------------------------------------- */
+/* ---- certificate, roots, status ----------------------------------------------------------------
+ */
 
 static int tell_identity(struct source *s, struct err *e)
 {
@@ -392,7 +395,8 @@ static void cert_kick(struct source *s)
         link_in(&s->cert, 0, cert_next);
 }
 
-/* ---- the document ------------------------------------------------------------------------------ */
+/* ---- the document ------------------------------------------------------------------------------
+ */
 
 static void forget_document(struct source *s)
 {
@@ -501,15 +505,16 @@ static void doc_poll(struct source *s)
 {
     /* A refused version is named too, so that it does not come again and again.  A patch from it
      * will not fit what is in force; then take_patch asks for the whole. */
-    char *target = xasprintf("/v1/config?version=%s&wait=%u&roots=%s", s->held, s->conf.wait_s,
-                             s->roots_hash);
+    char *target =
+        xasprintf("/v1/config?version=%s&wait=%u&roots=%s", s->held, s->conf.wait_s, s->roots_hash);
 
     link_send(&s->doc, "GET", target, NULL, slice_str(""), (s->conf.wait_s + 10) * 1000,
               on_document, doc_poll);
     free(target);
 }
 
-/* ---- life -------------------------------------------------------------------------------------- */
+/* ---- life --------------------------------------------------------------------------------------
+ */
 
 static int link_init(struct link *k, struct source *s, struct tls_ctx *ctx, struct err *e)
 {

@@ -1,0 +1,326 @@
+/* accesslog.c - see accesslog.h.
+ *
+ * Lines collect in a buffer of the worker; at the end of the loop turn, or when it is full, the
+ * buffer goes to the writer thread: pushed onto a list that the thread takes whole.
+ */
+#include "common/proxy/accesslog.h"
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/mem.h"
+#include "common/proxy/down.h"
+#include "common/proxy/upstream.h"
+
+#define CHUNK_BYTES (32 * 1024)
+#define CHUNKS_MAX  64 /* waiting for the writer: 2 MiB, then lines are lost */
+
+struct chunk {
+    struct chunk *next;
+    unsigned lines;
+    struct buf text;
+};
+
+struct access_log_writer {
+    int fd;
+    int format;        /* enum access_format, atomic */
+    int started, stop; /* atomic */
+    pthread_t thread;
+    pthread_mutex_t start_lock;
+    sem_t work;
+    struct chunk *list; /* newest first, atomic */
+    unsigned waiting;   /* atomic */
+    uint64_t lost;      /* atomic */
+};
+
+struct access_log {
+    struct access_log_writer *wr;
+    struct loop *loop;
+    struct chunk *cur;
+    struct loop_job job;
+};
+
+/* ---- the writer ------------------------------------------------------------------------------ */
+
+static void write_all(int fd, const char *p, size_t n)
+{
+    while (n) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return; /* whoever reads is gone: so is the text */
+        p += k;
+        n -= (size_t)k;
+    }
+}
+
+static void write_list(struct access_log_writer *wr)
+{
+    struct chunk *c = __atomic_exchange_n(&wr->list, NULL, __ATOMIC_ACQUIRE), *first = NULL;
+    while (c) { /* newest first: turn around */
+        struct chunk *next = c->next;
+        c->next = first;
+        first = c;
+        c = next;
+    }
+    while ((c = first)) {
+        first = c->next;
+        write_all(wr->fd, c->text.p, c->text.len);
+        buf_free(&c->text);
+        free(c);
+        __atomic_sub_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static void *writer_main(void *arg)
+{
+    struct access_log_writer *wr = arg;
+    while (!__atomic_load_n(&wr->stop, __ATOMIC_ACQUIRE)) {
+        while (sem_wait(&wr->work) < 0 && errno == EINTR)
+            ;
+        write_list(wr);
+    }
+    return NULL;
+}
+
+/* the first line starts the thread: who logs nothing has none */
+static bool writer_start(struct access_log_writer *wr)
+{
+    if (__atomic_load_n(&wr->started, __ATOMIC_ACQUIRE))
+        return true;
+    pthread_mutex_lock(&wr->start_lock);
+    if (!wr->started && pthread_create(&wr->thread, NULL, writer_main, wr) == 0)
+        __atomic_store_n(&wr->started, 1, __ATOMIC_RELEASE);
+    bool ok = wr->started;
+    pthread_mutex_unlock(&wr->start_lock);
+    return ok;
+}
+
+struct access_log_writer *access_log_writer_new(int fd)
+{
+    struct access_log_writer *wr = xcalloc(1, sizeof *wr);
+    wr->fd = fd;
+    pthread_mutex_init(&wr->start_lock, NULL);
+    sem_init(&wr->work, 0, 0);
+    return wr;
+}
+
+void access_log_writer_free(struct access_log_writer *wr)
+{
+    if (!wr)
+        return;
+    __atomic_store_n(&wr->stop, 1, __ATOMIC_RELEASE);
+    if (wr->started) {
+        sem_post(&wr->work);
+        pthread_join(wr->thread, NULL);
+    }
+    write_list(wr);
+    sem_destroy(&wr->work);
+    pthread_mutex_destroy(&wr->start_lock);
+    free(wr);
+}
+
+void access_log_set_format(struct access_log_writer *wr, enum access_format f)
+{
+    __atomic_store_n(&wr->format, wr->fd < 0 ? ACCESS_OFF : f, __ATOMIC_RELAXED);
+}
+
+uint64_t access_log_lost(const struct access_log_writer *wr)
+{
+    return __atomic_load_n(&wr->lost, __ATOMIC_RELAXED);
+}
+
+/* ---- a worker's part ------------------------------------------------------------------------- */
+
+static void chunk_drop(struct access_log_writer *wr, struct chunk *c)
+{
+    __atomic_add_fetch(&wr->lost, c->lines, __ATOMIC_RELAXED);
+    buf_free(&c->text);
+    free(c);
+}
+
+static void hand_over(struct access_log *a)
+{
+    struct access_log_writer *wr = a->wr;
+    struct chunk *c = a->cur;
+    a->cur = NULL;
+    if (!c)
+        return;
+    if (!writer_start(wr) || __atomic_load_n(&wr->waiting, __ATOMIC_RELAXED) >= CHUNKS_MAX) {
+        chunk_drop(wr, c);
+        return;
+    }
+    __atomic_add_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
+    c->next = __atomic_load_n(&wr->list, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&wr->list, &c->next, c, true, __ATOMIC_RELEASE,
+                                        __ATOMIC_RELAXED))
+        ;
+    sem_post(&wr->work);
+}
+
+static void on_turn_end(struct loop_job *job)
+{
+    hand_over((struct access_log *)((char *)job - offsetof(struct access_log, job)));
+}
+
+struct access_log *access_log_new(struct access_log_writer *wr, struct loop *l)
+{
+    struct access_log *a = xcalloc(1, sizeof *a);
+    a->wr = wr;
+    a->loop = l;
+    a->job.fn = on_turn_end;
+    return a;
+}
+
+void access_log_free(struct access_log *a)
+{
+    if (!a)
+        return;
+    loop_undefer(a->loop, &a->job);
+    hand_over(a);
+    free(a);
+}
+
+bool access_log_on(const struct access_log *a)
+{
+    return __atomic_load_n(&a->wr->format, __ATOMIC_RELAXED) != ACCESS_OFF;
+}
+
+/* ---- a line ---------------------------------------------------------------------------------- */
+
+/* one field of a line, whatever its form: name, and a text or a number */
+struct line {
+    struct buf *b;
+    bool json;
+    bool first;
+};
+
+static void put_name(struct line *l, const char *name)
+{
+    if (l->json)
+        buf_printf(l->b, "%s\"%s\":", l->first ? "{" : ",", name);
+    else
+        buf_printf(l->b, "%s%s=", l->first ? "" : " ", name);
+    l->first = false;
+}
+
+/* bytes of a peer's, so escaped in either form */
+static void put_escaped(struct buf *b, struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c == '"' || c == '\\')
+            buf_printf(b, "\\%c", c);
+        else if (c < 0x20 || c > 0x7e)
+            buf_printf(b, "\\u%04x", c);
+        else
+            buf_putc(b, (char)c);
+    }
+}
+
+static void put_text(struct line *l, const char *name, struct slice value)
+{
+    put_name(l, name);
+    buf_putc(l->b, '"');
+    put_escaped(l->b, value);
+    buf_putc(l->b, '"');
+}
+
+static void put_number(struct line *l, const char *name, uint64_t value)
+{
+    put_name(l, name);
+    buf_printf(l->b, "%llu", (unsigned long long)value);
+}
+
+static void put_addr(struct line *l, const char *name, const struct ip_port *a)
+{
+    char text[IP_TEXT_MAX];
+    put_text(l, name, slice_str(ip_port_format(a, text)));
+}
+
+static void put_trace(struct line *l, const struct http_head *h)
+{
+    static const enum http_hdr ids[] = {HDR_TRACEPARENT, HDR_B3, HDR_X_B3_TRACEID,
+                                        HDR_X_REQUEST_ID};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        const struct http_field *f = http_find(h, ids[i]);
+        if (f)
+            put_text(l, http_hdr_name(ids[i]), f->value);
+    }
+}
+
+static void put_request(struct line *l, const struct stream *s)
+{
+    static const char *const versions[] = {"HTTP/1.0", "HTTP/1.1", "HTTP/2"};
+    const struct http_head *h = s->req;
+    if (!h) {
+        put_text(l, "protocol", SLICE_LIT("tcp"));
+        return;
+    }
+    put_text(l, "protocol", slice_str(versions[h->version]));
+    put_text(l, "method", h->method_text);
+    put_text(l, "host", h->authority);
+    put_text(l, "path", h->path);
+    put_number(l, "status", s->status);
+    put_trace(l, h);
+}
+
+static void put_upstream(struct line *l, const struct stream *s)
+{
+    if (!s->ep)
+        return;
+    put_text(l, "cluster", slice_str(s->ep->wc->name));
+    put_addr(l, "upstream", &s->ep->addr);
+    put_text(l, "upstream_protocol", slice_str(up_kind_name(s->kind)));
+    if (s->ep->identity)
+        put_text(l, "upstream_identity", slice_str(s->ep->identity));
+    if (s->attempts)
+        put_number(l, "retries", s->attempts);
+}
+
+static uint64_t since(uint64_t from, uint64_t to)
+{
+    return from && to > from ? to - from : 0;
+}
+
+static void put_stream(struct line *l, const struct stream *s, enum reason why)
+{
+    uint64_t now = loop_now_ms(s->w->loop);
+    char when[32];
+    clock_rfc3339(clock_wall_ms() - (int64_t)(now - s->begin_ms), when);
+    put_text(l, "time", slice_str(when));
+    put_text(l, "direction", s->conn->inbound ? SLICE_LIT("inbound") : SLICE_LIT("outbound"));
+    put_text(l, "reason", slice_str(reason_text(why)));
+    put_request(l, s);
+    put_number(l, "request_bytes", s->req_bytes);
+    put_number(l, "response_bytes", s->rsp_bytes);
+    put_number(l, "duration_ms", now - s->begin_ms);
+    put_number(l, "connect_ms", since(s->begin_ms, s->up_ms));
+    put_number(l, "first_byte_ms", since(s->begin_ms, s->first_ms));
+    put_addr(l, "client", &s->conn->conn->peer);
+    put_addr(l, "destination", &s->conn->dst);
+    if (s->conn->id)
+        put_text(l, "client_identity", slice_str(s->conn->id->spiffe));
+    put_upstream(l, s);
+}
+
+void access_log_stream(struct access_log *a, const struct stream *s, enum reason why)
+{
+    if (!a->cur)
+        a->cur = xcalloc(1, sizeof *a->cur);
+    struct line l = {.b = &a->cur->text,
+                     .first = true,
+                     .json = __atomic_load_n(&a->wr->format, __ATOMIC_RELAXED) == ACCESS_JSON};
+    put_stream(&l, s, why);
+    buf_puts(&a->cur->text, l.json ? "}\n" : "\n");
+    a->cur->lines++;
+    if (a->cur->text.len >= CHUNK_BYTES)
+        hand_over(a);
+    else
+        loop_defer(a->loop, &a->job);
+}

@@ -1,0 +1,110 @@
+/* chain.c - see chain.h */
+#include "common/proxy/chain.h"
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/mem.h"
+
+static const char *const kind_names[] = {
+#define X(id, text) [CHAIN_##id] = text,
+    CHAIN_KINDS(X)
+#undef X
+};
+
+const char *chain_kind_name(enum chain_kind k)
+{
+    return kind_names[k];
+}
+
+struct chain *chain_new(const char *name, enum chain_kind kind, uint64_t tag)
+{
+    struct chain *c = xcalloc(1, sizeof *c);
+    c->refs = 1;
+    c->tag = tag;
+    c->kind = kind;
+    c->mem = arena_new(4096);
+    c->name = arena_strdup(c->mem, name);
+    return c;
+}
+
+struct chain *chain_ref(struct chain *c)
+{
+    c->refs++;
+    return c;
+}
+
+void chain_unref(struct cluster_slots *s, struct chain *c)
+{
+    if (!c || --c->refs)
+        return;
+    for (uint32_t i = 0; i < c->n_regexes; i++)
+        matcher_release(c->regexes[i]);
+    for (uint32_t i = 0; i < c->n_slots; i++)
+        cluster_slot_unref(s, c->slots[i]);
+    table_free(c->hosts);
+    lpm_free(c->opaque);
+    lpm_free(c->sources);
+    ipset_unref(c->allowed);
+    arena_free(c->mem);
+    free(c);
+}
+
+/* room for one more in an array that lives in an arena (the old one stays until the end) */
+static void *grow(struct arena *a, void *v, uint32_t n, uint32_t *cap, size_t size)
+{
+    if (n < *cap)
+        return v;
+    *cap = *cap ? 2 * *cap : 8;
+    void *fresh = arena_alloc(a, *cap * size);
+    if (n)
+        memcpy(fresh, v, n * size);
+    return fresh;
+}
+
+int chain_regex(struct chain *c, struct matcher *m, const char *pattern, struct err *e)
+{
+    if (matcher_init_regex(m, c->mem, pattern, e) < 0)
+        return -1;
+    if (m->kind != MATCH_REGEX)
+        return 0;
+    c->regexes = grow(c->mem, c->regexes, c->n_regexes, &c->cap_regexes, sizeof *c->regexes);
+    c->regexes[c->n_regexes++] = m;
+    return 0;
+}
+
+uint32_t chain_slot(struct chain *c, struct cluster_slots *s, const char *cluster)
+{
+    uint32_t slot = cluster_slot_ref(s, cluster);
+    c->slots = grow(c->mem, c->slots, c->n_slots, &c->cap_slots, sizeof *c->slots);
+    c->slots[c->n_slots++] = slot;
+    return slot;
+}
+
+int chain_add_host(struct chain *c, const char *host, const struct vhost *v)
+{
+    char buf[HOST_MAX];
+    if (strcmp(host, "*") == 0) {
+        c->any_host = v;
+        return 0;
+    }
+    struct slice h = host_normal(slice_str(host), buf);
+    if (h.n == 0)
+        return -1;
+    if (!c->hosts)
+        c->hosts = table_new(NULL);
+    table_put(c->hosts, h, (void *)v);
+    return 0;
+}
+
+const struct vhost *chain_host(const struct chain *c, struct slice authority)
+{
+    char buf[HOST_MAX];
+    struct slice h = host_normal(authority, buf);
+    const struct vhost *v = c->hosts && h.n ? table_get(c->hosts, h) : NULL;
+    return v ? v : c->any_host;
+}
+
+const struct split *chain_opaque(const struct chain *c, const struct ip *dst)
+{
+    const struct split *s = c->opaque ? lpm_get(c->opaque, dst) : NULL;
+    return s ? s : c->tcp;
+}

@@ -1,0 +1,437 @@
+/* down.c - accepted connections before they have a codec, and what codecs share; see down.h.
+ *
+ * Who may come in (inbound), before any TLS:
+ *   address in a source range   by its rule: plaintext, or TLS with a client certificate
+ *   address of a mesh peer      mutual TLS between proxies, marked by our ALPN
+ *   any other                   reset
+ */
+#include "common/proxy/down.h"
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include "common/base/log.h"
+#include "common/proxy/detect.h"
+#include "common/proxy/upstream.h"
+#include "common/tls/hello.h"
+#include "common/tls/tls.h"
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+static void free_job(struct loop_job *job)
+{
+    struct down *d = (struct down *)((char *)job - offsetof(struct down, job));
+    struct worker *w = d->w;
+    if (d->ops)
+        d->ops->free(d->codec);
+    wmem_obj_put(w->mem, &w->s_identity, d->id);
+    wmem_obj_put(w->mem, &w->s_down, d);
+}
+
+static void free_sticks(struct down *d)
+{
+    struct stick *s;
+    while ((s = d->sticks)) {
+        d->sticks = s->next;
+        epool_unref(s->ep);
+        wmem_obj_put(d->w->mem, &d->w->s_stick, s);
+    }
+}
+
+static void close_any(struct down *d, enum reason why, bool reset)
+{
+    struct worker *w = d->w;
+    if (d->closed)
+        return;
+    d->closed = true;
+    LIST_REMOVE(d, link);
+    timer_cancel(&d->timer);
+    if (d->ops)
+        d->ops->close(d->codec, why);
+    w->stat[WSTAT_DOWN_CX_ACTIVE]--;
+    w->stat[WSTAT_DOWN_RX] += d->conn->rx_bytes;
+    w->stat[WSTAT_DOWN_TX] += d->conn->tx_bytes;
+    if (reset)
+        conn_abort(d->conn);
+    else
+        conn_close(d->conn);
+    free_sticks(d);
+    d->job.fn = free_job;
+    loop_defer(w->loop, &d->job);
+}
+
+void down_close(struct down *d, enum reason why)
+{
+    close_any(d, why, false);
+}
+
+void down_abort(struct down *d, enum reason why)
+{
+    close_any(d, why, true);
+}
+
+/* a connection that never became a stream: told and counted here */
+static void refuse(struct down *d, enum reason why)
+{
+    char peer[IP_TEXT_MAX], dst[IP_TEXT_MAX];
+    if (d->closed)
+        return;
+    log_debug("listener", "connection refused reason=%s peer=%s dst=%s inbound=%d",
+              reason_text(why), ip_port_format(&d->conn->peer, peer), ip_port_format(&d->dst, dst),
+              d->inbound);
+    worker_count(d->w, why);
+    down_abort(d, why);
+}
+
+/* ---- matching -------------------------------------------------------------------------------- */
+
+/* how the peer may come in; REASON_OK or why not */
+struct entry {
+    bool mesh;                      /* mutual TLS between proxies is taken */
+    bool plain;                     /* plaintext is taken */
+    const struct source_rule *rule; /* TLS by this rule */
+};
+
+static enum reason source_entry(const struct down *d, const struct chain *c, struct entry *in)
+{
+    const struct view *v = worker_view(d->w);
+    const struct ip *peer = &d->conn->peer.ip;
+    const struct ipset *allowed = c->allowed ? c->allowed : v->allowed;
+    const struct source_rule *rule = c->sources ? lpm_get(c->sources, peer) : NULL;
+    bool member = allowed && ipset_has(allowed, peer);
+    *in = (struct entry){
+        .mesh = member && v->transport,
+        .plain = (rule && !rule->tls) || (member && !v->mesh_tls),
+        .rule = rule && rule->tls ? rule : NULL,
+    };
+    return member || rule ? REASON_OK : REASON_SOURCE_REFUSED;
+}
+
+/* sets d->chain from the current view; REASON_OK or why the connection is refused */
+static enum reason match(struct down *d)
+{
+    const struct view *v = worker_view(d->w);
+    const struct chain *c = view_chain(v, d->inbound, &d->dst);
+    struct entry in;
+    d->chain = c;
+    d->generation = v->generation;
+    if (!c)
+        return d->inbound ? REASON_PORT_UNKNOWN : REASON_EGRESS_REFUSED;
+    if (c->kind == CHAIN_REFUSE)
+        return c->refuse;
+    return d->inbound ? source_entry(d, c, &in) : REASON_OK;
+}
+
+const struct chain *down_chain(struct down *d)
+{
+    if (d->generation == worker_view(d->w)->generation)
+        return d->chain;
+    enum reason why = match(d);
+    if (why == REASON_OK)
+        return d->chain;
+    worker_count(d->w, why);
+    down_close(d, why);
+    return NULL;
+}
+
+/* ---- the codec is known ---------------------------------------------------------------------- */
+
+static void start(struct down *d, int rc)
+{
+    if (rc < 0)
+        refuse(d, REASON_NO_MEMORY);
+}
+
+static void start_http(struct down *d, bool h2)
+{
+    timer_cancel(&d->timer);
+    if (d->guessed) {
+        d->guessed = false;
+        tunnel_down_cancel(d->codec);
+    }
+    start(d, h2 ? h2_down_start(d) : h1_down_start(d));
+}
+
+static void start_tunnel(struct down *d)
+{
+    const struct chain *c = d->chain;
+    timer_cancel(&d->timer);
+    if (d->guessed) {
+        d->guessed = false;
+        tunnel_down_commit(d->codec);
+        return;
+    }
+    const struct split *sp = c->kind == CHAIN_PASS ? NULL : chain_opaque(c, &d->dst.ip);
+    if (!sp && c->kind != CHAIN_PASS && !c->pass_without_target)
+        refuse(d, REASON_NO_TARGET);
+    else
+        start(d, tunnel_down_start(d, c, sp, false));
+}
+
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+static bool principal_fits(const struct source_rule *r, const struct tls_peer *p)
+{
+    if (!r->n_principals || r->skip_verify)
+        return true;
+    for (uint32_t i = 0; i < r->n_principals; i++) {
+        struct slice want = slice_str(r->principals[i]), rest = slice_str(p->sans);
+        if (slice_eq_str(want, p->principal))
+            return true;
+        while (rest.p)
+            if (slice_eq(slice_cut(&rest, '\n'), want))
+                return true;
+    }
+    return false;
+}
+
+static int keep_identity(struct down *d, const struct tls_info *info)
+{
+    if (!info->peer.present)
+        return 0;
+    d->id = wmem_obj(d->w->mem, &d->w->s_identity, sizeof *d->id);
+    if (!d->id)
+        return -1;
+    _Static_assert(sizeof d->id->spiffe >= sizeof info->peer.spiffe &&
+                       sizeof d->id->principal >= sizeof info->peer.principal,
+                   "names fit");
+    memcpy(d->id->spiffe, info->peer.spiffe, sizeof info->peer.spiffe);
+    memcpy(d->id->principal, info->peer.principal, sizeof info->peer.principal);
+    return 0;
+}
+
+static void on_tls_open(struct down *d)
+{
+    const struct tls_info *info = tls_conn_info(d->conn);
+    struct entry in;
+    d->w->stat[WSTAT_TLS_DOWN]++;
+    d->w->stat[WSTAT_TLS_DOWN_RESUMED] += info->resumed;
+    if (keep_identity(d, info) < 0) {
+        refuse(d, REASON_NO_MEMORY);
+        return;
+    }
+    if (!down_chain(d))
+        return;
+    source_entry(d, d->chain, &in);
+    if (!d->mesh)
+        d->denied = in.rule && !principal_fits(in.rule, &info->peer);
+    if (strcmp(info->alpn, MESH_ALPN_TCP) == 0 || d->chain->kind == CHAIN_TCP) {
+        if (d->denied)
+            refuse(d, REASON_DENIED);
+        else
+            start_tunnel(d);
+    } else {
+        start_http(d, strcmp(info->alpn, MESH_ALPN_H2) == 0 || strcmp(info->alpn, "h2") == 0);
+    }
+}
+
+static void start_tls(struct down *d, struct tls_ctx *ctx)
+{
+    static const struct tls_start nothing;
+    struct err e;
+    if (!ctx) {
+        refuse(d, REASON_PLAIN_REFUSED);
+    } else if (tls_conn_start(d->conn, ctx, &nothing, &e) < 0) {
+        log_warn("tls", "%s", e.text);
+        refuse(d, REASON_NO_MEMORY);
+    }
+}
+
+static bool names_mesh(const struct hello *h)
+{
+    for (unsigned i = 0; i < h->n_alpn; i++)
+        if (strcmp(h->alpn[i], MESH_ALPN_H2) == 0 || strcmp(h->alpn[i], MESH_ALPN_HTTP1) == 0 ||
+            strcmp(h->alpn[i], MESH_ALPN_TCP) == 0)
+            return true;
+    return false;
+}
+
+/* ---- first bytes ----------------------------------------------------------------------------- */
+
+static void on_undecided(void *arg)
+{
+    struct down *d = arg;
+    if (down_chain(d))
+        start_tunnel(d);
+}
+
+/* some bytes, but not enough to tell: opaque if no more come for a while */
+static void wait_for_more(struct down *d)
+{
+    const struct view_limits *lim = &worker_view(d->w)->limits;
+    if (d->chain->kind != CHAIN_DETECT || d->timer.fn == on_undecided)
+        return;
+    d->timer.fn = on_undecided;
+    timer_set(&d->timer, lim->detect_last_ms);
+}
+
+static void classify(struct down *d, struct slice first)
+{
+    enum detected p;
+    if (d->chain->kind == CHAIN_TCP || d->chain->kind == CHAIN_PASS) {
+        start_tunnel(d);
+        return;
+    }
+    p = d->chain->kind == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
+    if (p == DETECT_HTTP1 || p == DETECT_HTTP2)
+        start_http(d, p == DETECT_HTTP2);
+    else if (p == DETECT_MORE)
+        wait_for_more(d);
+    else
+        start_tunnel(d);
+}
+
+/* inbound: TLS of ours, TLS by a source's rule, or plaintext where that is allowed */
+static void enter_inbound(struct down *d, struct slice first)
+{
+    const struct transport *t = worker_view(d->w)->transport;
+    struct hello *h = (struct hello *)d->w->scratch;
+    struct entry in;
+    source_entry(d, d->chain, &in);
+    int r = hello_parse(first.p, first.n, h);
+    if (r == 0)
+        return;
+    if (r == 1 && in.mesh && names_mesh(h)) {
+        d->mesh = true;
+        start_tls(d, t->server);
+    } else if (r == 1 && in.rule) {
+        start_tls(d, !t ? NULL : in.rule->skip_verify ? t->open_server : t->plain_server);
+    } else if (in.plain) {
+        classify(d, first);
+    } else {
+        refuse(d, REASON_PLAIN_REFUSED);
+    }
+}
+
+static void on_first_bytes(struct down *d)
+{
+    ssize_t n = conn_peek(d->conn, d->w->rbuf, 2 * DETECT_MAX);
+    if (n == CONN_AGAIN)
+        return;
+    if (n <= 0) {
+        worker_count(d->w, n == 0 ? REASON_DOWN_CLOSED : REASON_DOWN_RESET);
+        down_close(d, REASON_DOWN_CLOSED);
+        return;
+    }
+    if (!down_chain(d))
+        return;
+    struct slice first = slice_of(d->w->rbuf, (size_t)n);
+    if (d->inbound)
+        enter_inbound(d, first);
+    else
+        classify(d, first);
+}
+
+void down_detect_event(struct conn *c, unsigned ev, void *arg)
+{
+    struct down *d = arg;
+    if (ev & CONN_EV_FAIL) {
+        const char *why = tls_conn_error(c);
+        char peer[IP_TEXT_MAX];
+        log_info("tls", "handshake with client failed peer=%s error=%s",
+                 ip_port_format(&c->peer, peer), why ? why : conn_fail_name(c->fail));
+        d->w->stat[WSTAT_TLS_DOWN_FAILED]++;
+        worker_count(d->w, REASON_DOWN_TLS);
+        down_close(d, REASON_DOWN_TLS);
+    } else if (ev & CONN_EV_OPEN) {
+        on_tls_open(d);
+    } else if (ev & CONN_EV_READ) {
+        on_first_bytes(d);
+    }
+}
+
+/* ---- the silent client ----------------------------------------------------------------------- */
+
+/* A protocol in which the server speaks first would wait for ever: the opaque upstream is dialled
+ * while we go on listening. */
+static void on_silence(void *arg)
+{
+    struct down *d = arg;
+    const struct chain *c = down_chain(d);
+    if (!c)
+        return;
+    const struct split *sp = chain_opaque(c, &d->dst.ip);
+    if (sp && tunnel_down_start(d, c, sp, true) == 0)
+        d->guessed = true;
+}
+
+static void on_head_timeout(void *arg)
+{
+    struct down *d = arg;
+    worker_count(d->w, REASON_HEAD_TIMEOUT);
+    down_close(d, REASON_HEAD_TIMEOUT);
+}
+
+static void wait_for_bytes(struct down *d)
+{
+    const struct view_limits *lim = &worker_view(d->w)->limits;
+    struct entry in;
+    bool tls_due = d->inbound && (source_entry(d, d->chain, &in), !in.plain);
+    if (d->chain->kind == CHAIN_DETECT && !tls_due && lim->detect_ms) {
+        d->timer.fn = on_silence;
+        timer_set(&d->timer, lim->detect_ms);
+    } else if (lim->head_ms) {
+        d->timer.fn = on_head_timeout;
+        timer_set(&d->timer, lim->head_ms);
+    }
+}
+
+/* ---- accepting ------------------------------------------------------------------------------- */
+
+/* -1: it cannot be told, or it is our own listener that was dialled */
+static int destination(struct down *d, const struct view_listener *l)
+{
+    d->dst = l->pretend;
+    if (!l->transparent)
+        return 0;
+    if (conn_original_dst(d->conn, &d->dst) < 0)
+        return -1;
+    return d->dst.port == d->port && ip_port_eq(&d->dst, conn_local(d->conn)) ? -1 : 0;
+}
+
+/* opaque at once: nothing of the client's needs to be seen first */
+static bool starts_at_once(struct down *d)
+{
+    struct entry in;
+    if (d->chain->kind != CHAIN_TCP && d->chain->kind != CHAIN_PASS)
+        return false;
+    return !d->inbound || (source_entry(d, d->chain, &in), in.plain && !in.mesh && !in.rule);
+}
+
+static void greet(struct down *d, const struct view_listener *l)
+{
+    enum reason why = destination(d, l) < 0 ? REASON_LOOP : match(d);
+    if (why != REASON_OK)
+        refuse(d, why);
+    else if (starts_at_once(d))
+        start_tunnel(d);
+    else
+        wait_for_bytes(d);
+}
+
+void down_accept(struct worker *w, const struct view_listener *l, int fd,
+                 const struct ip_port *peer)
+{
+    struct err e;
+    struct down *d = wmem_obj(w->mem, &w->s_down, sizeof *d);
+    if (!d) {
+        close(fd);
+        worker_count(w, REASON_NO_MEMORY);
+        return;
+    }
+    struct conn *c = conn_accepted(w->loop, fd, peer, down_detect_event, d, &e);
+    if (!c) {
+        wmem_obj_put(w->mem, &w->s_down, d);
+        worker_count(w, REASON_NO_MEMORY);
+        return;
+    }
+    d->w = w;
+    d->conn = c;
+    d->inbound = l->inbound;
+    d->port = lsock_addr(l->sock)->port;
+    timer_init(&d->timer, w->loop, on_head_timeout, d);
+    LIST_INSERT_HEAD(&w->downs, d, link);
+    w->stat[WSTAT_DOWN_CX]++;
+    w->stat[WSTAT_DOWN_CX_ACTIVE]++;
+    greet(d, l);
+}

@@ -1,0 +1,65 @@
+/* engine.h - the proxy engine of a process: workers, the snapshot in use, counters, drain.
+ *
+ *   eng = engine_new(control_loop, &opts, &e);     worker threads start, without a view
+ *   engine_publish(eng, view);                     each worker takes it at the top of its loop
+ *   engine_collect(eng, fn, arg);                  fn gets the counters of all workers, added up
+ *   engine_drain(eng, ms, fn, arg);                fn when nothing is left, or after ms
+ *   engine_free(eng);
+ *
+ * Everything here belongs to the control thread: the thread that runs control_loop.
+ */
+#ifndef FSM_PROXY_ENGINE_H
+#define FSM_PROXY_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/cidr.h"
+#include "common/base/err.h"
+#include "common/io/loop.h"
+#include "common/proxy/cluster.h"
+#include "common/proxy/stats.h"
+
+struct engine;
+struct view;
+
+struct engine_opts {
+    unsigned workers; /* threads; 0 = one worker on the control loop itself (tests) */
+    uint32_t seed;    /* where round robin begins; 0 = random */
+    int access_fd;    /* access log lines go there; -1 = nowhere */
+};
+
+struct engine *engine_new(struct loop *control, const struct engine_opts *o, struct err *e);
+/* ends the workers at once; connections are cut */
+void engine_free(struct engine *e);
+
+struct cluster_slots *engine_slots(struct engine *e);
+unsigned engine_workers(const struct engine *e);
+/* takes v; from here on it must not change.  Sets v->generation. */
+void engine_publish(struct engine *e, struct view *v);
+/* the view published last, or NULL; borrowed until the next engine_publish */
+const struct view *engine_view(const struct engine *e);
+
+/* fn is called once, on the control loop, never from inside this call; s is borrowed */
+typedef void engine_stats_fn(const struct stats *s, void *arg);
+void engine_collect(struct engine *e, engine_stats_fn *fn, void *arg);
+
+enum access_format { ACCESS_OFF, ACCESS_JSON, ACCESS_TEXT };
+void engine_access_log(struct engine *e, enum access_format f);
+
+/* Connections are told to end (Connection: close, GOAWAY), new ones still served: a client may
+ * not know yet.  fn: when no connection was left for a while (idle_ms), or after ms. */
+void engine_drain(struct engine *e, unsigned ms, unsigned idle_ms, void (*fn)(void *arg),
+                  void *arg);
+bool engine_draining(const struct engine *e);
+
+/* ---- listening sockets, shared by views (view.c) ---- */
+struct lsock;
+/* the sockets of that address, one per worker, opened if no view has them; a reference */
+struct lsock *lsock_open(struct engine *e, const struct ip_port *addr, struct err *e2);
+void lsock_unref(struct engine *e, struct lsock *s);
+const struct ip_port *lsock_addr(const struct lsock *s);
+uint64_t lsock_serial(const struct lsock *s);
+/* the socket of one worker, which owns it from then on; -1 if it was taken already.  Any thread */
+int lsock_take(struct lsock *s, unsigned worker);
+
+#endif

@@ -1,0 +1,264 @@
+/* h2_down.c - the client's side in HTTP/2: one session, many streams; see stream.h, h2_io.h. */
+#include "common/base/log.h"
+#include "common/proxy/down.h"
+#include "common/proxy/h2_io.h"
+#include "common/proxy/stream.h"
+
+struct h2_down {
+    struct h2_io io; /* first */
+    struct down *d;
+};
+
+static struct h2_down *of(const struct h2s *hs)
+{
+    return h2_user(hs->conn);
+}
+
+/* ---- the stream's sink and source ------------------------------------------------------------ */
+
+static int sink_head(struct half *h, const struct http_head *head, bool end)
+{
+    struct h2s *hs = h->codec;
+    const struct h2_emit e = {.end = end};
+
+    h2_io_wake(&of(hs)->io);
+    return h2_response(hs, head, &e);
+}
+
+static size_t sink_data(struct half *h, struct slice p)
+{
+    struct h2s *hs = h->codec;
+    ssize_t n = h2_write(hs, p.p, p.n, false);
+
+    h2_io_wake(&of(hs)->io);
+    return n < 0 ? p.n : (size_t)n; /* a stream that closes takes everything: its close follows */
+}
+
+static void sink_end(struct half *h, const struct http_field *trailers, unsigned n)
+{
+    struct h2s *hs = h->codec;
+
+    h2_io_wake(&of(hs)->io);
+    if (n)
+        h2_trailers(hs, trailers, n);
+    else
+        h2_write(hs, NULL, 0, true);
+}
+
+/* the session copies what it takes and is flushed at the end of the turn */
+static void sink_flush(struct half *h)
+{
+    (void)h;
+}
+
+static size_t sink_backlog(const struct half *h)
+{
+    (void)h;
+    return 0; /* h2_write takes no more than its bound */
+}
+
+/* held by flow control: what is not consumed is not sent */
+static void source_read(struct half *h, bool on)
+{
+    (void)h;
+    (void)on;
+}
+
+static void source_consumed(struct half *h, size_t n)
+{
+    struct h2s *hs = h->codec;
+
+    h2_consume(hs, n);
+    h2_io_wake(&of(hs)->io);
+}
+
+static void release(struct half *h, enum reason why)
+{
+    struct h2s *hs = h->codec;
+
+    hs->user = NULL;
+    h2_io_wake(&of(hs)->io);
+    /* RFC 9113 8.1: answered without the rest of the request */
+    if (why != REASON_OK || !h->complete)
+        h2_reset(hs, h2_code_of(why));
+}
+
+static const struct half_ops half_ops = {.name = "h2",
+                                         .head = sink_head,
+                                         .data = sink_data,
+                                         .end = sink_end,
+                                         .flush = sink_flush,
+                                         .backlog = sink_backlog,
+                                         .read = source_read,
+                                         .consumed = source_consumed,
+                                         .release = release};
+
+/* ---- what the session says ------------------------------------------------------------------- */
+
+static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
+{
+    struct h2_down *h = of(hs);
+    struct stream *s = h->io.ended ? NULL : stream_new(h->io.w, h->d, &half_ops, hs);
+
+    if (!s) {
+        h2_head_free(hh);
+        h2_reset(hs, H2_REFUSED_STREAM);
+        return;
+    }
+    timer_cancel(&h->d->timer);
+    hs->user = s;
+    stream_request_h2(s, hh, end);
+    if (hs->user)
+        stream_flush(&s->down);
+}
+
+static void on_data(struct h2s *hs, struct slice p)
+{
+    struct stream *s = hs->user;
+
+    if (!s) {
+        h2_consume(hs, p.n);
+        return;
+    }
+    stream_data(&s->down, p);
+    if (hs->user)
+        stream_flush(&s->down);
+}
+
+static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
+{
+    struct stream *s = hs->user;
+
+    if (!s)
+        return;
+    stream_end(&s->down, f, n);
+    if (hs->user)
+        stream_flush(&s->down);
+}
+
+static void on_end(struct h2s *hs)
+{
+    on_trailers(hs, NULL, 0);
+}
+
+static void on_writable(struct h2s *hs)
+{
+    struct stream *s = hs->user;
+
+    if (s)
+        stream_writable(&s->down);
+}
+
+static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
+{
+    struct h2_down *h = of(hs);
+    struct stream *s = hs->user;
+
+    (void)code;
+    hs->user = NULL;
+    h2_io_wake(&h->io); /* it may have been the last */
+    if (!s)
+        return;
+    /* released by the session's end, not by the stream: nothing to be told any more */
+    s->down.ops = NULL;
+    stream_gone(&s->down, how == H2_END_CONN          ? h->io.why
+                          : how == H2_END_PEER_RESET  ? REASON_DOWN_RESET
+                          : how == H2_END_LOCAL_RESET ? REASON_DOWN_PROTOCOL
+                                                      : REASON_DOWN_CLOSED);
+}
+
+static void on_refused(struct h2c *c, int32_t id, const char *reason)
+{
+    struct h2_down *h = h2_user(c);
+
+    log_debug("h2", "refused stream=%d reason=%s", (int)id, reason);
+    h->io.w->stat[WSTAT_H2_REFUSED]++;
+}
+
+static const struct h2_callbacks callbacks = {.head = on_head,
+                                              .data = on_data,
+                                              .trailers = on_trailers,
+                                              .end = on_end,
+                                              .writable = on_writable,
+                                              .close = on_close,
+                                              .refused = on_refused};
+
+/* ---- the connection -------------------------------------------------------------------------- */
+
+static void io_lost(struct h2_io *io, enum reason why)
+{
+    down_close(((struct h2_down *)io)->d, why);
+}
+
+static void on_idle(void *arg)
+{
+    struct h2_down *h = arg;
+
+    h2_drain(h->io.h2);
+    h2_io_wake(&h->io);
+}
+
+/* a connection without streams is let go after the idle time, politely */
+static void io_turn(struct h2_io *io)
+{
+    struct h2_down *h = (struct h2_down *)io;
+    const struct view *v = worker_view(io->w);
+
+    if (h2_streams(io->h2) == 0 && !timer_is_set(&h->d->timer) && v && v->limits.idle_ms) {
+        h->d->timer.fn = on_idle;
+        h->d->timer.arg = h;
+        timer_set(&h->d->timer, v->limits.idle_ms);
+    }
+}
+
+static void io_freed(struct h2_io *io)
+{
+    wmem_obj_put(io->w->mem, &io->w->s_h2_down, io);
+}
+
+static const struct h2_io_ops io_ops = {.lost = io_lost, .turn = io_turn, .freed = io_freed};
+
+static void down_drain(void *codec)
+{
+    struct h2_down *h = codec;
+
+    if (h->io.ended)
+        return;
+    h2_drain(h->io.h2);
+    h2_io_wake(&h->io);
+}
+
+static void codec_close(void *codec, enum reason why)
+{
+    struct h2_down *h = codec;
+
+    timer_cancel(&h->d->timer);
+    h2_io_end(&h->io, why);
+}
+
+/* the session decides when (io_freed) */
+static void codec_free(void *codec)
+{
+    (void)codec;
+}
+
+static const struct down_ops down_ops = {
+    .drain = down_drain, .close = codec_close, .free = codec_free};
+
+int h2_down_start(struct down *d)
+{
+    struct worker *w = d->w;
+    struct h2_down *h = wmem_obj(w->mem, &w->s_h2_down, sizeof *h);
+
+    if (!h)
+        return -1;
+    h->d = d;
+    if (h2_io_start(&h->io, w, d->conn, H2_SERVER, &callbacks, &io_ops) < 0) {
+        wmem_obj_put(w->mem, &w->s_h2_down, h);
+        return -1;
+    }
+    d->ops = &down_ops;
+    d->codec = h;
+    timer_cancel(&d->timer);
+    return 0;
+}

@@ -1,0 +1,362 @@
+/* h2_up.c - the server's side in HTTP/2: one session that many streams share; see stream.h,
+ * upstream.h, h2_io.h. */
+#include <stddef.h>
+#include "common/proxy/h2_io.h"
+#include "common/proxy/upstream.h"
+
+struct h2_up {
+    struct upconn u; /* first */
+    struct h2_io io;
+    bool freed; /* the connection's owner let go; the session goes when it can */
+};
+
+static struct h2_up *of_io(struct h2_io *io)
+{
+    return (struct h2_up *)((char *)io - offsetof(struct h2_up, io));
+}
+
+static struct h2_up *of(const struct h2s *hs)
+{
+    return of_io(h2_user(hs->conn));
+}
+
+/* ---- the stream's sink and source, once the request has a head ------------------------------- */
+
+static int no_second_head(struct half *h, const struct http_head *head, bool end)
+{
+    (void)h;
+    (void)head;
+    (void)end;
+    return -1;
+}
+
+static size_t sink_data(struct half *h, struct slice p)
+{
+    struct h2s *hs = h->codec;
+    ssize_t n = h2_write(hs, p.p, p.n, false);
+
+    h2_io_wake(&of(hs)->io);
+    return n < 0 ? p.n : (size_t)n; /* a stream that closes takes everything: its close follows */
+}
+
+static void sink_end(struct half *h, const struct http_field *trailers, unsigned n)
+{
+    struct h2s *hs = h->codec;
+
+    h2_io_wake(&of(hs)->io);
+    if (n)
+        h2_trailers(hs, trailers, n);
+    else
+        h2_write(hs, NULL, 0, true);
+}
+
+/* the session copies what it takes and is flushed at the end of the turn */
+static void sink_flush(struct half *h)
+{
+    (void)h;
+}
+
+static size_t sink_backlog(const struct half *h)
+{
+    (void)h;
+    return 0; /* h2_write takes no more than its bound */
+}
+
+/* held by flow control: what is not consumed is not sent */
+static void source_read(struct half *h, bool on)
+{
+    (void)h;
+    (void)on;
+}
+
+static void source_consumed(struct half *h, size_t n)
+{
+    struct h2s *hs = h->codec;
+
+    h2_consume(hs, n);
+    h2_io_wake(&of(hs)->io);
+}
+
+static void release(struct half *h, enum reason why)
+{
+    struct h2s *hs = h->codec;
+
+    hs->user = NULL;
+    h2_io_wake(&of(hs)->io);
+    /* given up, or answered before the request was whole */
+    if (why != REASON_OK || !h->complete || !h->ended)
+        h2_reset(hs, why == REASON_OK ? H2_NO_ERROR : H2_CANCEL);
+}
+
+static const struct half_ops half_ops = {.name = "h2",
+                                         .head = no_second_head,
+                                         .data = sink_data,
+                                         .end = sink_end,
+                                         .flush = sink_flush,
+                                         .backlog = sink_backlog,
+                                         .read = source_read,
+                                         .consumed = source_consumed,
+                                         .release = release};
+
+/* ---- before that: the half is attached to the connection ------------------------------------- */
+
+static int first_head(struct half *h, const struct http_head *head, bool end)
+{
+    struct h2_up *up = h->codec;
+    bool mesh = up_kind_is_mesh(up->u.kind);
+    const struct h2_emit e = {.end = end,
+                              .add = mesh ? h->s->mesh_fields : NULL,
+                              .n_add = mesh ? h->s->n_mesh_fields : 0};
+    struct h2s *hs = up->io.ended ? NULL : h2_request(up->io.h2, head, &e, h->s);
+
+    if (!hs)
+        return -1;
+    h->ops = &half_ops;
+    h->codec = hs;
+    timer_cancel(&up->u.timer);
+    h2_io_wake(&up->io);
+    return 0;
+}
+
+static size_t nothing_taken(struct half *h, struct slice p)
+{
+    (void)h;
+    (void)p;
+    return 0;
+}
+
+static void no_end(struct half *h, const struct http_field *trailers, unsigned n)
+{
+    (void)h;
+    (void)trailers;
+    (void)n;
+}
+
+static void release_unused(struct half *h, enum reason why)
+{
+    (void)h;
+    (void)why;
+}
+
+static const struct half_ops attached_ops = {.name = "h2",
+                                             .head = first_head,
+                                             .data = nothing_taken,
+                                             .end = no_end,
+                                             .flush = sink_flush,
+                                             .backlog = sink_backlog,
+                                             .read = source_read,
+                                             .release = release_unused};
+
+/* ---- what the session says ------------------------------------------------------------------- */
+
+static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
+{
+    struct stream *s = hs->user;
+
+    if (s) {
+        if (end)
+            s->up.complete = true;
+        stream_response(s, &hh->h, end);
+        if (hs->user)
+            stream_flush(&s->up);
+    }
+    h2_head_free(hh);
+}
+
+static void on_data(struct h2s *hs, struct slice p)
+{
+    struct stream *s = hs->user;
+
+    if (!s) {
+        h2_consume(hs, p.n);
+        return;
+    }
+    stream_data(&s->up, p);
+    if (hs->user)
+        stream_flush(&s->up);
+}
+
+static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
+{
+    struct stream *s = hs->user;
+
+    if (!s)
+        return;
+    stream_end(&s->up, f, n);
+    if (hs->user)
+        stream_flush(&s->up);
+}
+
+static void on_end(struct h2s *hs)
+{
+    on_trailers(hs, NULL, 0);
+}
+
+static void on_writable(struct h2s *hs)
+{
+    struct stream *s = hs->user;
+
+    if (s)
+        stream_writable(&s->up);
+}
+
+static enum reason reason_of(const struct h2_up *up, enum h2_end how)
+{
+    switch (how) {
+    case H2_END_CONN:
+        return up->io.why;
+    case H2_END_LOCAL_RESET:
+        return REASON_UP_PROTOCOL;
+    case H2_END_PEER_RESET:
+        return REASON_UP_RESET;
+    default:
+        return REASON_UP_CLOSED;
+    }
+}
+
+static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
+{
+    struct h2_up *up = of(hs);
+    struct stream *s = hs->user;
+
+    (void)code;
+    hs->user = NULL;
+    h2_io_wake(&up->io); /* it may have been the last */
+    if (!s)
+        return;
+    s->up.ops = NULL; /* nothing to be released any more */
+    if (s->up.complete) {
+        /* RFC 9113 8.1: the whole response came, the rest of the request is not wanted */
+        s->up.ended = true;
+        stream_check_end(s);
+    } else if (how == H2_END_UNPROCESSED) {
+        stream_unprocessed(&s->up);
+    } else {
+        stream_gone(&s->up, reason_of(up, how));
+    }
+}
+
+/* no new streams; closes with the last one, at the end of the turn */
+static void on_goaway(struct h2c *c, uint32_t code)
+{
+    struct h2_up *up = of_io(h2_user(c));
+
+    (void)code;
+    upconn_unlist(&up->u);
+}
+
+static const struct h2_callbacks callbacks = {.head = on_head,
+                                              .data = on_data,
+                                              .trailers = on_trailers,
+                                              .end = on_end,
+                                              .writable = on_writable,
+                                              .close = on_close,
+                                              .goaway = on_goaway};
+
+/* ---- the connection -------------------------------------------------------------------------- */
+
+/* what a lost connection means for the streams on it, seen from this side */
+static enum reason as_upstream(enum reason why)
+{
+    return why == REASON_DOWN_PROTOCOL ? REASON_UP_PROTOCOL
+           : why == REASON_DOWN_RESET  ? REASON_UP_RESET
+           : why == REASON_OK          ? REASON_UP_CLOSED
+           : why == REASON_DOWN_CLOSED ? REASON_UP_CLOSED
+                                       : why;
+}
+
+static void io_lost(struct h2_io *io, enum reason why)
+{
+    upconn_close(&of_io(io)->u, as_upstream(why));
+}
+
+static void on_idle_time(void *arg)
+{
+    upconn_unlist(arg);
+}
+
+static void io_turn(struct h2_io *io)
+{
+    struct h2_up *up = of_io(io);
+    const struct view *v = worker_view(io->w);
+
+    if (h2_streams(io->h2) > 0)
+        return;
+    if (!up->u.in_shared) {
+        upconn_close(&up->u, REASON_OK);
+    } else if (v && v->limits.idle_ms && !timer_is_set(&up->u.timer)) {
+        up->u.timer.fn = on_idle_time;
+        timer_set(&up->u.timer, v->limits.idle_ms);
+    }
+}
+
+/* the session went after the connection's owner had let go */
+static void io_freed(struct h2_io *io)
+{
+    struct h2_up *up = of_io(io);
+
+    if (up->freed)
+        wmem_obj_put(io->w->mem, &io->w->s_h2_up, up);
+}
+
+static const struct h2_io_ops io_ops = {.lost = io_lost, .turn = io_turn, .freed = io_freed};
+
+static int up_open(struct upconn *u)
+{
+    struct h2_up *up = (struct h2_up *)u;
+
+    return h2_io_start(&up->io, u->ep->w, u->conn, H2_CLIENT, &callbacks, &io_ops);
+}
+
+static unsigned up_room(const struct upconn *u)
+{
+    const struct h2_up *up = (const struct h2_up *)u;
+
+    return up->io.ended ? 0 : h2_room(up->io.h2);
+}
+
+static bool up_idle(const struct upconn *u)
+{
+    const struct h2_up *up = (const struct h2_up *)u;
+
+    return up->io.ended || h2_streams(up->io.h2) == 0;
+}
+
+static void up_attach(struct upconn *u, struct stream *s)
+{
+    s->up.ops = &attached_ops;
+    s->up.codec = u;
+}
+
+static void up_close(struct upconn *u, enum reason why)
+{
+    h2_io_end(&((struct h2_up *)u)->io, why);
+}
+
+static void up_free(struct upconn *u)
+{
+    struct h2_up *up = (struct h2_up *)u;
+
+    if (up->io.h2)
+        up->freed = true;
+    else
+        wmem_obj_put(up->io.w->mem, &up->io.w->s_h2_up, up);
+}
+
+static const struct upconn_ops up_ops = {.open = up_open,
+                                         .room = up_room,
+                                         .idle = up_idle,
+                                         .attach = up_attach,
+                                         .close = up_close,
+                                         .free = up_free};
+
+struct upconn *h2_up_new(struct worker *w)
+{
+    struct h2_up *up = wmem_obj(w->mem, &w->s_h2_up, sizeof *up);
+
+    if (!up)
+        return NULL;
+    up->u.ops = &up_ops;
+    up->io.w = w;
+    return &up->u;
+}

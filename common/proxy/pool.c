@@ -1,0 +1,395 @@
+/* pool.c - upstream connections: dialled, secured, kept, shared, closed.
+ *
+ * Invariants: a connection in epool->idle has no stream; one in epool->shared may take streams
+ * (now, or once it is open).  `waiting` is empty once the connection is open.  A closed upconn is
+ * in no list and lives until the end of the turn.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include "common/base/log.h"
+#include "common/proxy/upstream.h"
+#include "common/tls/tls.h"
+
+static bool is_shared(enum up_kind k)
+{
+    return k == UP_H2 || k == UP_MESH_H2;
+}
+
+static uint64_t current_transport(const struct worker *w)
+{
+    const struct view *v = worker_view(w);
+    return v && v->transport ? v->transport->serial : 0;
+}
+
+bool upconn_stale(const struct upconn *u)
+{
+    return u->ep->gone || (u->transport && u->transport != current_transport(u->ep->w));
+}
+
+/* ---- lists ----------------------------------------------------------------------------------- */
+
+void upconn_unlist(struct upconn *u)
+{
+    if (u->in_idle) {
+        TAILQ_REMOVE(&u->ep->idle, u, link);
+        u->ep->n_idle--;
+        u->in_idle = false;
+        timer_cancel(&u->timer);
+    }
+    if (u->in_shared) {
+        TAILQ_REMOVE(&u->ep->shared, u, link);
+        u->in_shared = false;
+        /* without streams nothing else would close it */
+        if (u->open && !u->closed && u->ops->idle(u))
+            upconn_close(u, REASON_CONFIG);
+    }
+}
+
+/* ---- waiting streams ------------------------------------------------------------------------- */
+
+static void wait_for(struct upconn *u, struct stream *s)
+{
+    TAILQ_INSERT_TAIL(&u->waiting, s, waiting);
+    s->dialing = u;
+    u->ep->wc->pending++;
+    u->ep->wc->stat[CSTAT_RQ_PENDING]++;
+}
+
+static void unwait(struct stream *s)
+{
+    struct upconn *u = s->dialing;
+    TAILQ_REMOVE(&u->waiting, s, waiting);
+    s->dialing = NULL;
+    u->ep->wc->pending--;
+    u->ep->wc->stat[CSTAT_RQ_PENDING]--;
+}
+
+void upstream_cancel(struct stream *s)
+{
+    struct upconn *u = s->dialing;
+    if (!u)
+        return;
+    unwait(s);
+    /* a connection of many will find other use; one of one stream was dialled for nothing */
+    if (TAILQ_EMPTY(&u->waiting) && !is_shared(u->kind))
+        upconn_close(u, REASON_OK);
+}
+
+static void give(struct upconn *u, struct stream *s)
+{
+    s->reused = u->used;
+    s->kind = u->kind;
+    u->used = true;
+    u->ops->attach(u, s);
+    stream_event(s, SEV_UP_READY);
+}
+
+static void fail_stream(struct stream *s, enum reason why)
+{
+    s->fail = why;
+    stream_event(s, SEV_UP_FAIL);
+}
+
+static void fail_waiting(struct upconn *u, enum reason why)
+{
+    struct stream *s;
+    while ((s = TAILQ_FIRST(&u->waiting))) {
+        unwait(s);
+        u->ep->wc->stat[CSTAT_RQ_PENDING_EJECT]++;
+        fail_stream(s, why);
+    }
+}
+
+/* ---- closing --------------------------------------------------------------------------------- */
+
+static void count_bytes(struct upconn *u)
+{
+    struct wcluster *wc = u->ep->wc;
+    wc->stat[CSTAT_CX_RX] += u->conn->rx_bytes - u->rx_seen;
+    wc->stat[CSTAT_CX_TX] += u->conn->tx_bytes - u->tx_seen;
+    u->rx_seen = u->conn->rx_bytes;
+    u->tx_seen = u->conn->tx_bytes;
+}
+
+static void free_job(struct loop_job *job)
+{
+    struct upconn *u = (struct upconn *)((char *)job - offsetof(struct upconn, job));
+    struct epool *ep = u->ep;
+    u->ops->free(u);
+    epool_unref(ep);
+}
+
+static void close_any(struct upconn *u, enum reason why, bool reset)
+{
+    if (u->closed)
+        return;
+    u->closed = true;
+    upconn_unlist(u);
+    timer_cancel(&u->timer);
+    count_bytes(u);
+    u->ep->wc->stat[CSTAT_CX_ACTIVE]--;
+    u->ep->st.cx_active--;
+    if (u->open)
+        u->ops->close(u, why);
+    if (reset)
+        conn_abort(u->conn);
+    else
+        conn_close(u->conn);
+    fail_waiting(u, why);
+    u->job.fn = free_job;
+    loop_defer(u->ep->w->loop, &u->job);
+}
+
+void upconn_close(struct upconn *u, enum reason why)
+{
+    close_any(u, why, false);
+}
+
+void upconn_abort(struct upconn *u, enum reason why)
+{
+    close_any(u, why, true);
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static enum reason reason_of(enum conn_fail f)
+{
+    switch (f) {
+    case CONN_FAIL_REFUSED:
+        return REASON_CONNECT_REFUSED;
+    case CONN_FAIL_CONNECT_TIMEOUT:
+        return REASON_CONNECT_TIMEOUT;
+    case CONN_FAIL_TLS:
+        return REASON_UP_TLS;
+    case CONN_FAIL_NO_FDS:
+        return REASON_NO_FDS;
+    case CONN_FAIL_RESET:
+        return REASON_UP_RESET;
+    default:
+        return REASON_CONNECT_UNREACHABLE;
+    }
+}
+
+static void connect_failed(struct upconn *u, enum reason why)
+{
+    char addr[IP_TEXT_MAX];
+    const char *words = u->conn->xport == &conn_plain ? "" : tls_conn_error(u->conn);
+    log_debug("upstream", "connect failed cluster=%s addr=%s reason=%s %s", u->ep->wc->name,
+              ip_port_format(&u->ep->addr, addr), reason_text(why), words ? words : "");
+    u->ep->wc
+        ->stat[why == REASON_CONNECT_TIMEOUT ? CSTAT_CX_CONNECT_TIMEOUT : CSTAT_CX_CONNECT_FAIL]++;
+    upconn_close(u, why);
+}
+
+/* the peer must speak what we asked for: another ALPN is no mesh proxy of ours */
+static bool alpn_right(const struct upconn *u, const struct tls_info *info)
+{
+    const char *want = u->kind == UP_MESH_H2      ? MESH_ALPN_H2
+                       : u->kind == UP_MESH_HTTP1 ? MESH_ALPN_HTTP1
+                                                  : MESH_ALPN_TCP;
+    return info && slice_eq(slice_str(info->alpn), slice_str(want));
+}
+
+static void opened(struct upconn *u)
+{
+    struct worker *w = u->ep->w;
+    if (up_kind_is_mesh(u->kind)) {
+        const struct tls_info *info = tls_conn_info(u->conn);
+        if (!alpn_right(u, info)) {
+            connect_failed(u, REASON_UP_TLS);
+            return;
+        }
+        w->stat[WSTAT_TLS_UP]++;
+        w->stat[WSTAT_TLS_UP_RESUMED] += info->resumed;
+    }
+    timer_cancel(&u->timer);
+    if (u->ops->open(u) < 0) {
+        upconn_close(u, REASON_NO_MEMORY);
+        return;
+    }
+    u->open = true;
+    struct stream *s;
+    while (!u->closed && (s = TAILQ_FIRST(&u->waiting)) && u->ops->room(u)) {
+        unwait(s);
+        give(u, s);
+    }
+    /* more than the peer takes at once: they look for another */
+    while ((s = TAILQ_FIRST(&u->waiting))) {
+        unwait(s);
+        upstream_connect(s);
+    }
+}
+
+static int secure(struct upconn *u, struct err *e)
+{
+    struct worker *w = u->ep->w;
+    const struct transport *t = worker_view(w)->transport;
+    char key[IP_TEXT_MAX + 300], addr[IP_TEXT_MAX];
+    if (!t)
+        return err_set(e, "there is no certificate yet");
+    struct tls_ctx *ctx = u->kind == UP_MESH_H2      ? t->h2
+                          : u->kind == UP_MESH_HTTP1 ? t->http1
+                                                     : t->tcp;
+    snprintf(key, sizeof key, "%s/%d/%s", ip_port_format(&u->ep->addr, addr), u->kind,
+             u->ep->identity);
+    struct tls_start start = {
+        .verify_identity = u->ep->identity, .sessions = w->sessions, .session_key = key};
+    u->transport = t->serial;
+    return tls_conn_start(u->conn, ctx, &start, e);
+}
+
+static void on_event(struct conn *c, unsigned ev, void *arg)
+{
+    struct upconn *u = arg;
+    struct err e;
+    if (ev & CONN_EV_FAIL) {
+        connect_failed(u, reason_of(c->fail));
+    } else if (ev & CONN_EV_OPEN) {
+        if (!up_kind_is_mesh(u->kind) || c->xport != &conn_plain) {
+            opened(u);
+        } else if (secure(u, &e) < 0) {
+            log_warn("upstream", "mutual TLS cannot begin: %s", e.text);
+            connect_failed(u, REASON_UP_TLS);
+        }
+    }
+}
+
+/* the whole of connecting, handshake included, has one time limit */
+static void on_connect_timeout(void *arg)
+{
+    connect_failed(arg, REASON_CONNECT_TIMEOUT);
+}
+
+static int upconn_dial(struct upconn *u, struct epool *ep, enum up_kind kind, enum reason *why)
+{
+    struct worker *w = ep->w;
+    const struct conn_dial_opts o = {.source = ep->has_source ? &ep->source : NULL};
+    struct err e;
+    u->kind = kind;
+    u->conn = conn_dial(w->loop, &ep->addr, &o, on_event, u, &e);
+    if (!u->conn) {
+        *why = errno == EMFILE || errno == ENFILE ? REASON_NO_FDS : REASON_CONNECT_UNREACHABLE;
+        log_warn("upstream", "cannot connect: %s", e.text);
+        u->ops->free(u);
+        return -1;
+    }
+    u->ep = epool_ref(ep);
+    TAILQ_INIT(&u->waiting);
+    timer_init(&u->timer, w->loop, on_connect_timeout, u);
+    if (worker_view(w)->limits.connect_ms)
+        timer_set(&u->timer, worker_view(w)->limits.connect_ms);
+    ep->wc->stat[CSTAT_CX]++;
+    ep->wc->stat[CSTAT_CX_ACTIVE]++;
+    ep->st.cx_total++;
+    ep->st.cx_active++;
+    return 0;
+}
+
+static struct upconn *upconn_new(struct worker *w, enum up_kind kind)
+{
+    if (is_shared(kind))
+        return h2_up_new(w);
+    return kind == UP_TCP || kind == UP_MESH_TCP ? tunnel_up_new(w) : h1_up_new(w);
+}
+
+static void dial_for(struct stream *s, struct epool *ep, enum up_kind kind)
+{
+    enum reason why = REASON_NO_MEMORY;
+    struct upconn *u = upconn_new(s->w, kind);
+    if (!u || upconn_dial(u, ep, kind, &why) < 0) {
+        fail_stream(s, why);
+        return;
+    }
+    if (is_shared(kind) && !ep->gone) {
+        TAILQ_INSERT_HEAD(&ep->shared, u, link);
+        u->in_shared = true;
+    }
+    wait_for(u, s);
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+static void on_idle_timeout(void *arg)
+{
+    upconn_close(arg, REASON_IDLE);
+}
+
+void upconn_idle(struct upconn *u)
+{
+    struct epool *ep = u->ep;
+    const struct view *v = worker_view(ep->w);
+    count_bytes(u);
+    if (ep->w->draining || upconn_stale(u) || ep->n_idle >= v->limits.idle_conns) {
+        upconn_close(u, REASON_OK);
+        return;
+    }
+    TAILQ_INSERT_HEAD(&ep->idle, u, link);
+    ep->n_idle++;
+    u->in_idle = true;
+    u->timer.fn = on_idle_timeout;
+    if (v->limits.idle_ms)
+        timer_set(&u->timer, v->limits.idle_ms);
+}
+
+static struct upconn *idle_take(struct epool *ep)
+{
+    struct upconn *u = TAILQ_FIRST(&ep->idle);
+    if (u)
+        upconn_unlist(u);
+    return u;
+}
+
+/* a shared connection with room, else one that still connects, else NULL */
+static struct upconn *shared_find(struct epool *ep, enum up_kind kind)
+{
+    struct upconn *u, *next, *soon = NULL;
+    for (u = TAILQ_FIRST(&ep->shared); u; u = next) {
+        next = TAILQ_NEXT(u, link);
+        if (upconn_stale(u))
+            upconn_unlist(u);
+        else if (u->kind == kind && !u->open)
+            soon = u;
+        else if (u->kind == kind && u->ops->room(u))
+            return u;
+    }
+    return soon;
+}
+
+static enum up_kind kind_for(const struct stream *s, const struct epool *ep)
+{
+    if (s->bytes_only)
+        return ep->identity ? UP_MESH_TCP : UP_TCP;
+    bool one = s->wants_upgrade || s->req->method == HTTP_M_CONNECT;
+    if (ep->identity)
+        return one ? UP_MESH_HTTP1 : UP_MESH_H2;
+    return s->app_h2 && !one ? UP_H2 : UP_H1;
+}
+
+void upstream_connect(struct stream *s)
+{
+    struct epool *ep = s->ep;
+    enum up_kind kind = kind_for(s, ep);
+    struct upconn *u = NULL;
+    if (is_shared(kind))
+        u = shared_find(ep, kind);
+    else if (kind == UP_H1 && !s->fresh)
+        u = idle_take(ep);
+    if (u && u->open) {
+        give(u, s);
+    } else if (ep->wc->pending >= worker_view(s->w)->limits.pending) {
+        ep->wc->stat[CSTAT_RQ_PENDING_OVERFLOW]++;
+        fail_stream(s, REASON_PENDING_FULL);
+    } else if (u) {
+        wait_for(u, s);
+    } else {
+        dial_for(s, ep, kind);
+    }
+}
+
+const char *up_kind_name(enum up_kind k)
+{
+    static const char *const names[] = {"http/1.1",      "h2",  MESH_ALPN_H2,
+                                        MESH_ALPN_HTTP1, "tcp", MESH_ALPN_TCP};
+    return names[k];
+}

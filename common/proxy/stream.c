@@ -1,0 +1,523 @@
+/* stream.c - the states of a stream: the one way in for events, the one way out; see stream.h. */
+#include "common/proxy/stream.h"
+#include <stddef.h>
+#include <string.h>
+#include "common/base/bug.h"
+#include "common/base/log.h"
+#include "common/proxy/accesslog.h"
+#include "common/proxy/down.h"
+#include "common/proxy/upstream.h"
+
+#define ATTEMPTS_MAX 3
+
+static void enter(struct stream *s, enum stream_state to)
+{
+    static const char *const names[] = {
+#define X(id) #id,
+        STREAM_STATES(X)
+#undef X
+    };
+    log_trace("stream", "%p %s -> %s", (void *)s, names[s->state], names[to]);
+    s->state = to;
+}
+
+/* ---- making and ending ----------------------------------------------------------------------- */
+
+static void on_idle(void *arg)
+{
+    stream_event(arg, SEV_IDLE);
+}
+
+static void on_deadline(void *arg)
+{
+    stream_event(arg, SEV_TIMEOUT);
+}
+
+struct stream *stream_new(struct worker *w, struct down *d, const struct half_ops *ops, void *codec)
+{
+    struct stream *s = w->cur ? wmem_obj(w->mem, &w->s_stream, sizeof *s) : NULL;
+    if (!s)
+        return NULL;
+    s->w = w;
+    s->conn = d;
+    s->wv = wview_hold(w);
+    s->down = (struct half){.ops = ops, .codec = codec, .s = s};
+    s->up.s = s;
+    s->begin_ms = loop_now_ms(w->loop);
+    timer_init(&s->idle, w->loop, on_idle, s);
+    timer_init(&s->deadline, w->loop, on_deadline, s);
+    if (s->wv->view->limits.idle_ms)
+        timer_set(&s->idle, s->wv->view->limits.idle_ms);
+    if (s->wv->view->limits.request_ms)
+        timer_set(&s->deadline, s->wv->view->limits.request_ms);
+    worker_touch(w);
+    return s;
+}
+
+static void free_job(struct loop_job *job)
+{
+    struct stream *s = (struct stream *)((char *)job - offsetof(struct stream, job));
+    wmem_obj_put(s->w->mem, &s->w->s_stream, s);
+}
+
+static void run_end_filters(struct stream *s)
+{
+    const struct filter_list *f = s->route ? &s->route->filters : NULL;
+    for (uint32_t i = f ? f->n : 0; i-- > 0;)
+        if (f->calls[i].filter->end)
+            f->calls[i].filter->end(s, f->calls[i].conf);
+}
+
+static void count_begin(struct stream *s)
+{
+    uint64_t *c = s->ep->wc->stat;
+    c[CSTAT_RQ]++;
+    c[CSTAT_RQ_ACTIVE]++;
+    s->ep->st.rq_total++;
+    s->ep->st.rq_active++;
+    s->up_ms = loop_now_ms(s->w->loop);
+}
+
+static void uncount(struct stream *s)
+{
+    if (!s->up_ms)
+        return;
+    s->ep->wc->stat[CSTAT_RQ_ACTIVE]--;
+    s->ep->st.rq_active--;
+    s->up_ms = 0;
+}
+
+static void count_end(struct stream *s, enum reason why)
+{
+    struct worker *w = s->w;
+    worker_count(w, why);
+    if (s->bytes_only)
+        w->stat[WSTAT_TUNNELS_ACTIVE]--;
+    else
+        w->stat[WSTAT_DOWN_RQ_ACTIVE]--;
+    if (s->up_ms) {
+        if (why == REASON_UP_TIMEOUT || why == REASON_REQUEST_TIMEOUT)
+            s->ep->wc->stat[CSTAT_RQ_TIMEOUT]++;
+        if (why == REASON_UP_RESET || why == REASON_UP_CLOSED)
+            s->ep->wc->stat[CSTAT_RQ_RX_RESET]++;
+        else if (why != REASON_OK)
+            s->ep->wc->stat[CSTAT_RQ_TX_RESET]++;
+        uncount(s);
+    }
+    if (access_log_on(w->alog))
+        access_log_stream(w->alog, s, why);
+}
+
+static void release(struct half *h, enum reason why)
+{
+    const struct half_ops *ops = h->ops;
+    h->ops = NULL;
+    if (ops)
+        ops->release(h, why);
+}
+
+void stream_close(struct stream *s, enum reason why)
+{
+    struct worker *w = s->w;
+    if (s->closed)
+        return;
+    s->closed = true;
+    enter(s, STREAM_DONE);
+    timer_cancel(&s->idle);
+    timer_cancel(&s->deadline);
+    upstream_cancel(s);
+    bool up_well = s->up.complete && s->up.ended && (!s->tunnel || why == REASON_OK);
+    bool down_well = s->down.ended && (!s->tunnel || why == REASON_OK);
+    release(&s->up, up_well ? REASON_OK : why != REASON_OK ? why : REASON_DOWN_CLOSED);
+    release(&s->down, down_well ? REASON_OK : why);
+    run_end_filters(s);
+    count_end(s, why);
+    pageq_clear(w->mem, &s->down.wait);
+    pageq_clear(w->mem, &s->up.wait);
+    stream_free_head(s);
+    epool_unref(s->ep);
+    wview_release(w, s->wv);
+    s->job.fn = free_job;
+    loop_defer(w->loop, &s->job);
+}
+
+/* ---- local answers --------------------------------------------------------------------------- */
+
+static void drop_upstream(struct stream *s, enum reason why)
+{
+    upstream_cancel(s);
+    release(&s->up, why);
+    pageq_clear(s->w->mem, &s->up.wait);
+    s->up.open = s->up.ended = s->up.end_waits = s->up.held = false;
+}
+
+void stream_answer(struct stream *s, unsigned status, struct slice body, enum reason why)
+{
+    static struct http_field type = {
+        .name = {"content-type", 12}, .value = {"text/plain", 10}, .id = HDR_CONTENT_TYPE};
+    struct http_head h = {.status = status,
+                          .version = HTTP_V11,
+                          .body = body.n ? HTTP_BODY_LENGTH : HTTP_BODY_NONE,
+                          .content_length = body.n,
+                          .n_fields = 1,
+                          .fields = &type};
+    BUG_ON(s->response);
+    drop_upstream(s, why);
+    s->local = s->response = true;
+    s->why = why;
+    s->status = (uint16_t)status;
+    s->up.complete = true;
+    bool end = body.n == 0 || s->req->method == HTTP_M_HEAD;
+    if (s->down.ops->head(&s->down, &h, end) < 0) {
+        stream_close(s, why);
+        return;
+    }
+    s->down.open = true;
+    if (end) {
+        s->down.ended = true;
+    } else {
+        size_t n = s->down.ops->data(&s->down, body);
+        s->rsp_bytes = body.n;
+        if (n < body.n && pageq_append(s->w->mem, &s->down.wait, body.p + n, body.n - n) < 0) {
+            stream_close(s, why);
+            return;
+        }
+        s->down.end_waits = true;
+        stream_give_waiting(&s->down);
+    }
+    stream_check_end(s);
+}
+
+void stream_fail(struct stream *s, enum reason why)
+{
+    if (s->closed)
+        return;
+    if (s->response || !s->req || !s->down.ops || !reason_status(why))
+        stream_close(s, why);
+    else
+        stream_answer(s, reason_status(why), slice_str(reason_body(why)), why);
+}
+
+/* ---- beginning: chain, host, route, filters -------------------------------------------------- */
+
+static void pick(struct stream *s);
+
+static void run_filters(struct stream *s)
+{
+    const struct filter_list *f = &s->route->filters;
+    enter(s, STREAM_FILTER);
+    while (s->next_filter < f->n) {
+        const struct filter_call *c = &f->calls[s->next_filter++];
+        enum filter_verdict v = c->filter->request ? c->filter->request(s, c->conf) : FILTER_NEXT;
+        if (v != FILTER_NEXT)
+            return;
+    }
+    pick(s);
+}
+
+static void find_route(struct stream *s)
+{
+    struct route_query q = {
+        .path = s->req->path, .head = s->req, .identity = s->conn->id ? s->conn->id->spiffe : NULL};
+    const struct vhost *v = chain_host(s->chain, s->req->authority);
+    enum reason why = REASON_HOST_UNKNOWN;
+    s->route = v ? route_find(v, &q, &why) : NULL;
+    if (!s->route) {
+        log_debug("route", "refused reason=%s host=%.*s path=%.*s", reason_text(why),
+                  SLICE_FMT(s->req->authority), SLICE_FMT(s->req->path));
+        stream_fail(s, why);
+        return;
+    }
+    s->split = s->route->split;
+    if (!s->split)
+        stream_fail(s, REASON_NO_TARGET);
+    else
+        run_filters(s);
+}
+
+static void begin_http(struct stream *s)
+{
+    s->chain = down_chain(s->conn);
+    if (!s->chain)
+        return; /* the connection is closed, and the stream with it */
+    if (s->conn->denied) {
+        stream_fail(s, REASON_DENIED);
+        return;
+    }
+    if (s->chain->kind != CHAIN_HTTP && s->chain->kind != CHAIN_DETECT) {
+        stream_close(s, REASON_CONFIG);
+        return;
+    }
+    s->wants_upgrade = stream_asks_upgrade(s->req);
+    s->app_h2 = s->chain->always_h2 || (s->req->version == HTTP_V2 && !s->conn->mesh);
+    http_drop_hop_by_hop(s->req, s->wants_upgrade);
+    if (stream_canonical_path(s) < 0)
+        stream_fail(s, REASON_PATH);
+    else
+        find_route(s);
+}
+
+static void on_begin(struct stream *s)
+{
+    if (s->bytes_only)
+        pick(s);
+    else
+        begin_http(s);
+}
+
+static void begin(struct stream *s, bool end)
+{
+    s->down.complete = end;
+    s->up.end_waits = end;
+    s->w->stat[WSTAT_DOWN_RQ]++;
+    s->w->stat[WSTAT_DOWN_RQ_ACTIVE]++;
+    stream_event(s, SEV_BEGIN);
+}
+
+void stream_request(struct stream *s, const struct http_head *h, struct slice raw, bool end)
+{
+    if (stream_keep_head(s, h, raw) < 0) {
+        s->w->stat[WSTAT_DOWN_RQ_ACTIVE]++;
+        stream_close(s, REASON_NO_MEMORY);
+        return;
+    }
+    begin(s, end);
+}
+
+void stream_request_h2(struct stream *s, struct h2_head *hh, bool end)
+{
+    s->h2_head = hh;
+    s->req = &hh->h;
+    s->max_fields = HTTP_FIELDS_MAX;
+    begin(s, end);
+}
+
+void stream_begin_tunnel(struct stream *s, const struct chain *c, const struct split *split)
+{
+    s->bytes_only = s->tunnel = s->down.open = true;
+    s->chain = c;
+    s->split = split;
+    s->w->stat[WSTAT_TUNNELS]++;
+    s->w->stat[WSTAT_TUNNELS_ACTIVE]++;
+    stream_event(s, SEV_BEGIN);
+}
+
+/* ---- the upstream ---------------------------------------------------------------------------- */
+
+static void connect_to(struct stream *s)
+{
+    enter(s, STREAM_CONNECT);
+    upstream_connect(s);
+}
+
+static void pick(struct stream *s)
+{
+    enter(s, STREAM_PICK);
+    s->ep = upstream_pick(s);
+    if (s->ep)
+        connect_to(s);
+    else
+        stream_fail(s, REASON_NO_TARGET);
+}
+
+static void on_up_ready(struct stream *s)
+{
+    struct half *up = &s->up;
+    count_begin(s);
+    enter(s, STREAM_RELAY);
+    if (s->req) {
+        bool end = up->end_waits && !up->wait.bytes && !up->trailers;
+        if (up->ops->head(up, s->req, end) < 0) {
+            stream_fail(s, REASON_NO_MEMORY);
+            return;
+        }
+        if (end) {
+            up->end_waits = false;
+            up->ended = true;
+        }
+    }
+    up->open = true;
+    stream_writable(up);
+}
+
+static void on_up_fail(struct stream *s)
+{
+    struct epool *failed = s->ep;
+    upstream_note_failure(s);
+    bool again = reason_class(s->fail) == REASON_BY_UP && s->split && ++s->attempts < ATTEMPTS_MAX;
+    s->ep = again ? upstream_pick(s) : NULL;
+    if (!s->ep) {
+        s->ep = failed;
+        stream_fail(s, s->fail);
+        return;
+    }
+    s->ep->wc->stat[CSTAT_RQ_RETRY]++;
+    epool_unref(failed);
+    connect_to(s);
+}
+
+/* ---- the response ---------------------------------------------------------------------------- */
+
+static void count_response(struct stream *s, unsigned status)
+{
+    unsigned class = status / 100;
+    s->status = (uint16_t)status;
+    if (class < 1 || class > 5)
+        return;
+    s->w->stat[WSTAT_DOWN_RQ_1XX + class - 1]++;
+    s->ep->wc->stat[CSTAT_RQ_1XX + class - 1]++;
+}
+
+/* the request that asked for a tunnel got none: it ends where its head ended */
+static void no_tunnel(struct stream *s)
+{
+    s->wants_upgrade = false;
+    s->down.complete = true;
+    if (!s->up.ended) {
+        s->up.ended = true;
+        s->up.ops->end(&s->up, NULL, 0);
+    }
+}
+
+static void final_response(struct stream *s, struct http_head *h, bool end)
+{
+    const struct filter_list *f = &s->route->filters;
+    bool connect = s->req->method == HTTP_M_CONNECT;
+    bool tunnel = h->status == 101 || (connect && h->status < 300);
+    http_drop_hop_by_hop(h, h->status == 101);
+    for (uint32_t i = f->n; i-- > 0;)
+        if (f->calls[i].filter->response)
+            f->calls[i].filter->response(s, f->calls[i].conf, h);
+    count_response(s, h->status);
+    s->response = true;
+    s->tunnel = tunnel;
+    if (!tunnel && (s->wants_upgrade || connect))
+        no_tunnel(s);
+    if (s->down.ops->head(&s->down, h, end) < 0) {
+        stream_close(s, REASON_NO_MEMORY);
+        return;
+    }
+    s->down.open = true;
+    if (end) {
+        s->up.complete = true;
+        s->down.ended = true;
+        stream_check_end(s);
+    }
+}
+
+void stream_response(struct stream *s, struct http_head *h, bool end)
+{
+    if (s->closed || s->local)
+        return;
+    uint32_t idle = s->wv->view->limits.idle_ms;
+    if (!s->first_ms)
+        s->first_ms = loop_now_ms(s->w->loop);
+    if (idle)
+        timer_set(&s->idle, idle);
+    if (h->status >= 200 || h->status == 101) {
+        final_response(s, h, end);
+    } else if (s->req->version != HTTP_V10) {
+        /* RFC 9110 15.2: a 1.0 client does not know them */
+        http_drop_hop_by_hop(h, false);
+        if (s->down.ops->head(&s->down, h, false) < 0)
+            stream_close(s, REASON_NO_MEMORY);
+    }
+}
+
+/* ---- ends that were not asked for ------------------------------------------------------------ */
+
+static bool idempotent(enum http_method m)
+{
+    return m == HTTP_M_GET || m == HTTP_M_HEAD || m == HTTP_M_OPTIONS || m == HTTP_M_TRACE ||
+           m == HTTP_M_PUT || m == HTTP_M_DELETE;
+}
+
+/* A kept connection that the server closed just as we used it says nothing about the request;
+ * what cannot do harm twice, or was never looked at, is sent again on a new one. */
+static bool may_repeat(const struct stream *s, bool unprocessed)
+{
+    if (!s->req || s->tunnel || s->first_ms || s->sent_body || s->attempts + 1 >= ATTEMPTS_MAX)
+        return false;
+    return unprocessed || (s->reused && idempotent(s->req->method));
+}
+
+static void repeat(struct stream *s, enum reason why)
+{
+    bool end = s->down.complete;
+    struct pageq body = s->up.wait;
+    s->up.wait = (struct pageq){0};
+    drop_upstream(s, why);
+    s->up.wait = body;
+    s->up.end_waits = end;
+    s->attempts++;
+    s->fresh = true;
+    uncount(s);
+    s->ep->wc->stat[CSTAT_RQ_RETRY]++;
+    connect_to(s);
+}
+
+static void gone(struct half *from, enum reason why, bool unprocessed)
+{
+    struct stream *s = from->s;
+    if (s->closed)
+        return;
+    if (from == &s->down) {
+        stream_close(s, why);
+        return;
+    }
+    if (s->ep)
+        s->ep->wc->stat[CSTAT_CX_DESTROY_REMOTE]++;
+    if (may_repeat(s, unprocessed))
+        repeat(s, why);
+    else
+        stream_fail(s, why);
+}
+
+void stream_gone(struct half *from, enum reason why)
+{
+    gone(from, why, false);
+}
+
+void stream_unprocessed(struct half *from)
+{
+    gone(from, REASON_UP_CLOSED, true);
+}
+
+/* who let the stream stand still? */
+static void on_stalled(struct stream *s)
+{
+    bool down_stuck = s->down.wait.bytes || (s->down.ops && s->down.ops->backlog(&s->down));
+    bool up_stuck = s->up.wait.bytes || (s->up.ops && s->up.ops->backlog(&s->up));
+    if (s->tunnel)
+        stream_close(s, REASON_IDLE);
+    else if (down_stuck || (!s->down.complete && !up_stuck && !s->response))
+        stream_fail(s, REASON_SLOW_CLIENT);
+    else
+        stream_fail(s, REASON_UP_TIMEOUT);
+}
+
+void stream_event(struct stream *s, enum stream_ev ev)
+{
+    if (s->closed)
+        return;
+    switch (ev) {
+    case SEV_BEGIN:
+        on_begin(s);
+        return;
+    case SEV_RESUME:
+        run_filters(s);
+        return;
+    case SEV_UP_READY:
+        on_up_ready(s);
+        return;
+    case SEV_UP_FAIL:
+        on_up_fail(s);
+        return;
+    case SEV_IDLE:
+        on_stalled(s);
+        return;
+    case SEV_TIMEOUT:
+        stream_fail(s, REASON_REQUEST_TIMEOUT);
+        return;
+    }
+}

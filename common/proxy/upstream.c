@@ -1,0 +1,375 @@
+/* upstream.c - picking clusters and endpoints, following the snapshot, counters.
+ *
+ * Invariants: a wcluster in w->clusters has def != NULL and is named like its slot's cluster in
+ * the current view; an epool with gone set is in no wcluster's array.
+ */
+#include "common/proxy/upstream.h"
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/bug.h"
+#include "common/base/mem.h"
+#include "common/proxy/down.h"
+
+/* ---- endpoints ------------------------------------------------------------------------------- */
+
+struct epool *epool_ref(struct epool *ep)
+{
+    ep->refs++;
+    return ep;
+}
+
+static void wcluster_unref(struct wcluster *wc)
+{
+    BUG_ON(wc->refs == 0);
+    if (--wc->refs)
+        return;
+    free(wc->name);
+    free(wc->ep);
+    free(wc->weights);
+    free(wc);
+}
+
+void epool_unref(struct epool *ep)
+{
+    if (!ep || --ep->refs)
+        return;
+    wcluster_unref(ep->wc);
+    free(ep->identity);
+    free(ep);
+}
+
+/* A local cluster's endpoint as an IPv6 connection sees it: the application listens on [::1]. */
+static void to_ipv6_loopback(struct epool *ep)
+{
+    memset(&ep->addr.ip, 0, sizeof ep->addr.ip);
+    ep->addr.ip.family = 6;
+    ep->addr.ip.b[15] = 1;
+    ep->has_source = false; /* the source is IPv4 */
+}
+
+static struct epool *epool_new(struct worker *w, struct wcluster *wc, uint32_t i, bool twin)
+{
+    const struct endpoint *e = &wc->def->eps[i];
+    struct epool *ep = xcalloc(1, sizeof *ep);
+    ep->refs = 1;
+    ep->w = w;
+    ep->wc = wc;
+    wc->refs++;
+    ep->addr = e->addr;
+    ep->has_source = wc->def->has_source;
+    ep->source = wc->def->source;
+    ep->identity = e->identity ? xstrdup(e->identity) : NULL;
+    if (twin)
+        to_ipv6_loopback(ep);
+    ep->st.addr = ep->addr;
+    TAILQ_INIT(&ep->idle);
+    TAILQ_INIT(&ep->shared);
+    return ep;
+}
+
+/* nothing new goes there: idle connections end now, busy ones when they are done */
+static void epool_retire(struct epool *ep)
+{
+    struct upconn *u, *next;
+    ep->gone = true;
+    while ((u = TAILQ_FIRST(&ep->idle)))
+        upconn_close(u, REASON_CONFIG);
+    for (u = TAILQ_FIRST(&ep->shared); u; u = next) {
+        next = TAILQ_NEXT(u, link);
+        if (TAILQ_EMPTY(&u->waiting))
+            upconn_unlist(u);
+    }
+    epool_unref(ep);
+}
+
+/* ---- clusters -------------------------------------------------------------------------------- */
+
+static uint32_t places(const struct wcluster *wc)
+{
+    return wc->def && wc->def->flags & CLUSTER_LOCAL ? 2 * wc->n : wc->n;
+}
+
+static bool same_endpoint(const struct epool *ep, const struct endpoint *e)
+{
+    return ip_port_eq(&ep->addr, &e->addr) && !ep->identity == !e->identity &&
+           (!ep->identity || strcmp(ep->identity, e->identity) == 0);
+}
+
+/* the pool of e among the first n of `from`, taken out of it; hint: where it probably stands */
+static struct epool *take_pool(struct epool **from, uint32_t n, uint32_t hint,
+                               const struct endpoint *e)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = hint + k < n ? hint + k : hint + k - n;
+        struct epool *ep = from[i];
+        if (ep && same_endpoint(ep, e)) {
+            from[i] = NULL;
+            return ep;
+        }
+    }
+    return NULL;
+}
+
+/* Makes wc follow def: connections of endpoints that stay are kept, others retire.  Only pools
+ * in use are looked for, so a large cluster of which little is used stays cheap. */
+static void wcluster_follow(struct wcluster *wc, struct cluster *def, uint32_t start)
+{
+    struct epool **old = wc->ep;
+    uint32_t n_old = wc->def ? places(wc) : 0, in_use = 0;
+    bool local = def->flags & CLUSTER_LOCAL;
+    for (uint32_t i = 0; i < n_old; i++)
+        in_use += old[i] != NULL;
+    wc->def = def;
+    wc->serial = def->serial;
+    wc->n = def->n;
+    wc->ep = xcalloc(places(wc) ? places(wc) : 1, sizeof(struct epool *));
+    free(wc->weights);
+    wc->weights = xcalloc(def->n ? def->n : 1, sizeof *wc->weights);
+    for (uint32_t i = 0; i < def->n; i++) {
+        wc->weights[i].weight = def->eps[i].weight;
+        if (in_use && !local && (wc->ep[i] = take_pool(old, n_old, i % n_old, &def->eps[i])))
+            in_use--;
+    }
+    wrr_init(&wc->turns, wc->weights, wc->n, start + wc->turns.next);
+    for (uint32_t i = 0; i < n_old; i++)
+        if (old[i])
+            epool_retire(old[i]);
+    free(old);
+}
+
+static void wcluster_remove(struct worker *w, uint32_t slot)
+{
+    struct wcluster *wc = w->clusters[slot];
+    w->clusters[slot] = NULL;
+    for (uint32_t i = 0; i < places(wc); i++)
+        if (wc->ep[i])
+            epool_retire(wc->ep[i]);
+    wc->def = NULL;
+    free(wc->ep);
+    wc->ep = NULL;
+    wcluster_unref(wc);
+}
+
+static void clusters_grow(struct worker *w, uint32_t n)
+{
+    if (n <= w->n_clusters)
+        return;
+    w->clusters = xreallocarray(w->clusters, n, sizeof *w->clusters);
+    memset(w->clusters + w->n_clusters, 0, (n - w->n_clusters) * sizeof *w->clusters);
+    w->n_clusters = n;
+}
+
+static struct wcluster *wcluster_get(struct worker *w, uint32_t slot)
+{
+    struct cluster *def = view_cluster(worker_view(w), slot);
+    if (!def)
+        return NULL;
+    clusters_grow(w, worker_view(w)->n_clusters);
+    struct wcluster *wc = w->clusters[slot];
+    if (!wc) {
+        wc = w->clusters[slot] = xcalloc(1, sizeof *wc);
+        wc->refs = 1;
+        wc->name = xstrdup(def->name);
+        wcluster_follow(wc, def, w->seed);
+    }
+    return wc;
+}
+
+void upstream_sync(struct worker *w)
+{
+    const struct view *v = worker_view(w);
+    for (uint32_t i = 0; i < w->n_clusters; i++) {
+        struct wcluster *wc = w->clusters[i];
+        struct cluster *def = view_cluster(v, i);
+        if (!wc)
+            continue;
+        if (!def || strcmp(wc->name, def->name) != 0)
+            wcluster_remove(w, i);
+        else if (wc->serial != def->serial)
+            wcluster_follow(wc, def, 0);
+        else
+            wc->def = def;
+    }
+}
+
+void upstream_free(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->n_clusters; i++)
+        if (w->clusters[i])
+            wcluster_remove(w, i);
+    free(w->clusters);
+    w->clusters = NULL;
+    w->n_clusters = 0;
+    wcluster_unref(w->passthrough);
+}
+
+/* ---- choices that stick to a connection ------------------------------------------------------ */
+
+static struct stick *stick_find(const struct down *d, uint64_t key)
+{
+    struct stick *s = d->sticks;
+    while (s && s->key != key)
+        s = s->next;
+    return s;
+}
+
+/* NULL: no more, or no memory; then each request chooses anew */
+static struct stick *stick_add(struct down *d, uint64_t key)
+{
+    struct stick *s;
+    if (d->n_sticks == STICKS_MAX || !(s = wmem_obj(d->w->mem, &d->w->s_stick, sizeof *s)))
+        return NULL;
+    s->key = key;
+    s->next = d->sticks;
+    d->sticks = s;
+    d->n_sticks++;
+    return s;
+}
+
+/* ---- cluster choice -------------------------------------------------------------------------- */
+
+struct wsplit {
+    struct wrr_state turns;
+    struct wrr t[];
+};
+
+static struct wsplit *wsplit_get(struct worker *w, const struct split *sp)
+{
+    struct slice key = slice_of((const char *)&sp->key, sizeof sp->key);
+    struct wsplit *ws = table_get(w->splits, key);
+    if (ws && ws->turns.n == sp->n)
+        return ws;
+    ws = xcalloc(1, sizeof *ws + sp->n * sizeof ws->t[0]);
+    for (uint32_t i = 0; i < sp->n; i++)
+        ws->t[i].weight = sp->t[i].weight;
+    wrr_init(&ws->turns, ws->t, sp->n, w->seed);
+    table_put(w->splits, key, ws);
+    return ws;
+}
+
+/* keys of choices: a split's has this bit, an endpoint's is its cluster's slot */
+#define STICK_SPLIT (UINT64_C(1) << 63)
+
+/* A split is chosen once for a client connection, so that one kept-alive connection stays with
+ * one version of a service.  false: no target has a weight. */
+static bool pick_slot(struct stream *s, uint32_t *slot)
+{
+    const struct split *sp = s->split;
+    if (sp->n == 1) {
+        *slot = sp->t[0].slot;
+        return sp->t[0].weight > 0;
+    }
+    struct stick *st = stick_find(s->conn, sp->key | STICK_SPLIT);
+    if (st) {
+        *slot = st->slot;
+        return true;
+    }
+    int i = wrr_pick(&wsplit_get(s->w, sp)->turns, 0);
+    if (i < 0)
+        return false;
+    *slot = sp->t[i].slot;
+    if ((st = stick_add(s->conn, sp->key | STICK_SPLIT)))
+        st->slot = *slot;
+    return true;
+}
+
+/* ---- endpoint choice ------------------------------------------------------------------------- */
+
+/* does one choice hold for the whole client connection? */
+static bool endpoint_sticks(const struct stream *s, const struct wcluster *wc)
+{
+    if (s->bytes_only)
+        return false; /* one stream per connection anyway */
+    if (wc->def->flags & CLUSTER_LOCAL)
+        return true;
+    return s->req->version == HTTP_V2 ? !s->chain->http2_per_request : !s->chain->http1_per_request;
+}
+
+static struct epool *endpoint_at(struct stream *s, struct wcluster *wc, uint32_t i)
+{
+    bool twin = wc->def->flags & CLUSTER_LOCAL && s->conn->dst.ip.family == 6;
+    struct epool **ep = &wc->ep[twin ? wc->n + i : i];
+    if (!*ep)
+        *ep = epool_new(s->w, wc, i, twin);
+    return epool_ref(*ep);
+}
+
+static struct epool *pick_endpoint(struct stream *s, struct wcluster *wc)
+{
+    bool sticks = endpoint_sticks(s, wc) && wc->n > 1;
+    uint64_t key = wc->def->slot;
+    struct stick *st = sticks ? stick_find(s->conn, key) : NULL;
+    if (st && !st->ep->gone && s->attempts == 0)
+        return epool_ref(st->ep);
+    int i = wrr_pick(&wc->turns, s->tried);
+    if (i < 0)
+        return NULL;
+    struct epool *ep = endpoint_at(s, wc, (uint32_t)i);
+    if (sticks && (st || (st = stick_add(s->conn, key)))) {
+        epool_unref(st->ep);
+        st->ep = epool_ref(ep);
+    }
+    return ep;
+}
+
+/* where bytes go that no cluster is named for: a pool of its own, for one connection */
+static struct epool *original_destination(struct stream *s)
+{
+    struct epool *ep = xcalloc(1, sizeof *ep);
+    ep->refs = 1;
+    ep->w = s->w;
+    ep->wc = s->w->passthrough;
+    ep->wc->refs++;
+    ep->gone = true;
+    ep->addr = ep->st.addr = s->conn->dst;
+    TAILQ_INIT(&ep->idle);
+    TAILQ_INIT(&ep->shared);
+    return ep;
+}
+
+struct epool *upstream_pick(struct stream *s)
+{
+    uint32_t slot;
+    if (!s->split)
+        return original_destination(s);
+    if (!pick_slot(s, &slot))
+        return NULL;
+    struct wcluster *wc = wcluster_get(s->w, slot);
+    return wc ? pick_endpoint(s, wc) : NULL;
+}
+
+void upstream_note_failure(struct stream *s)
+{
+    struct wcluster *wc = s->ep->wc;
+    for (uint32_t i = 0; wc->def && i < places(wc); i++)
+        if (wc->ep[i] == s->ep && i % wc->n < 64)
+            s->tried |= UINT64_C(1) << i % wc->n;
+    s->ep->st.cx_fail++;
+}
+
+void upstream_init(struct worker *w)
+{
+    w->passthrough = xcalloc(1, sizeof *w->passthrough);
+    w->passthrough->refs = 1;
+    w->passthrough->name = xstrdup("passthrough-outbound");
+}
+
+/* ---- counters -------------------------------------------------------------------------------- */
+
+static void collect_cluster(const struct wcluster *wc, struct stats *out)
+{
+    struct cluster_stats *c = stats_cluster(out, wc->name);
+    for (int i = 0; i < CSTAT_COUNT; i++)
+        c->c[i] += wc->stat[i];
+    for (uint32_t i = 0; wc->def && i < places(wc); i++)
+        if (wc->ep[i])
+            *stats_endpoint(c, &wc->ep[i]->addr) = wc->ep[i]->st;
+}
+
+void upstream_collect(struct worker *w, struct stats *out)
+{
+    for (uint32_t i = 0; i < w->n_clusters; i++)
+        if (w->clusters[i])
+            collect_cluster(w->clusters[i], out);
+    collect_cluster(w->passthrough, out);
+}

@@ -1,0 +1,140 @@
+/* view.h - a snapshot: everything a proxy does, frozen.
+ *
+ * A translator (one per daemon) turns its document into a view, sharing with the view before it
+ * what did not change:
+ *
+ *   v = view_new(engine, base);                       base: the view in use, or NULL
+ *   view_put_cluster(v, view_keep_cluster(base, name, tag) ?: cluster_new(...));
+ *   l = view_add_listener(v, ...);  listener rules ...
+ *   engine_publish(engine, v);                        takes it; from here on it is const
+ *
+ * Built and destroyed on the control thread.  A worker reads it while it holds its part of the
+ * reference count (worker.h).
+ */
+#ifndef FSM_PROXY_VIEW_H
+#define FSM_PROXY_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/cidr.h"
+#include "common/base/err.h"
+#include "common/proxy/chain.h"
+#include "common/proxy/cluster.h"
+#include "common/proxy/ipset.h"
+#include "common/tls/tls.h"
+
+struct engine;
+
+/* What TLS between two meshes' proxies needs; one object per generation of the certificate, so
+ * that a connection made with an older one is told apart. */
+struct transport {
+    uint32_t refs;
+    uint64_t serial;        /* of the generation, never 0 */
+    struct tls_ctx *server; /* mesh ALPNs, client certificate required; NULL: no certificate */
+    struct tls_ctx *plain_server; /* no ALPN asked: clients that are no mesh proxies, verified */
+    struct tls_ctx *open_server;  /* the same, any client */
+    struct tls_ctx *h2, *http1, *tcp; /* client side, one per ALPN */
+};
+/* returns owned, all contexts NULL; whoever fills it gives its references to it */
+struct transport *transport_new(void);
+struct transport *transport_ref(struct transport *t);
+void transport_unref(struct transport *t);
+
+#define MESH_ALPN_H2    "fsm-h2"
+#define MESH_ALPN_HTTP1 "fsm-http/1.1"
+#define MESH_ALPN_TCP   "fsm-tcp"
+
+/* rules of one destination port */
+struct port_rules {
+    uint32_t refs;
+    uint64_t tag;
+    uint16_t port;
+    struct lpm *by_addr;   /* original destination -> struct chain, or NULL */
+    struct chain *any;     /* else this, or NULL */
+    struct chain **chains; /* references */
+    uint32_t n;
+};
+struct port_rules *port_rules_new(uint16_t port, uint64_t tag);
+/* takes the chain; for ranges: then port_rules_range with each */
+void port_rules_add(struct port_rules *p, struct chain *c);
+void port_rules_range(struct port_rules *p, const struct cidr *range, struct chain *c);
+struct port_rules *port_rules_ref(struct port_rules *p);
+void port_rules_unref(struct cluster_slots *s, struct port_rules *p);
+
+struct ports {
+    uint32_t n, cap;
+    struct port_rules **v; /* sorted by port */
+};
+
+struct lsock; /* the sockets of one address, shared by views: engine.h */
+
+struct view_listener {
+    const char *name; /* "outbound"; owned */
+    bool inbound;
+    bool transparent;       /* the original destination counts */
+    struct ip_port pretend; /* not transparent: this counts as the original destination */
+    struct lsock *sock;     /* ref */
+};
+
+struct view_limits {
+    uint32_t connect_ms, idle_ms, head_ms; /* 0 = none */
+    uint32_t request_ms;
+    uint32_t detect_ms;      /* silent client on an undeclared port: dial the opaque upstream */
+    uint32_t detect_last_ms; /* ... undecided so long: opaque */
+    uint32_t linger_ms;      /* reading on after the last byte, so that it is not lost to a RST */
+    uint32_t pending;        /* streams of one cluster that may wait for a connection, a worker */
+    uint32_t idle_conns;     /* kept per endpoint and worker */
+    uint32_t head_bytes, line_bytes, fields;
+};
+#define VIEW_LIMITS_DEFAULT                                                                        \
+    {                                                                                              \
+        .connect_ms = 60000, .idle_ms = 60000, .head_ms = 60000, .detect_ms = 50,                  \
+        .detect_last_ms = 1000, .linger_ms = 2000, .pending = 4096, .idle_conns = 256,             \
+        .head_bytes = 32768, .line_bytes = 8192, .fields = 100                                     \
+    }
+
+struct view {
+    int32_t refs; /* atomic */
+    struct engine *engine;
+    uint64_t generation;
+    struct cluster **clusters; /* by slot; NULL = not in this view */
+    uint32_t n_clusters;       /* slots */
+    struct ports ports[2];     /* outbound, inbound */
+    struct chain *fallback[2]; /* what no rule names */
+    struct view_listener *listeners;
+    uint32_t n_listeners;
+    struct ipset *allowed;       /* mesh peers that may connect inbound; NULL = none */
+    bool mesh_tls;               /* peers in `allowed` must use mutual TLS */
+    struct transport *transport; /* NULL = no certificate yet */
+    struct view_limits limits;
+};
+
+/* returns owned, empty but for the limits' defaults */
+struct view *view_new(struct engine *e);
+/* control thread; frees a view that was never published, or that nobody uses any more */
+void view_free(struct view *v);
+
+/* a reference to base's cluster of that name if its tag is the same (and not 0), else NULL */
+struct cluster *view_keep_cluster(const struct view *base, struct cluster_slots *s,
+                                  const char *name, uint64_t tag);
+/* takes c */
+void view_put_cluster(struct view *v, struct cluster *c);
+/* a reference to base's rules of that port if the tag is the same (and not 0), else NULL */
+struct port_rules *view_keep_ports(const struct view *base, bool inbound, uint16_t port,
+                                   uint64_t tag);
+/* takes p */
+void view_put_ports(struct view *v, bool inbound, struct port_rules *p);
+/* takes c */
+void view_set_fallback(struct view *v, bool inbound, struct chain *c);
+/* Opens the sockets if no view has them.  -1 and e when the address cannot be bound. */
+int view_add_listener(struct view *v, const char *name, const struct ip_port *addr, bool inbound,
+                      const struct ip_port *pretend, struct err *e);
+
+/* ---- lookup: any thread that holds v ---- */
+struct chain *view_chain(const struct view *v, bool inbound, const struct ip_port *dst);
+static inline struct cluster *view_cluster(const struct view *v, uint32_t slot)
+{
+    return slot < v->n_clusters ? v->clusters[slot] : NULL;
+}
+
+#endif

@@ -1,0 +1,321 @@
+/* wmem.c - free lists over malloc; see wmem.h.
+ *
+ * A free object's first word links it to the next.  Pages come in two sizes: what waits is often
+ * a small answer, and 16 KiB for each of them would waste memory with many slow readers.
+ */
+#include "common/proxy/wmem.h"
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/bug.h"
+#include "common/base/mem.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define KEEP 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define KEEP 0
+#endif
+#endif
+#ifndef KEEP
+#define KEEP 1
+#endif
+
+#define N_BLOCKS   4
+#define PAGE_SMALL 2048u
+#define PAGE_LARGE 16384u
+#define KEEP_BYTES (128u * 1024) /* of free objects of one kind */
+
+struct page {
+    struct page *next;
+    uint32_t cap; /* of data */
+    uint32_t off, end;
+    char data[];
+};
+
+struct wmem {
+    size_t held, used;
+    struct wmem_slab block[N_BLOCKS];
+    struct wmem_slab page_small, page_large;
+    struct wmem_slab *objects; /* list of slabs in use */
+};
+
+static const uint32_t block_size[N_BLOCKS] = {1024, 4096, 16384, 65536};
+/* 256 KiB kept free of each size, 1 MiB of the large pages */
+static const unsigned block_keep[N_BLOCKS] = {256, 64, 16, 8};
+
+struct wmem *wmem_new(void)
+{
+    struct wmem *m = xcalloc(1, sizeof *m);
+    for (int i = 0; i < N_BLOCKS; i++)
+        m->block[i] = (struct wmem_slab){.size = block_size[i], .max_free = block_keep[i]};
+    m->page_small = (struct wmem_slab){.size = PAGE_SMALL, .max_free = 128};
+    m->page_large = (struct wmem_slab){.size = PAGE_LARGE, .max_free = 64};
+    return m;
+}
+
+/* ---- slabs ----------------------------------------------------------------------------------- */
+
+static void *slab_take(struct wmem *m, struct wmem_slab *s)
+{
+    void *p = s->free;
+    if (p) {
+        memcpy(&s->free, p, sizeof(void *));
+        s->n_free--;
+    } else {
+        p = malloc(s->size);
+        if (!p)
+            return NULL;
+        m->held += s->size;
+    }
+    m->used += s->size;
+    return p;
+}
+
+static void slab_give(struct wmem *m, struct wmem_slab *s, void *p)
+{
+    m->used -= s->size;
+    if (!KEEP || s->n_free >= s->max_free) {
+        m->held -= s->size;
+        free(p);
+        return;
+    }
+    memcpy(p, &s->free, sizeof(void *));
+    s->free = p;
+    s->n_free++;
+}
+
+static void slab_shrink(struct wmem *m, struct wmem_slab *s, unsigned to)
+{
+    while (s->n_free > to) {
+        void *p = s->free;
+        memcpy(&s->free, p, sizeof(void *));
+        s->n_free--;
+        m->held -= s->size;
+        free(p);
+    }
+}
+
+static void slab_begin(struct wmem *m, struct wmem_slab *s, size_t size)
+{
+    s->size = size;
+    s->max_free = (unsigned)(KEEP_BYTES / size);
+    s->next = m->objects;
+    m->objects = s;
+}
+
+void *wmem_obj(struct wmem *m, struct wmem_slab *s, size_t size)
+{
+    if (!s->size)
+        slab_begin(m, s, size);
+    BUG_ON(s->size != size);
+    void *p = slab_take(m, s);
+    return p ? memset(p, 0, size) : NULL;
+}
+
+void wmem_obj_put(struct wmem *m, struct wmem_slab *s, void *p)
+{
+    if (p)
+        slab_give(m, s, p);
+}
+
+/* divisor 0: everything */
+static void shrink_all(struct wmem *m, unsigned divisor)
+{
+    for (struct wmem_slab *s = m->objects; s; s = s->next)
+        slab_shrink(m, s, divisor ? s->n_free / divisor : 0);
+    for (int i = 0; i < N_BLOCKS; i++)
+        slab_shrink(m, &m->block[i], divisor ? m->block[i].n_free / divisor : 0);
+    slab_shrink(m, &m->page_small, divisor ? m->page_small.n_free / divisor : 0);
+    slab_shrink(m, &m->page_large, divisor ? m->page_large.n_free / divisor : 0);
+}
+
+void wmem_trim(struct wmem *m)
+{
+    shrink_all(m, 2);
+}
+
+void wmem_free(struct wmem *m)
+{
+    if (!m)
+        return;
+    shrink_all(m, 0);
+    free(m);
+}
+
+size_t wmem_held(const struct wmem *m)
+{
+    return m->held;
+}
+
+size_t wmem_used(const struct wmem *m)
+{
+    return m->used;
+}
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+static int block_class(size_t n)
+{
+    for (int i = 0; i < N_BLOCKS; i++)
+        if (n <= block_size[i])
+            return i;
+    return -1;
+}
+
+void *wmem_block(struct wmem *m, size_t n, uint32_t *cap)
+{
+    int i = block_class(n);
+    if (i < 0)
+        return NULL;
+    *cap = block_size[i];
+    return slab_take(m, &m->block[i]);
+}
+
+void wmem_block_put(struct wmem *m, void *p, uint32_t cap)
+{
+    if (!p)
+        return;
+    int i = block_class(cap);
+    BUG_ON(i < 0 || block_size[i] != cap);
+    slab_give(m, &m->block[i], p);
+}
+
+/* ---- pages ----------------------------------------------------------------------------------- */
+
+static struct wmem_slab *page_slab(struct wmem *m, uint32_t cap)
+{
+    return cap + sizeof(struct page) <= PAGE_SMALL ? &m->page_small : &m->page_large;
+}
+
+static struct page *page_take(struct wmem *m, size_t want)
+{
+    struct wmem_slab *s = page_slab(m, want < PAGE_LARGE ? (uint32_t)want : PAGE_LARGE);
+    struct page *p = slab_take(m, s);
+    if (!p)
+        return NULL;
+    p->next = NULL;
+    p->off = p->end = 0;
+    p->cap = (uint32_t)(s->size - sizeof *p);
+    return p;
+}
+
+static void page_give(struct wmem *m, struct page *p)
+{
+    slab_give(m, page_slab(m, p->cap), p);
+}
+
+static void page_list_give(struct wmem *m, struct page *p)
+{
+    while (p) {
+        struct page *next = p->next;
+        page_give(m, p);
+        p = next;
+    }
+}
+
+/* pages that hold n bytes, still empty; NULL: no memory */
+static struct page *page_list_take(struct wmem *m, size_t n)
+{
+    struct page *first = NULL, **end = &first;
+    for (size_t got = 0; got < n; got += (*end)->cap, end = &(*end)->next) {
+        *end = page_take(m, n - got);
+        if (!*end) {
+            page_list_give(m, first);
+            return NULL;
+        }
+    }
+    return first;
+}
+
+static size_t page_fill(struct page *pg, const char *p, size_t n)
+{
+    size_t room = pg->cap - pg->end;
+    if (n > room)
+        n = room;
+    memcpy(pg->data + pg->end, p, n);
+    pg->end += (uint32_t)n;
+    return n;
+}
+
+int pageq_append(struct wmem *m, struct pageq *q, const void *data, size_t n)
+{
+    const char *p = data;
+    if (n == 0)
+        return 0;
+    size_t room = q->tail ? q->tail->cap - q->tail->end : 0;
+    struct page *fresh = NULL;
+    if (n > room) {
+        fresh = page_list_take(m, n - room);
+        if (!fresh)
+            return -1;
+    }
+    q->bytes += n;
+    if (room) {
+        size_t k = page_fill(q->tail, p, n);
+        p += k, n -= k;
+    }
+    if (!fresh)
+        return 0;
+    if (q->tail)
+        q->tail->next = fresh;
+    else
+        q->head = fresh;
+    for (struct page *pg = fresh; pg; pg = pg->next) {
+        size_t k = page_fill(pg, p, n);
+        p += k, n -= k;
+        q->tail = pg;
+    }
+    return 0;
+}
+
+int pageq_iov(const struct pageq *q, struct iovec *iov, int max)
+{
+    int n = 0;
+    for (const struct page *p = q->head; p && n < max; p = p->next, n++)
+        iov[n] = (struct iovec){(char *)p->data + p->off, p->end - p->off};
+    return n;
+}
+
+struct slice pageq_first(const struct pageq *q)
+{
+    if (!q->head)
+        return slice_of(NULL, 0);
+    return slice_of(q->head->data + q->head->off, q->head->end - q->head->off);
+}
+
+void pageq_consume(struct wmem *m, struct pageq *q, size_t n)
+{
+    BUG_ON(n > q->bytes);
+    q->bytes -= n;
+    while (q->head) {
+        struct page *p = q->head;
+        size_t have = p->end - p->off;
+        if (n < have) {
+            p->off += (uint32_t)n;
+            return;
+        }
+        n -= have;
+        q->head = p->next;
+        page_give(m, p);
+    }
+    q->tail = NULL;
+}
+
+void pageq_clear(struct wmem *m, struct pageq *q)
+{
+    page_list_give(m, q->head);
+    *q = (struct pageq){0};
+}
+
+void pageq_move(struct pageq *dst, struct pageq *src)
+{
+    if (!src->head)
+        return;
+    if (dst->tail)
+        dst->tail->next = src->head;
+    else
+        dst->head = src->head;
+    dst->tail = src->tail;
+    dst->bytes += src->bytes;
+    *src = (struct pageq){0};
+}

@@ -1,0 +1,239 @@
+/* worker.c - see worker.h */
+#include "common/proxy/worker.h"
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/proxy/accesslog.h"
+#include "common/proxy/down.h"
+#include "common/proxy/upstream.h"
+
+#define TLS_SESSIONS_MAX 4096
+#define TRIM_MS          5000
+
+static void on_trim(void *arg)
+{
+    struct worker *w = arg;
+    size_t before = wmem_held(w->mem);
+    wmem_trim(w->mem);
+    if (wmem_held(w->mem) < before)
+        timer_set(&w->trim, TRIM_MS);
+}
+
+void worker_touch(struct worker *w)
+{
+    if (!timer_is_set(&w->trim))
+        timer_set(&w->trim, TRIM_MS);
+}
+
+struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, uint32_t seed)
+{
+    struct worker *w = xcalloc(1, sizeof *w);
+    w->eng = e;
+    w->index = index;
+    w->loop = loop;
+    w->seed = seed;
+    w->mem = wmem_new();
+    w->h2_pool = h2_pool_new();
+    w->sessions = tls_sessions_new(TLS_SESSIONS_MAX);
+    w->gather = xcalloc(1, sizeof *w->gather);
+    gather_init(w->gather, w->mem, loop);
+    w->rbuf = xmalloc(RBUF_SIZE);
+    w->scratch = xmalloc(SCRATCH_SIZE);
+    w->h1_limits = h1_limits_default;
+    w->h2_limits = h2_limits_default;
+    w->splits = table_new(free);
+    w->peers = table_new(free);
+    w->alog = access_log_new(engine_access_writer(e), loop);
+    timer_init(&w->trim, loop, on_trim, w);
+    upstream_init(w);
+    return w;
+}
+
+/* ---- views ----------------------------------------------------------------------------------- */
+
+void worker_offer(struct worker *w, struct view *v)
+{
+    struct view *missed = __atomic_exchange_n(&w->next, v, __ATOMIC_ACQ_REL);
+    if (missed)
+        engine_view_put(w->eng, missed);
+    loop_post(w->loop, worker_take, w);
+}
+
+struct wview *wview_hold(struct worker *w)
+{
+    w->cur->streams++;
+    return w->cur;
+}
+
+static void wview_drop(struct worker *w, struct wview *wv)
+{
+    engine_view_put(w->eng, wv->view);
+    free(wv);
+}
+
+void wview_release(struct worker *w, struct wview *wv)
+{
+    if (--wv->streams == 0 && wv->retired)
+        wview_drop(w, wv);
+}
+
+static void wview_retire(struct worker *w, struct wview *wv)
+{
+    wv->retired = true;
+    if (wv->streams == 0)
+        wview_drop(w, wv);
+}
+
+/* ---- listeners ------------------------------------------------------------------------------- */
+
+static void on_accept(struct listener *l, int fd, const struct ip_port *peer, void *arg)
+{
+    struct wlistener *wl = arg;
+    (void)l;
+    down_accept(wl->w, wl->rule, fd, peer);
+}
+
+static struct wlistener *listener_find(struct worker *w, uint64_t serial)
+{
+    struct wlistener *wl;
+    LIST_FOREACH (wl, &w->listeners, link) {
+        if (wl->serial == serial)
+            return wl;
+    }
+    return NULL;
+}
+
+static void listener_open(struct worker *w, const struct view_listener *rule)
+{
+    int fd = lsock_take(rule->sock, w->index);
+    struct err e;
+    if (fd < 0)
+        return;
+    struct wlistener *wl = xcalloc(1, sizeof *wl);
+    wl->w = w;
+    wl->serial = lsock_serial(rule->sock);
+    wl->rule = rule;
+    wl->l = listener_new(w->loop, fd, on_accept, wl, &e);
+    if (!wl->l) {
+        log_error("listener", "%s", e.text);
+        free(wl);
+        return;
+    }
+    LIST_INSERT_HEAD(&w->listeners, wl, link);
+}
+
+static void listener_close(struct wlistener *wl)
+{
+    LIST_REMOVE(wl, link);
+    listener_free(wl->l);
+    free(wl);
+}
+
+static void listeners_sync(struct worker *w)
+{
+    const struct view *v = worker_view(w);
+    struct wlistener *wl, *next;
+    LIST_FOREACH (wl, &w->listeners, link)
+        wl->rule = NULL;
+    for (uint32_t i = 0; i < v->n_listeners; i++) {
+        wl = listener_find(w, lsock_serial(v->listeners[i].sock));
+        if (wl)
+            wl->rule = &v->listeners[i];
+        else
+            listener_open(w, &v->listeners[i]);
+    }
+    for (wl = LIST_FIRST(&w->listeners); wl; wl = next) {
+        next = LIST_NEXT(wl, link);
+        if (!wl->rule)
+            listener_close(wl);
+    }
+}
+
+void worker_take(void *arg)
+{
+    struct worker *w = arg;
+    struct view *v = __atomic_exchange_n(&w->next, NULL, __ATOMIC_ACQ_REL);
+    if (!v)
+        return; /* a later offer was taken already */
+    struct wview *old = w->cur;
+    w->cur = xcalloc(1, sizeof *w->cur);
+    w->cur->view = v;
+    w->h1_limits.head_bytes = v->limits.head_bytes;
+    w->h1_limits.line_bytes = v->limits.line_bytes;
+    w->h1_limits.fields = (uint16_t)v->limits.fields;
+    w->h2_limits.header_bytes = v->limits.head_bytes;
+    w->h2_limits.header_count = (uint16_t)v->limits.fields;
+    listeners_sync(w);
+    upstream_sync(w);
+    if (old)
+        wview_retire(w, old);
+    log_debug("worker", "view taken worker=%u generation=%llu", w->index,
+              (unsigned long long)v->generation);
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+void worker_drain(struct worker *w)
+{
+    struct down *d, *next;
+    w->draining = true;
+    for (d = LIST_FIRST(&w->downs); d; d = next) {
+        next = LIST_NEXT(d, link);
+        if (d->ops)
+            d->ops->drain(d->codec);
+    }
+}
+
+static void close_all(struct worker *w)
+{
+    struct wlistener *wl;
+    struct down *d;
+    while ((wl = LIST_FIRST(&w->listeners)))
+        listener_close(wl);
+    while ((d = LIST_FIRST(&w->downs)))
+        down_close(d, REASON_DRAIN);
+    upstream_free(w);
+}
+
+void worker_free(struct worker *w)
+{
+    struct view *missed = __atomic_exchange_n(&w->next, NULL, __ATOMIC_ACQ_REL);
+    close_all(w);
+    loop_turn(w->loop, false); /* what was closed is freed by deferred jobs */
+    if (missed)
+        engine_view_put(w->eng, missed);
+    if (w->cur)
+        wview_retire(w, w->cur);
+    timer_cancel(&w->trim);
+    access_log_free(w->alog);
+    table_free(w->splits);
+    table_free(w->peers);
+    tls_sessions_free(w->sessions);
+    h2_pool_free(w->h2_pool);
+    wmem_free(w->mem);
+    free(w->gather);
+    free(w->rbuf);
+    free(w->scratch);
+    free(w);
+}
+
+/* ---- counters -------------------------------------------------------------------------------- */
+
+void worker_count(struct worker *w, enum reason r)
+{
+    w->reasons[r]++;
+}
+
+void worker_collect(struct worker *w, struct stats *out)
+{
+    struct slice key;
+    void *value;
+    memcpy(out->w, w->stat, sizeof out->w);
+    memcpy(out->reasons, w->reasons, sizeof out->reasons);
+    out->w[WSTAT_MEM_HELD] = wmem_held(w->mem) + h2_pool_bytes(w->h2_pool);
+    out->w[WSTAT_MEM_USED] = wmem_used(w->mem);
+    upstream_collect(w, out);
+    table_foreach (w->peers, it, &key, &value)
+        *stats_peer(out, key) = *(const struct peer_stats *)value;
+}

@@ -1,0 +1,117 @@
+/* worker.h - what belongs to one thread: its loop, memory, connections, counters (engine-internal).
+ *
+ * Nothing here is touched by another thread but `next`, by an atomic exchange.  How a view comes
+ * and goes (style "config life"):
+ *   publish: refs = workers + 1, counted before anyone can see it; each worker's `next` is
+ *            exchanged, one not yet taken is put back
+ *   take:    exchange(&next, NULL); the old one retires
+ *   stream:  counts itself in its wview with a plain int; a retired wview without streams does
+ *            the one atomic put
+ */
+#ifndef FSM_PROXY_WORKER_H
+#define FSM_PROXY_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include "common/base/table.h"
+#include "common/http/h1.h"
+#include "common/http/h2.h"
+#include "common/io/listener.h"
+#include "common/io/loop.h"
+#include "common/proxy/chan.h"
+#include "common/proxy/engine.h"
+#include "common/proxy/stats.h"
+#include "common/proxy/view.h"
+#include "common/proxy/wmem.h"
+
+#define RBUF_SIZE (128 * 1024) /* one read; measured best for 64 KiB bodies */
+
+#define SCRATCH_SIZE (64 * 1024)
+
+/* a worker's hold on a view */
+struct wview {
+    struct view *view;
+    unsigned streams;
+    bool retired;
+};
+
+struct down;
+struct wcluster;
+struct access_log;
+
+struct wlistener {
+    LIST_ENTRY(wlistener) link;
+    struct worker *w;
+    struct listener *l;
+    uint64_t serial;                  /* lsock_serial */
+    const struct view_listener *rule; /* in the current view */
+};
+
+struct worker {
+    struct engine *eng;
+    unsigned index;
+    uint32_t seed; /* where round robin begins */
+    struct loop *loop;
+    pthread_t thread;
+    bool threaded;
+    bool draining;
+    struct view *next; /* atomic */
+    struct wview *cur; /* NULL before the first */
+
+    struct wmem *mem;
+    struct wmem_slab s_down, s_identity, s_stick, s_stream, s_h1_down, s_h2_down, s_tunnel_down,
+        s_h1_up, s_h2_up, s_tunnel_up;
+    struct h2_pool *h2_pool;
+    struct tls_sessions *sessions;
+    struct gather *gather;
+    char *scratch; /* SCRATCH_SIZE, for the length of a call */
+    char *rbuf;    /* RBUF_SIZE, for everybody; nothing in it outlives a callback */
+    struct http_field fields[HTTP_FIELDS_MAX]; /* for a head being parsed; likewise */
+    struct h1_limits h1_limits;
+    struct h2_limits h2_limits;
+
+    LIST_HEAD(, wlistener) listeners;
+    LIST_HEAD(, down) downs;
+    struct wcluster **clusters; /* by slot; NULL = not used yet */
+    uint32_t n_clusters;
+    struct wcluster *passthrough; /* counts what goes to original destinations */
+    struct table *splits;         /* split key -> struct wsplit */
+    struct timer trim;            /* buffers go back some time after a burst */
+
+    uint64_t stat[WSTAT_COUNT];
+    uint64_t reasons[REASON_COUNT];
+    struct table *peers; /* fsm-stats text -> struct peer_stats */
+    struct access_log *alog;
+};
+
+/* runs on the control thread; the loop is run by the caller (a thread, or tests) */
+struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, uint32_t seed);
+/* on the worker's thread, or when it is gone: closes everything */
+void worker_free(struct worker *w);
+
+/* any thread: hands over a reference that was already counted */
+void worker_offer(struct worker *w, struct view *v);
+/* the worker's own thread: takes what was offered */
+void worker_take(void *worker);
+/* the worker's own thread */
+void worker_drain(struct worker *w);
+void worker_collect(struct worker *w, struct stats *out);
+
+static inline const struct view *worker_view(const struct worker *w)
+{
+    return w->cur ? w->cur->view : NULL;
+}
+/* a stream begins / ends with the current view */
+struct wview *wview_hold(struct worker *w);
+void wview_release(struct worker *w, struct wview *wv);
+
+/* engine.c: gives back one reference; any thread */
+void engine_view_put(struct engine *e, struct view *v);
+/* counts an end and its reason; for connections that never became a stream */
+void worker_count(struct worker *w, enum reason r);
+/* buffers were used: shrink them some time later */
+void worker_touch(struct worker *w);
+
+#endif

@@ -1,0 +1,176 @@
+/* apply.c - a new document or certificate becomes the one in force; see sidecar.h */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/pki/pki.h"
+#include "common/policy/document.h"
+#include "common/proxy/view.h"
+#include "sidecar/document.h"
+#include "sidecar/probes.h"
+#include "sidecar/sidecar.h"
+
+#define DOCUMENT_MAX (256u * 1024 * 1024)
+#define PEM_MAX      (1024u * 1024)
+
+/* builds a view of doc with the current certificate and makes it the one in use */
+static int publish(struct sidecar *sc, const json_t *doc, struct err *e)
+{
+    const struct document_conf c = {.engine = sc->engine,
+                                    .outbound = sc->conf.outbound,
+                                    .inbound = sc->conf.inbound,
+                                    .transport = sc->transport,
+                                    .before = sc->doc};
+    struct view *v = document_view(&c, doc, e);
+    if (!v)
+        return -1;
+    engine_publish(sc->engine, v);
+    return 0;
+}
+
+static void note_refusal(struct sidecar *sc, const json_t *doc, const char *why)
+{
+    json_decref(sc->refused);
+    free(sc->refused_why);
+    sc->refused = doc ? json_incref((json_t *)doc) : NULL;
+    sc->refused_why = why ? xstrdup(why) : NULL;
+}
+
+/* what a document sets beside the engine's tables */
+static void apply_settings(struct sidecar *sc, const json_t *doc)
+{
+    const char *text = json_str(doc, "Spec.SidecarLogLevel", "error");
+    enum log_level level;
+    if (log_parse_level(text, &level) < 0)
+        log_warn("document", "Spec.SidecarLogLevel is no level: \"%.32s\"", text);
+    else if (!sc->conf.verbose)
+        log_set_level(level);
+    if (sc->probes)
+        probes_allow(sc->probes, doc);
+    const struct stats_source src = {.ns = json_str(doc, "Proxy.Namespace", ""),
+                                     .kind = json_str(doc, "Proxy.Workload.Kind", ""),
+                                     .name = json_str(doc, "Proxy.Workload.Name", ""),
+                                     .pod = json_str(doc, "Proxy.Pod", "")};
+    admin_set_source(sc->admin, &src);
+}
+
+int apply_document(struct sidecar *sc, const json_t *doc, struct err *e)
+{
+    json_t *wire = document_strip_nulls(doc);
+    if (publish(sc, wire, e) < 0) {
+        log_error("document", "refused, the old one stays: %s", e->text);
+        note_refusal(sc, wire, e->text);
+        json_decref(wire);
+        return -1;
+    }
+    apply_settings(sc, wire);
+    note_refusal(sc, NULL, NULL);
+    json_decref(sc->doc);
+    sc->doc = wire;
+    log_info("document", "in force version=%s", json_str(wire, "Version", ""));
+    return 0;
+}
+
+/* returns owned */
+static json_t *read_document(const char *file, struct err *e)
+{
+    struct buf text = BUF_INIT;
+    json_t *doc = NULL;
+    if (file_read(file, DOCUMENT_MAX, &text, e) == 0) {
+        doc = json_parse(buf_slice(&text), DOCUMENT_MAX, e);
+        if (!doc)
+            err_prefix(e, "%s", file);
+    }
+    buf_free(&text);
+    return doc;
+}
+
+int apply_file(struct sidecar *sc, struct err *e)
+{
+    json_t *doc = read_document(sc->conf.file, e);
+    if (!doc)
+        return -1;
+    int rc = apply_document(sc, doc, e);
+    json_decref(doc);
+    return rc;
+}
+
+static void print_presented(const json_t *doc)
+{
+    struct buf text = BUF_INIT;
+    json_t *shown = document_present(doc);
+    json_print_pretty(shown, 1, false, &text);
+    puts(text.p);
+    buf_free(&text);
+    json_decref(shown);
+}
+
+/* builds the tables and throws them away, with an engine that has no thread */
+static int try_document(struct sidecar *sc, const json_t *doc, struct err *e)
+{
+    const struct engine_opts o = {.workers = 0, .access_fd = -1};
+    struct loop *l = loop_new(e);
+    struct engine *eng = l ? engine_new(l, &o, e) : NULL;
+    const struct document_conf c = {.engine = eng, .dry = true};
+    json_t *wire = document_strip_nulls(doc);
+    struct view *v = eng ? document_view(&c, wire, e) : NULL;
+    bool good = v != NULL;
+    view_free(v);
+    engine_free(eng);
+    loop_free(l);
+    json_decref(wire);
+    if (good && sc->conf.verbose)
+        print_presented(doc);
+    return good ? 0 : -1;
+}
+
+int check_file(struct sidecar *sc, struct err *e)
+{
+    if (!sc->conf.file)
+        return err_set(e, "-n needs -f DOCUMENT: a controller's document is checked when it comes");
+    json_t *doc = read_document(sc->conf.file, e);
+    int rc = doc ? try_document(sc, doc, e) : -1;
+    json_decref(doc);
+    return rc;
+}
+
+int apply_identity(struct sidecar *sc, const char *chain, const char *key, const char *roots,
+                   struct err *e)
+{
+    struct pki_cert_info info;
+    if (pki_cert_read(chain, &info, e) < 0)
+        return -1;
+    struct transport *t = identity_transport(chain, key, roots, sc->tickets, e);
+    if (!t)
+        return -1;
+    transport_unref(sc->transport);
+    sc->transport = t;
+    free(sc->chain_pem);
+    sc->chain_pem = xstrdup(chain);
+    log_info("identity", "certificate in use cn=%s serial=%s", info.subject_cn, info.serial);
+    return sc->doc ? publish(sc, sc->doc, e) : 0;
+}
+
+int apply_identity_files(struct sidecar *sc, struct err *e)
+{
+    const struct sidecar_conf *c = &sc->conf;
+    struct buf chain = BUF_INIT, key = BUF_INIT, roots = BUF_INIT;
+    int rc = -1;
+    if (!c->cert && !c->key && !c->ca)
+        return 0;
+    if (!c->cert || !c->key || !c->ca)
+        return err_set(e, "--cert, --key and --ca belong together: give all three or none");
+    if (file_read(c->cert, PEM_MAX, &chain, e) == 0 && file_read(c->key, PEM_MAX, &key, e) == 0 &&
+        file_read(c->ca, PEM_MAX, &roots, e) == 0)
+        rc = apply_identity(sc, chain.p ? chain.p : "", key.p ? key.p : "", roots.p ? roots.p : "",
+                            e);
+    if (key.p)
+        explicit_bzero(key.p, key.len);
+    buf_free(&chain);
+    buf_free(&key);
+    buf_free(&roots);
+    return rc;
+}

@@ -1,0 +1,820 @@
+/* document.c - see document.h.
+ *
+ * Every reader gets the path of what it reads, so that an error can name it; a refused document
+ * is thrown away whole.  Keys that are not known are passed over: a newer controller may say more.
+ */
+#include "sidecar/document.h"
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/json.h"
+#include "common/base/mem.h"
+#include "common/proxy/engine.h"
+#include "common/proxy/filter/mesh.h"
+#include "common/proxy/view.h"
+
+#define ROUTES_MAX  10000 /* of one rule */
+#define WEIGHT_MAX  1000000
+#define FIELDS_LIST 64 /* methods, headers of one route */
+
+struct build {
+    const struct document_conf *conf;
+    const json_t *doc;
+    const struct view *base; /* to share clusters with, or NULL */
+    const struct view
+        *matches; /* to share matches with: NULL when what they all depend on changed */
+    struct view *v;
+    struct cluster_slots *slots;
+    const char *trust_domain;
+    char stats[128]; /* what fsm-stats says about us */
+    bool http1_per_request, http2_per_request;
+    struct err *e;
+};
+
+/* where we are in the document; lives on the stack */
+struct at {
+    const struct at *up;
+    const char *key;
+    int index; /* in a list, if key is NULL */
+};
+
+static void at_text(const struct at *a, struct buf *out)
+{
+    if (!a)
+        return;
+    at_text(a->up, out);
+    if (!a->key)
+        buf_printf(out, "[%d]", a->index);
+    else if (strpbrk(a->key, ".|/*: "))
+        buf_printf(out, "[\"%s\"]", a->key);
+    else
+        buf_printf(out, "%s%s", out->len ? "." : "", a->key);
+}
+
+static int bad(const struct build *b, const struct at *a, const char *expected)
+{
+    struct buf path = BUF_INIT;
+    at_text(a, &path);
+    err_set(b->e, "document: %s: %s", path.p, expected);
+    buf_free(&path);
+    return -1;
+}
+
+static bool absent(const json_t *j)
+{
+    return !j || json_is_null(j);
+}
+
+static uint64_t tag_of(const json_t *j)
+{
+    return (uint64_t)(uintptr_t)j;
+}
+
+/* ---- weights and splits ---------------------------------------------------------------------- */
+
+static int read_weight(const struct build *b, const struct at *a, const json_t *j, uint32_t *out)
+{
+    if (!json_is_integer(j) || json_integer_value(j) < 0 || json_integer_value(j) > WEIGHT_MAX)
+        return bad(b, a, "expected a weight from 0 to 1000000");
+    *out = (uint32_t)json_integer_value(j);
+    return 0;
+}
+
+/* {cluster: weight}; NULL without an error when there is none */
+static int read_split(struct build *b, struct chain *c, const struct at *a, const json_t *j,
+                      const struct split **out)
+{
+    const char *name;
+    json_t *w;
+    uint32_t n = 0;
+    *out = NULL;
+    if (absent(j) || (json_is_object(j) && json_object_size(j) == 0))
+        return 0;
+    if (!json_is_object(j))
+        return bad(b, a, "expected an object of cluster names and weights");
+    struct split *s = split_new(c->mem, (uint32_t)json_object_size(j));
+    json_object_foreach ((json_t *)j, name, w) {
+        struct at here = {a, name, 0};
+        if (read_weight(b, &here, w, &s->t[n].weight) < 0)
+            return -1;
+        s->t[n++].slot = chain_slot(c, b->slots, name);
+    }
+    split_seal(s);
+    *out = s;
+    return 0;
+}
+
+/* ---- clusters -------------------------------------------------------------------------------- */
+
+static int read_endpoint(const struct build *b, const struct at *a, const char *addr,
+                         struct endpoint *ep)
+{
+    if (ip_port_parse(addr, &ep->addr) < 0 || ep->addr.port == 0)
+        return bad(b, a, "expected the key to be an address and port");
+    return 0;
+}
+
+static int read_mesh_endpoint(const struct build *b, const struct at *a, const char *addr,
+                              const json_t *j, struct endpoint *ep)
+{
+    const json_t *weight = json_object_get(j, "Weight"), *id = json_object_get(j, "Identity");
+    struct at at_weight = {a, "Weight", 0}, at_id = {a, "Identity", 0};
+    *ep = (struct endpoint){.weight = 100};
+    if (!json_is_object(j))
+        return bad(b, a, "expected an object");
+    if (read_endpoint(b, a, addr, ep) < 0)
+        return -1;
+    if (!absent(weight) && read_weight(b, &at_weight, weight, &ep->weight) < 0)
+        return -1;
+    if (!absent(id) && !json_is_string(id))
+        return bad(b, &at_id, "expected a SPIFFE identity");
+    ep->identity = absent(id) ? NULL : json_string_value(id);
+    return 0;
+}
+
+/* takes eps */
+static void put_cluster(struct build *b, const char *name, uint64_t tag, struct endpoint *eps,
+                        uint32_t n, bool local)
+{
+    static const struct ip_port source = {.ip = {.family = 4, .b = {127, 0, 0, 6}}};
+    struct cluster_def def = {.name = name,
+                              .tag = tag,
+                              .eps = eps,
+                              .n = n,
+                              .flags = local ? CLUSTER_LOCAL : 0,
+                              .source = local ? &source : NULL};
+    view_put_cluster(b->v, cluster_new(b->slots, &def));
+    free(eps);
+}
+
+static int read_cluster(struct build *b, const struct at *a, const char *name, const json_t *j,
+                        bool local)
+{
+    const json_t *list = local ? j : json_object_get(j, "Endpoints");
+    struct at at_list = {a, "Endpoints", 0};
+    const char *addr;
+    json_t *ep;
+    uint32_t n = 0;
+    struct cluster *kept = view_keep_cluster(b->base, b->slots, name, tag_of(j));
+    if (kept) {
+        view_put_cluster(b->v, kept);
+        return 0;
+    }
+    if (!json_is_object(j) || (!absent(list) && !json_is_object(list)))
+        return bad(b, local ? a : &at_list, "expected an object of endpoints");
+    struct endpoint *eps = xcalloc(json_object_size(list) + 1, sizeof *eps);
+    json_object_foreach ((json_t *)list, addr, ep) {
+        struct at here = {local ? a : &at_list, addr, 0};
+        int rc = local ? read_endpoint(b, &here, addr, &eps[n]) < 0
+                             ? -1
+                             : read_weight(b, &here, ep, &eps[n].weight)
+                       : read_mesh_endpoint(b, &here, addr, ep, &eps[n]);
+        if (rc < 0) {
+            free(eps);
+            return -1;
+        }
+        n++;
+    }
+    put_cluster(b, name, tag_of(j), eps, n, local);
+    return 0;
+}
+
+static int read_clusters(struct build *b, const struct at *up, const json_t *dir, bool local)
+{
+    struct at a = {up, "ClustersConfigs", 0};
+    const json_t *all = json_object_get(dir, a.key);
+    const char *name;
+    json_t *j;
+    if (absent(all))
+        return 0;
+    if (!json_is_object(all))
+        return bad(b, &a, "expected an object");
+    json_object_foreach ((json_t *)all, name, j) {
+        struct at here = {&a, name, 0};
+        if (read_cluster(b, &here, name, j, local) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- routes ---------------------------------------------------------------------------------- */
+
+static int read_methods(struct build *b, struct chain *c, const struct at *a, const json_t *j,
+                        struct route *r)
+{
+    struct slice *names = NULL;
+    uint32_t n = 0;
+    size_t i;
+    json_t *m;
+    if (absent(j))
+        return 0;
+    if (!json_is_array(j) || json_array_size(j) > FIELDS_LIST)
+        return bad(b, a, "expected a list of at most 64 methods");
+    json_array_foreach (j, i, m) {
+        struct at here = {a, NULL, (int)i};
+        struct slice name = slice_str(json_string_value(m));
+        enum http_method id = http_method_id(name);
+        if (slice_eq_str(name, "*")) {
+            r->methods = 0;
+            return 0;
+        }
+        if (!http_is_token(name))
+            return bad(b, &here, "expected a method");
+        if (id != HTTP_M_OTHER) {
+            r->methods |= 1u << id;
+            continue;
+        }
+        if (!names)
+            names = arena_zalloc(c->mem, (json_array_size(j) + 1) * sizeof *names);
+        names[n++] = arena_slice(c->mem, name);
+    }
+    r->method_names = names;
+    return 0;
+}
+
+static int read_headers(struct build *b, struct chain *c, const struct at *a, const json_t *j,
+                        struct route *r)
+{
+    const char *name;
+    json_t *value;
+    if (absent(j))
+        return 0;
+    if (!json_is_object(j) || json_object_size(j) > FIELDS_LIST)
+        return bad(b, a, "expected an object of at most 64 header names and patterns");
+    r->headers = arena_zalloc(c->mem, json_object_size(j) * sizeof *r->headers);
+    json_object_foreach ((json_t *)j, name, value) {
+        struct at here = {a, name, 0};
+        struct header_match *m = &r->headers[r->n_headers++];
+        struct err why;
+        if (!json_is_string(value) || !http_is_token(slice_str(name)))
+            return bad(b, &here, "expected a header name and a pattern");
+        m->name = arena_slice(c->mem, slice_str(name));
+        m->id = (uint16_t)http_hdr_id(m->name);
+        if (chain_regex(c, &m->value, json_string_value(value), &why) < 0)
+            return bad(b, &here, why.text);
+    }
+    return 0;
+}
+
+/* "sa.ns" -> "spiffe://td/ns/ns/sa/sa"; a namespace has no dots, an account may */
+static const char *identity_of(struct build *b, struct chain *c, const char *service)
+{
+    const char *dot = strrchr(service, '.');
+    if (!dot || dot == service || !dot[1])
+        return NULL;
+    return arena_printf(c->mem, "spiffe://%s/ns/%s/sa/%.*s", b->trust_domain, dot + 1,
+                        (int)(dot - service), service);
+}
+
+static int cmp_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int read_allowed(struct build *b, struct chain *c, const struct at *a, const json_t *j,
+                        struct route *r)
+{
+    size_t i;
+    json_t *one;
+    if (absent(j))
+        return 0;
+    if (!json_is_array(j))
+        return bad(b, a, "expected a list of identities");
+    const char **list = arena_zalloc(c->mem, (json_array_size(j) + 1) * sizeof *list);
+    json_array_foreach (j, i, one) {
+        struct at here = {a, NULL, (int)i};
+        const char *text = json_string_value(one);
+        if (text && strcmp(text, "*") == 0)
+            return 0; /* anybody */
+        list[i] = text ? identity_of(b, c, text) : NULL;
+        if (!list[i])
+            return bad(b, &here, "expected SERVICEACCOUNT.NAMESPACE");
+    }
+    r->n_allowed = (uint32_t)json_array_size(j);
+    qsort(list, r->n_allowed, sizeof *list, cmp_text);
+    r->allowed = list;
+    return 0;
+}
+
+static int read_route(struct build *b, struct chain *c, const struct at *a, const char *path,
+                      const json_t *j, const struct filter_list *filters, struct route *r)
+{
+    struct at methods = {a, "Methods", 0}, headers = {a, "Headers", 0},
+              targets = {a, "TargetClusters", 0}, allowed = {a, "AllowedServices", 0};
+    struct err why;
+    if (!json_is_object(j))
+        return bad(b, a, "expected a route: an object");
+    if (chain_regex(c, &r->path, path, &why) < 0)
+        return bad(b, a, why.text);
+    r->filters = *filters;
+    if (read_methods(b, c, &methods, json_object_get(j, "Methods"), r) < 0 ||
+        read_headers(b, c, &headers, json_object_get(j, "Headers"), r) < 0 ||
+        read_allowed(b, c, &allowed, json_object_get(j, "AllowedServices"), r) < 0)
+        return -1;
+    return read_split(b, c, &targets, json_object_get(j, "TargetClusters"), &r->split);
+}
+
+static size_t count_routes(const json_t *rule)
+{
+    const char *path;
+    json_t *j;
+    size_t n = 0;
+    json_object_foreach ((json_t *)rule, path, j)
+        n += json_is_array(j) ? json_array_size(j) : 1;
+    return n;
+}
+
+static struct vhost *read_rule(struct build *b, struct chain *c, const struct at *a,
+                               const char *name, const json_t *j, const struct filter_list *f)
+{
+    const char *path;
+    json_t *one, *item;
+    size_t i;
+    if (!json_is_object(j) || count_routes(j) > ROUTES_MAX) {
+        bad(b, a, "expected an object of at most 10000 routes");
+        return NULL;
+    }
+    struct vhost *v = arena_zalloc(c->mem, sizeof *v);
+    v->name = arena_strdup(c->mem, name);
+    v->routes = arena_zalloc(c->mem, (count_routes(j) + 1) * sizeof *v->routes);
+    json_object_foreach ((json_t *)j, path, one) {
+        struct at here = {a, path, 0};
+        if (!json_is_array(one) && read_route(b, c, &here, path, one, f, &v->routes[v->n++]) < 0)
+            return NULL;
+        json_array_foreach (one, i, item) {
+            struct at in_list = {&here, NULL, (int)i};
+            if (read_route(b, c, &in_list, path, item, f, &v->routes[v->n++]) < 0)
+                return NULL;
+        }
+    }
+    return v;
+}
+
+/* rules by name, then the hosts that lead to them */
+static int read_rules(struct build *b, struct chain *c, const struct at *a, const json_t *rules,
+                      const struct filter_list *f, struct table *by_name)
+{
+    const char *name;
+    json_t *j;
+    if (absent(rules))
+        return 0;
+    if (!json_is_object(rules))
+        return bad(b, a, "expected an object of rules");
+    json_object_foreach ((json_t *)rules, name, j) {
+        struct at here = {a, name, 0};
+        struct vhost *v = read_rule(b, c, &here, name, j, f);
+        if (!v)
+            return -1;
+        table_put_str(by_name, name, v);
+    }
+    return 0;
+}
+
+static int read_hosts(struct build *b, struct chain *c, const struct at *a, const json_t *hosts,
+                      const struct table *by_name)
+{
+    const char *host;
+    json_t *j;
+    if (absent(hosts))
+        return 0;
+    if (!json_is_object(hosts))
+        return bad(b, a, "expected an object of hosts and rule names");
+    json_object_foreach ((json_t *)hosts, host, j) {
+        struct at here = {a, host, 0};
+        const char *rule = json_string_value(j);
+        const struct vhost *v = rule ? table_get_str(by_name, rule) : NULL;
+        if (!v)
+            return bad(b, &here, "expected the name of a rule in HttpServiceRouteRules");
+        if (chain_add_host(c, host, v) < 0)
+            return bad(b, &here, "this is no host name");
+    }
+    return 0;
+}
+
+static int read_http(struct build *b, struct chain *c, const struct at *a, const json_t *j,
+                     const struct filter_list *f)
+{
+    struct at rules = {a, "HttpServiceRouteRules", 0}, hosts = {a, "HttpHostPort2Service", 0};
+    struct table *by_name = table_new(NULL);
+    int rc = read_rules(b, c, &rules, json_object_get(j, rules.key), f, by_name);
+    if (rc == 0)
+        rc = read_hosts(b, c, &hosts, json_object_get(j, hosts.key), by_name);
+    table_free(by_name);
+    return rc;
+}
+
+/* ---- matches --------------------------------------------------------------------------------- */
+
+static int read_protocol(const struct build *b, const struct at *up, const json_t *j,
+                         enum chain_kind *kind, bool *h2)
+{
+    struct at a = {up, "Protocol", 0};
+    const char *p = json_string_value(json_object_get(j, a.key));
+    bool detect = !absent(json_object_get(j, "OpaqueTargets"));
+    *h2 = p && strcmp(p, "grpc") == 0;
+    if (p && strcmp(p, "tcp") == 0)
+        *kind = CHAIN_TCP;
+    else if (p && (strcmp(p, "http") == 0 || *h2))
+        *kind = detect ? CHAIN_DETECT : CHAIN_HTTP;
+    else
+        return bad(b, &a, "expected \"http\", \"grpc\" or \"tcp\"");
+    return 0;
+}
+
+static struct chain *new_chain(struct build *b, const struct at *a, const json_t *j, bool inbound)
+{
+    enum chain_kind kind;
+    bool h2;
+    if (!json_is_object(j)) {
+        bad(b, a, "expected a match: an object");
+        return NULL;
+    }
+    if (read_protocol(b, a, j, &kind, &h2) < 0)
+        return NULL;
+    struct chain *c = chain_new(inbound ? "inbound" : "outbound", kind, tag_of(j));
+    c->inbound = inbound;
+    c->always_h2 = h2;
+    c->http1_per_request = b->http1_per_request;
+    c->http2_per_request = b->http2_per_request;
+    return c;
+}
+
+/* the filters of every route of a chain */
+static struct filter_list filters_of(struct chain *c, const struct filter *f, const void *conf)
+{
+    struct filter_call *call = arena_zalloc(c->mem, sizeof *call);
+    *call = (struct filter_call){f, conf};
+    return (struct filter_list){1, call};
+}
+
+static int read_range(const struct build *b, const struct at *a, const char *text, struct cidr *out)
+{
+    struct err why;
+    return cidr_parse(text ? text : "", out, &why) < 0 ? bad(b, a, why.text) : 0;
+}
+
+/* OUTMATCH OpaqueTargets: {range: {cluster: weight}} */
+static int read_opaque_out(struct build *b, struct chain *c, const struct at *up, const json_t *j)
+{
+    struct at a = {up, "OpaqueTargets", 0};
+    const json_t *all = json_object_get(j, a.key);
+    const char *range;
+    json_t *targets;
+    if (absent(all))
+        return 0;
+    if (!json_is_object(all))
+        return bad(b, &a, "expected an object of address ranges");
+    c->opaque = lpm_new();
+    json_object_foreach ((json_t *)all, range, targets) {
+        struct at here = {&a, range, 0};
+        const struct split *s;
+        struct cidr net;
+        if (read_range(b, &here, range, &net) < 0 || read_split(b, c, &here, targets, &s) < 0)
+            return -1;
+        if (s)
+            lpm_put(c->opaque, &net, (void *)s);
+    }
+    return 0;
+}
+
+static int read_out_ranges(struct build *b, struct port_rules *p, struct chain *c,
+                           const struct at *up, const json_t *j)
+{
+    struct at a = {up, "DestinationIPRanges", 0};
+    const json_t *all = json_object_get(j, a.key);
+    size_t i;
+    json_t *one;
+    struct cidr net;
+    if (absent(all)) {
+        p->any = p->any ? p->any : c;
+        return 0;
+    }
+    if (!json_is_array(all))
+        return bad(b, &a, "expected a list of address ranges");
+    json_array_foreach (all, i, one) {
+        struct at here = {&a, NULL, (int)i};
+        if (read_range(b, &here, json_string_value(one), &net) < 0)
+            return -1;
+        port_rules_range(p, &net, c);
+    }
+    return 0;
+}
+
+static int fill_outbound(struct build *b, struct chain *c, const struct at *a, const json_t *j)
+{
+    struct at targets = {a, "TargetClusters", 0};
+    const json_t *id = json_object_get(j, "ServiceIdentity");
+    const char *own = json_is_string(id) ? json_string_value(id) : "";
+    struct filter_list f = filters_of(c, &mesh_out_filter, mesh_out_conf_new(c->mem, own));
+    c->pass_without_target = json_is_true(json_object_get(j, "AllowedEgressTraffic")) ||
+                             json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
+    if (read_split(b, c, &targets, json_object_get(j, targets.key), &c->tcp) < 0 ||
+        read_opaque_out(b, c, a, j) < 0)
+        return -1;
+    return c->kind == CHAIN_TCP ? 0 : read_http(b, c, a, j, &f);
+}
+
+static int read_outbound_item(struct build *b, struct port_rules *p, const struct at *a,
+                              const json_t *j)
+{
+    struct chain *c = new_chain(b, a, j, false);
+    if (!c)
+        return -1;
+    port_rules_add(p, c);
+    return fill_outbound(b, c, a, j) < 0 ? -1 : read_out_ranges(b, p, c, a, j);
+}
+
+static int read_outbound_port(struct build *b, struct port_rules *p, const struct at *a,
+                              const json_t *list)
+{
+    size_t i;
+    json_t *j;
+    if (!json_is_array(list))
+        return bad(b, a, "expected a list of matches");
+    json_array_foreach (list, i, j) {
+        struct at here = {a, NULL, (int)i};
+        if (read_outbound_item(b, p, &here, j) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* one of SourceIPRanges: null or {} for plaintext */
+static int read_source(struct build *b, struct chain *c, const struct at *a, const char *range,
+                       const json_t *j)
+{
+    struct source_rule *r = arena_zalloc(c->mem, sizeof *r);
+    struct at at_names = {a, "AuthenticatedPrincipals", 0};
+    const json_t *names = json_object_get(j, at_names.key);
+    struct cidr net;
+    size_t i;
+    json_t *one;
+    if (read_range(b, a, range, &net) < 0)
+        return -1;
+    if (!absent(j) && !json_is_object(j))
+        return bad(b, a, "expected null or an object");
+    r->tls = json_is_true(json_object_get(j, "mTLS"));
+    r->skip_verify = json_is_true(json_object_get(j, "SkipClientCertValidation"));
+    if (!absent(names) && !json_is_array(names))
+        return bad(b, &at_names, "expected a list of principals");
+    const char **list = arena_zalloc(c->mem, (json_array_size(names) + 1) * sizeof *list);
+    json_array_foreach (names, i, one) {
+        if (!json_is_string(one))
+            return bad(b, &at_names, "expected a list of principals");
+        list[r->n_principals++] = arena_strdup(c->mem, json_string_value(one));
+    }
+    r->principals = list;
+    lpm_put(c->sources, &net, r);
+    return 0;
+}
+
+static int read_sources(struct build *b, struct chain *c, const struct at *up, const json_t *j)
+{
+    struct at a = {up, "SourceIPRanges", 0};
+    const json_t *all = json_object_get(j, a.key);
+    const char *range;
+    json_t *rule;
+    if (absent(all))
+        return 0;
+    if (!json_is_object(all))
+        return bad(b, &a, "expected an object of address ranges");
+    c->sources = lpm_new();
+    json_object_foreach ((json_t *)all, range, rule) {
+        struct at here = {&a, range, 0};
+        if (read_source(b, c, &here, range, rule) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* {address or range: text}; NULL without an error when there is none */
+static int read_endpoints(struct build *b, const struct at *a, const json_t *j, struct ipset **out)
+{
+    const char *addr;
+    json_t *text;
+    *out = NULL;
+    if (absent(j))
+        return 0;
+    if (!json_is_object(j))
+        return bad(b, a, "expected an object of addresses");
+    struct ipset *s = ipset_new(tag_of(j));
+    json_object_foreach ((json_t *)j, addr, text) {
+        struct at here = {a, addr, 0};
+        struct err why;
+        if (ipset_add(s, addr, &why) < 0) {
+            ipset_unref(s);
+            return bad(b, &here, why.text);
+        }
+    }
+    ipset_freeze(s);
+    *out = s;
+    return 0;
+}
+
+static int read_inbound_port(struct build *b, struct port_rules *p, const struct at *a,
+                             const json_t *j)
+{
+    struct at targets = {a, "TargetClusters", 0}, opaque = {a, "OpaqueTargets", 0},
+              allowed = {a, "AllowedEndpoints", 0};
+    struct chain *c = new_chain(b, a, j, true);
+    if (!c)
+        return -1;
+    port_rules_add(p, c);
+    p->any = c;
+    struct at *tcp = c->kind == CHAIN_DETECT ? &opaque : &targets;
+    struct filter_list f = filters_of(c, &mesh_in_filter, mesh_in_conf_new(c->mem, b->stats));
+    if (read_split(b, c, tcp, json_object_get(j, tcp->key), &c->tcp) < 0 ||
+        read_endpoints(b, &allowed, json_object_get(j, allowed.key), &c->allowed) < 0 ||
+        read_sources(b, c, a, j) < 0)
+        return -1;
+    return c->kind == CHAIN_TCP ? 0 : read_http(b, c, a, j, &f);
+}
+
+static int read_port(struct build *b, const struct at *a, const char *key, const json_t *j,
+                     bool inbound)
+{
+    unsigned long long port;
+    if (slice_u64(slice_str(key), 65535, &port) < 0 || port == 0)
+        return bad(b, a, "expected the key to be a port");
+    struct port_rules *p = view_keep_ports(b->matches, inbound, (uint16_t)port, tag_of(j));
+    if (p) {
+        view_put_ports(b->v, inbound, p);
+        return 0;
+    }
+    p = port_rules_new((uint16_t)port, tag_of(j));
+    int rc = inbound ? read_inbound_port(b, p, a, j) : read_outbound_port(b, p, a, j);
+    if (rc < 0)
+        port_rules_unref(b->slots, p);
+    else
+        view_put_ports(b->v, inbound, p);
+    return rc;
+}
+
+/* Inbound or Outbound; *any = it has matches */
+static int read_direction(struct build *b, bool inbound, bool *any)
+{
+    struct at top = {NULL, inbound ? "Inbound" : "Outbound", 0};
+    struct at a = {&top, "TrafficMatches", 0};
+    const json_t *dir = json_object_get(b->doc, top.key);
+    const json_t *all = json_object_get(dir, a.key);
+    const char *port;
+    json_t *j;
+    *any = false;
+    if (absent(dir))
+        return 0;
+    if (!json_is_object(dir))
+        return bad(b, &top, "expected an object or null");
+    if (!absent(all) && !json_is_object(all))
+        return bad(b, &a, "expected an object of ports");
+    json_object_foreach ((json_t *)all, port, j) {
+        struct at here = {&a, port, 0};
+        *any = true;
+        if (read_port(b, &here, port, j, inbound) < 0)
+            return -1;
+    }
+    return read_clusters(b, &top, dir, inbound);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void set_fallbacks(struct build *b)
+{
+    bool egress = json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
+    struct chain *out = chain_new("egress", egress ? CHAIN_PASS : CHAIN_REFUSE, 0);
+    struct chain *in = chain_new("inbound-unknown", CHAIN_REFUSE, 0);
+    out->refuse = REASON_EGRESS_REFUSED;
+    in->refuse = REASON_PORT_UNKNOWN;
+    view_set_fallback(b->v, false, out);
+    view_set_fallback(b->v, true, in);
+}
+
+static int read_spec(struct build *b)
+{
+    struct at spec = {NULL, "Spec", 0}, a = {&spec, "SidecarTimeout", 0};
+    const json_t *t = json_object_get(json_object_get(b->doc, "Spec"), a.key);
+    struct view_limits *lim = &b->v->limits;
+    if (!absent(t)) {
+        if (!json_is_integer(t) || json_integer_value(t) < 0 || json_integer_value(t) > 86400)
+            return bad(b, &a, "expected seconds, 0 to 86400");
+        uint32_t ms = (uint32_t)json_integer_value(t) * 1000;
+        lim->idle_ms = ms;
+        if (ms)
+            lim->connect_ms = lim->head_ms = ms;
+    }
+    b->http1_per_request = json_bool(b->doc, "Spec.Traffic.HTTP1PerRequestLoadBalancing", false);
+    b->http2_per_request = json_bool(b->doc, "Spec.Traffic.HTTP2PerRequestLoadBalancing", true);
+    return 0;
+}
+
+static void read_proxy(struct build *b)
+{
+    b->trust_domain = json_str(b->doc, "Proxy.TrustDomain", "cluster.local");
+    snprintf(b->stats, sizeof b->stats, "%s,%s,%s,%s", json_str(b->doc, "Proxy.Namespace", ""),
+             json_str(b->doc, "Proxy.Workload.Kind", ""),
+             json_str(b->doc, "Proxy.Workload.Name", ""), json_str(b->doc, "Proxy.Pod", ""));
+    if (absent(json_object_get(b->doc, "Proxy")))
+        b->stats[0] = '\0';
+}
+
+static int read_allowed_endpoints(struct build *b)
+{
+    struct at a = {NULL, "AllowedEndpoints", 0};
+    const json_t *j = json_object_get(b->doc, a.key);
+    struct ipset *old = b->base ? b->base->allowed : NULL;
+    if (old && !absent(j) && ipset_tag(old) == tag_of(j)) {
+        b->v->allowed = ipset_ref(old);
+        return 0;
+    }
+    return read_endpoints(b, &a, j, &b->v->allowed);
+}
+
+static int read_static_listener(struct build *b, const struct at *a, const json_t *j)
+{
+    const char *addr = json_str(j, "Address", ""), *dir = json_str(j, "Direction", ""),
+               *dst = json_str(j, "OriginalDst", "");
+    struct at at_addr = {a, "Address", 0}, at_dir = {a, "Direction", 0},
+              at_dst = {a, "OriginalDst", 0};
+    struct ip_port listen, pretend;
+    struct err why;
+    if (ip_port_parse(addr, &listen) < 0)
+        return bad(b, &at_addr, "expected an address and port");
+    if (ip_port_parse(dst, &pretend) < 0)
+        return bad(b, &at_dst, "expected an address and port");
+    if (strcmp(dir, "Inbound") != 0 && strcmp(dir, "Outbound") != 0)
+        return bad(b, &at_dir, "expected \"Inbound\" or \"Outbound\"");
+    if (b->conf->dry)
+        return 0;
+    if (view_add_listener(b->v, addr, &listen, strcmp(dir, "Inbound") == 0, &pretend, &why) < 0)
+        return bad(b, a, why.text);
+    return 0;
+}
+
+static int read_static_listeners(struct build *b, const json_t *list)
+{
+    struct at a = {NULL, "Listeners", 0};
+    size_t i;
+    json_t *j;
+    if (!json_is_array(list))
+        return bad(b, &a, "expected a list");
+    json_array_foreach (list, i, j) {
+        struct at here = {&a, NULL, (int)i};
+        if (read_static_listener(b, &here, j) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_listeners(struct build *b, bool inbound)
+{
+    const json_t *fixed = json_object_get(b->doc, "Listeners");
+    bool out = !absent(json_object_get(b->doc, "Outbound")) ||
+               json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
+    if (!absent(fixed))
+        return read_static_listeners(b, fixed);
+    if (b->conf->dry)
+        return 0;
+    if (out &&
+        view_add_listener(b->v, "outbound-listener", &b->conf->outbound, false, NULL, b->e) < 0)
+        return -1;
+    if (inbound)
+        return view_add_listener(b->v, "inbound-listener", &b->conf->inbound, true, NULL, b->e);
+    return 0;
+}
+
+static bool same_part(const json_t *a, const json_t *b, const char *key)
+{
+    return json_object_get(a, key) == json_object_get(b, key);
+}
+
+static void choose_base(struct build *b)
+{
+    const json_t *before = b->conf->before;
+    b->base = before ? engine_view(b->conf->engine) : NULL;
+    bool same = before && same_part(before, b->doc, "Spec") && same_part(before, b->doc, "Proxy");
+    b->matches = same ? b->base : NULL;
+}
+
+static int build_all(struct build *b)
+{
+    bool inbound, outbound;
+    if (!json_is_object(b->doc))
+        return err_set(b->e, "document: expected an object");
+    choose_base(b);
+    read_proxy(b);
+    if (read_spec(b) < 0 || read_direction(b, true, &inbound) < 0 ||
+        read_direction(b, false, &outbound) < 0 || read_allowed_endpoints(b) < 0)
+        return -1;
+    set_fallbacks(b);
+    b->v->mesh_tls = !absent(json_object_get(b->doc, "Certificate"));
+    b->v->transport = b->conf->transport ? transport_ref(b->conf->transport) : NULL;
+    return add_listeners(b, inbound);
+}
+
+struct view *document_view(const struct document_conf *c, const json_t *doc, struct err *e)
+{
+    struct build b = {
+        .conf = c, .doc = doc, .v = view_new(c->engine), .slots = engine_slots(c->engine), .e = e};
+    if (build_all(&b) == 0)
+        return b.v;
+    view_free(b.v);
+    return NULL;
+}

@@ -1,0 +1,34 @@
+/* document.h - the sidecar's configuration document -> engine tables.
+ *
+ *   v = document_view(&conf, doc, &e);    NULL: refused whole, e names the place in the document
+ *   engine_publish(eng, v);
+ *
+ * What did not change since the view in use is shared with it: an unchanged part is recognised by
+ * its JSON value being the same object (document_patch shares them), so the document that made
+ * the view in use must still be alive during the call.
+ * Reads both forms of a document (common/policy/document.h).  Control thread.
+ */
+#ifndef FSM_SIDECAR_DOCUMENT_H
+#define FSM_SIDECAR_DOCUMENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include "common/base/cidr.h"
+#include "common/base/err.h"
+
+struct engine;
+struct view;
+struct transport;
+
+struct document_conf {
+    struct engine *engine;
+    struct ip_port outbound, inbound; /* where the listeners are */
+    struct transport *transport;      /* a reference is taken; NULL = no certificate */
+    const json_t *before;             /* the document of the view in use, or NULL */
+    bool dry;                         /* only to see whether it could be used: opens no socket */
+};
+
+/* borrows doc; returns owned */
+struct view *document_view(const struct document_conf *c, const json_t *doc, struct err *e);
+
+#endif

@@ -1,0 +1,308 @@
+/* main.c - fsm-sidecar: what happens in which order */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/base/opt.h"
+#include "common/io/listener.h"
+#include "common/proxy/view.h"
+#include "common/tls/tls.h"
+#include "sidecar/probes.h"
+#include "sidecar/sidecar.h"
+#include "sidecar/source.h"
+
+#define TICKET_LIFETIME_S 3600
+#define QUIT_MS           50   /* for the answer to /quitquitquit to leave */
+#define DRAIN_QUIET_MS    1000 /* no connection for so long: nobody will come any more */
+
+static struct sidecar sidecar = {
+    .conf = {.admin = "127.0.0.1:15000",
+             .metrics = "0.0.0.0:15010",
+             .outbound = {.ip = {.family = 6}, .port = 15001},
+             .inbound = {.ip = {.family = 6}, .port = 15003},
+             .workers = 1,
+             .drain_ms = 30000},
+};
+
+/* "ADDR:PORT", or ":PORT" for all addresses */
+static int parse_addr(const char *text, void *out)
+{
+    struct ip_port *a = out;
+    char all[64];
+    if (text[0] == ':') {
+        snprintf(all, sizeof all, "[::]%s", text);
+        text = all;
+    }
+    return ip_port_parse(text, a);
+}
+
+static const struct opt options[] = {
+    {0, "controller", "URL", "where documents and certificates come from (https://HOST:PORT)",
+     OPT_STR(&sidecar.conf.controller)},
+    {0, "token-file", "FILE", "the pod's service-account token (with --controller)",
+     OPT_STR(&sidecar.conf.token_file)},
+    {0, "ca-file", "FILE", "roots that the controller's certificate must chain to",
+     OPT_STR(&sidecar.conf.ca_file)},
+    {0, "cert", "FILE", "certificate chain, PEM (with -f)", OPT_STR(&sidecar.conf.cert)},
+    {0, "key", "FILE", "its private key, PEM (with -f)", OPT_STR(&sidecar.conf.key)},
+    {0, "ca", "FILE", "the mesh's roots, PEM (with -f)", OPT_STR(&sidecar.conf.ca)},
+    {0, "admin", "ADDR", "admin port (default 127.0.0.1:15000)", OPT_STR(&sidecar.conf.admin)},
+    {0, "metrics", "ADDR", "Prometheus port (default 0.0.0.0:15010)",
+     OPT_STR(&sidecar.conf.metrics)},
+    {0, "outbound", "ADDR", "outbound listener (default :15001)",
+     OPT_CALL(parse_addr, &sidecar.conf.outbound)},
+    {0, "inbound", "ADDR", "inbound listener (default :15003)",
+     OPT_CALL(parse_addr, &sidecar.conf.inbound)},
+    {0, "workers", "N", "worker threads (default 1)", OPT_UINT(&sidecar.conf.workers, 1, 64)},
+    {0, "drain", "DURATION", "longest wait for open streams at the end (default 30s)",
+     OPT_MS(&sidecar.conf.drain_ms)},
+    OPT_END};
+
+static const struct opt_prog prog = {
+    .name = "fsm-sidecar",
+    .synopsis = "[-f DOCUMENT [--cert --key --ca]] | --controller URL --token-file F --ca-file F",
+    .description = "The proxy beside an application: carries its traffic by mutual TLS, as the "
+                   "configuration document says.",
+    .opts = options,
+    .daemon = true,
+};
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static void on_drained(void *arg)
+{
+    struct sidecar *sc = arg;
+    log_info("main", "drained, leaving");
+    loop_stop(sc->loop);
+}
+
+static void stay(void *arg)
+{
+    (void)arg;
+}
+
+void sidecar_drain(struct sidecar *sc, bool then_exit)
+{
+    engine_drain(sc->engine, (unsigned)sc->conf.drain_ms, DRAIN_QUIET_MS,
+                 then_exit ? on_drained : stay, sc);
+}
+
+static void on_term(int sig, void *arg)
+{
+    struct sidecar *sc = arg;
+    static bool asked;
+    if (asked) {
+        log_info("main", "second signal %d, leaving at once", sig);
+        loop_stop(sc->loop);
+        return;
+    }
+    asked = true;
+    log_info("main", "signal %d, draining", sig);
+    sidecar_drain(sc, true);
+}
+
+static void on_hup(int sig, void *arg)
+{
+    struct sidecar *sc = arg;
+    struct err e;
+    (void)sig;
+    if (!sc->conf.file)
+        return;
+    if (apply_identity_files(sc, &e) < 0)
+        log_error("main", "reload: %s", e.text);
+    if (apply_file(sc, &e) < 0)
+        log_error("main", "reload: %s", e.text);
+}
+
+static int on_identity(const char *chain, const char *key, const char *roots, void *arg,
+                       struct err *e)
+{
+    return apply_identity(arg, chain, key, roots, e);
+}
+
+static int on_document(json_t *wire, void *arg, struct err *e)
+{
+    return apply_document(arg, wire, e);
+}
+
+/* ---- what the admin pages show --------------------------------------------------------------- */
+
+static void on_info(struct admin_info *out, void *arg)
+{
+    struct sidecar *sc = arg;
+    struct source_state st = {.error = ""};
+    if (sc->source)
+        source_state(sc->source, &st);
+    out->wire = sc->doc;
+    out->version = sc->doc ? json_str(sc->doc, "Version", "") : "";
+    out->rejected = sc->refused ? json_str(sc->refused, "Version", "unknown") : "";
+    out->reason = sc->refused_why ? sc->refused_why : "";
+    out->controller = st.error;
+    out->chain_pem = sc->chain_pem;
+    out->not_ready = !sc->doc                       ? "no configuration document yet"
+                     : sc->source && !sc->transport ? "no certificate yet"
+                                                    : NULL;
+}
+
+static void on_admin_drain(void *arg)
+{
+    sidecar_drain(arg, false);
+}
+
+static void on_admin_quit(void *arg)
+{
+    struct sidecar *sc = arg;
+    log_info("main", "asked to quit");
+    timer_set(&sc->quit, QUIT_MS);
+}
+
+static void on_quit(void *arg)
+{
+    loop_stop(((struct sidecar *)arg)->loop);
+}
+
+static int bind_text(const char *text, int *fd, struct err *e)
+{
+    struct ip_port a;
+    if (strncmp(text, "unix:", 5) == 0)
+        *fd = listener_bind_unix(text + 5, 0600, e);
+    else if (parse_addr(text, &a) < 0)
+        return err_set(e, "\"%s\" is no address and port", text);
+    else
+        *fd = listener_bind(&a, 0, 64, e);
+    return *fd < 0 ? -1 : 0;
+}
+
+static int start_admin(struct sidecar *sc, struct err *e)
+{
+    static const struct admin_ops ops = {on_info, on_admin_drain, on_admin_quit};
+    int admin_fd, metrics_fd;
+    if (bind_text(sc->conf.admin, &admin_fd, e) < 0)
+        return -1;
+    if (bind_text(sc->conf.metrics, &metrics_fd, e) < 0) {
+        close(admin_fd);
+        return -1;
+    }
+    timer_init(&sc->quit, sc->loop, on_quit, sc);
+    sc->admin = admin_new(sc->loop, sc->engine, admin_fd, metrics_fd, &ops, sc, e);
+    return sc->admin ? 0 : -1;
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static int check_conf(struct sidecar_conf *c, const struct opt_common *common, struct err *e)
+{
+    if (common->files.n > 1)
+        return err_set(e, "one -f DOCUMENT only");
+    c->file = common->files.n ? common->files.v[0] : NULL;
+    c->verbose = common->verbose > 0;
+    if (!c->file == !c->controller)
+        return err_set(e, "give either -f DOCUMENT or --controller URL");
+    if (c->controller && (!c->token_file || !c->ca_file))
+        return err_set(e, "--controller needs --token-file and --ca-file");
+    return 0;
+}
+
+/* every connection is a descriptor: take what we may */
+static void raise_descriptors(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+static int start_engine(struct sidecar *sc, struct err *e)
+{
+    const struct engine_opts o = {.workers = sc->conf.workers, .access_fd = STDOUT_FILENO};
+    sc->loop = loop_new(e);
+    if (!sc->loop)
+        return -1;
+    sc->tickets = tls_tickets_new(TICKET_LIFETIME_S, e);
+    if (!sc->tickets)
+        return -1;
+    sc->engine = engine_new(sc->loop, &o, e);
+    return sc->engine ? 0 : -1;
+}
+
+static int start_source(struct sidecar *sc, struct err *e)
+{
+    static const struct source_ops ops = {on_identity, on_document};
+    const struct source_conf conf = {.controller = sc->conf.controller,
+                                     .token_file = sc->conf.token_file,
+                                     .ca_file = sc->conf.ca_file};
+    if (sc->conf.file)
+        return apply_identity_files(sc, e) < 0 ? -1 : apply_file(sc, e);
+    sc->source = source_new(sc->loop, &conf, &ops, sc, e);
+    return sc->source ? 0 : -1;
+}
+
+static int start(struct sidecar *sc, struct err *e)
+{
+    raise_descriptors();
+    signal(SIGPIPE, SIG_IGN);
+    if (start_engine(sc, e) < 0)
+        return -1;
+    if (start_admin(sc, e) < 0)
+        return -1;
+    /* the probe ports exist only in a pod; a document by hand needs none */
+    if (!sc->conf.file && !(sc->probes = probes_new(sc->loop, e)))
+        return -1;
+    if (start_source(sc, e) < 0)
+        return -1;
+    if (loop_on_signal(sc->loop, SIGTERM, on_term, sc) < 0 ||
+        loop_on_signal(sc->loop, SIGINT, on_term, sc) < 0 ||
+        loop_on_signal(sc->loop, SIGHUP, on_hup, sc) < 0)
+        return err_set(e, "cannot take signals");
+    return 0;
+}
+
+static void stop(struct sidecar *sc)
+{
+    source_free(sc->source);
+    probes_free(sc->probes);
+    admin_free(sc->admin);
+    engine_free(sc->engine);
+    transport_unref(sc->transport);
+    free(sc->chain_pem);
+    if (sc->loop)
+        timer_cancel(&sc->quit);
+    tls_tickets_free(sc->tickets);
+    json_decref(sc->doc);
+    json_decref(sc->refused);
+    free(sc->refused_why);
+    loop_free(sc->loop);
+}
+
+int main(int argc, char **argv)
+{
+    struct sidecar *sc = &sidecar;
+    struct opt_common common = {0};
+    struct err e = {""};
+    int status;
+    if (opt_parse(&prog, argc, argv, &common, &status) < 0)
+        return status;
+    log_init(prog.name, !common.plain_logs);
+    log_set_level(common.verbose ? LOG_DEBUG : LOG_INFO);
+    if (check_conf(&sc->conf, &common, &e) < 0) {
+        fprintf(stderr, "%s: %s\n", prog.name, e.text);
+        return 2;
+    }
+    if (common.check_only) {
+        status = check_file(sc, &e) < 0;
+    } else {
+        status = start(sc, &e) < 0;
+        if (status == 0)
+            loop_run(sc->loop);
+        stop(sc);
+    }
+    if (status)
+        log_error("main", "%s", e.text);
+    free(common.files.v);
+    return status;
+}

@@ -1,0 +1,78 @@
+/* sidecar.h - the daemon's own state, private to sidecar/.
+ *
+ * main.c       flags, the order of start and end
+ * apply.c      a document becomes the one in force, or is refused whole
+ * identity.c   certificate and roots -> TLS contexts
+ * document.c   the document -> engine tables
+ * admin.c      127.0.0.1:15000 and the metrics port 15010
+ * source.c     the controller;  probes.c  the kubelet's checks
+ *
+ * Everything here belongs to the control thread.
+ */
+#ifndef FSM_SIDECAR_SIDECAR_H
+#define FSM_SIDECAR_SIDECAR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/buf.h"
+#include "common/base/cidr.h"
+#include "common/base/err.h"
+#include "common/io/loop.h"
+#include "common/proxy/engine.h"
+#include "sidecar/admin.h"
+
+struct transport;
+struct tls_tickets;
+struct source;
+struct probes;
+
+struct sidecar_conf {
+    const char *file; /* -f, or NULL */
+    const char *controller, *token_file, *ca_file;
+    const char *cert, *key, *ca; /* with -f: PEM files */
+    const char *admin, *metrics; /* addresses */
+    struct ip_port outbound, inbound;
+    unsigned workers;
+    long long drain_ms;
+    bool verbose; /* -v: the document does not set the log level */
+};
+
+struct sidecar {
+    struct sidecar_conf conf;
+    struct loop *loop;
+    struct engine *engine;
+    struct tls_tickets *tickets;
+    struct transport *transport; /* owned; NULL = no certificate yet */
+    char *chain_pem;             /* owned: of the certificate in use */
+    json_t *doc;                 /* in force, wire form; NULL = none yet */
+    json_t *refused;             /* refused last, NULL = none since the last good one */
+    char *refused_why;           /* owned */
+    struct source *source;
+    struct probes *probes;
+    struct admin *admin;
+    struct timer quit;
+};
+
+/* ---- apply.c ---- */
+/* borrows doc (either form).  -1 and e: refused, the one in force stays, the refusal is kept */
+int apply_document(struct sidecar *sc, const json_t *doc, struct err *e);
+/* the file of -f; 0, or -1 and e */
+int apply_file(struct sidecar *sc, struct err *e);
+/* -n: could the file be used?  No socket is opened.  With -v the presented document is printed */
+int check_file(struct sidecar *sc, struct err *e);
+/* PEM texts, borrowed.  -1 and e: the ones in use stay */
+int apply_identity(struct sidecar *sc, const char *chain, const char *key, const char *roots,
+                   struct err *e);
+/* the PEM files of --cert, --key, --ca, if any */
+int apply_identity_files(struct sidecar *sc, struct err *e);
+
+/* ---- identity.c ---- */
+/* returns owned, one reference */
+struct transport *identity_transport(const char *chain, const char *key, const char *roots,
+                                     const struct tls_tickets *tickets, struct err *e);
+
+/* ---- main.c ---- */
+void sidecar_drain(struct sidecar *sc, bool then_exit);
+
+#endif
