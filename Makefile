@@ -103,6 +103,7 @@ $(O)/%.o: %.c $(O)/flags
 # test/unit/LAYER/NAME_test.c is one binary.  Its source may say, in lines of their own:
 #   /* objects: test/fake/clock.c */     linked too, in place of what the library has of that name
 #   /* wrap: malloc calloc */            calls to these go to __wrap_malloc ... (test/fake/faults.h)
+# Each on one line; there may be several of either.
 UNIT_SRC := $(call mine,test/unit/*/*_test.c test/unit/*/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
