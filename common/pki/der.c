@@ -1,3 +1,4 @@
+/* der.c - lengths and tags of X.690, written forwards and read within bounds. */
 #include "common/pki/der.h"
 
 #include <stdio.h>

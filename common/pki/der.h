@@ -8,10 +8,19 @@
 #include "common/base/slice.h"
 
 enum der_tag {
-    DER_BOOLEAN = 0x01, DER_INTEGER = 0x02, DER_BIT_STRING = 0x03, DER_OCTET_STRING = 0x04,
-    DER_NULL = 0x05, DER_OID = 0x06, DER_UTF8 = 0x0c, DER_UTC_TIME = 0x17, DER_GEN_TIME = 0x18,
-    DER_SEQUENCE = 0x30, DER_SET = 0x31,
-    DER_CONTEXT = 0x80, DER_CONTEXT_CONSTRUCTED = 0xa0, /* + number */
+    DER_BOOLEAN = 0x01,
+    DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
+    DER_OCTET_STRING = 0x04,
+    DER_NULL = 0x05,
+    DER_OID = 0x06,
+    DER_UTF8 = 0x0c,
+    DER_UTC_TIME = 0x17,
+    DER_GEN_TIME = 0x18,
+    DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
+    DER_CONTEXT = 0x80,
+    DER_CONTEXT_CONSTRUCTED = 0xa0, /* + number */
 };
 
 void der_put(struct buf *out, unsigned tag, const void *p, size_t n);

@@ -35,7 +35,7 @@ int pki_ca_retire_old(struct pki_ca *ca, struct err *e);
 
 struct pki_names {
     const char *cn;
-    const char *const *dns;  /* NULL-terminated */
+    const char *const *dns; /* NULL-terminated */
     const char *const *uri;
     const char *const *ip;
 };
@@ -51,8 +51,8 @@ char *pki_ca_issue(struct pki_ca *ca, const struct pki_names *names, int64_t val
 struct pki_cert_info {
     char subject_cn[256];
     char issuer_cn[256];
-    char serial[128];   /* hex */
-    char sans[1024];    /* "DNS:a, URI:b" */
+    char serial[128];              /* hex */
+    char sans[1024];               /* "DNS:a, URI:b" */
     int64_t not_before, not_after; /* seconds since the epoch */
 };
 /* of the first certificate in the PEM */

@@ -54,7 +54,8 @@ static void pair_clear(struct pair *p)
     memset(p, 0, sizeof(*p));
 }
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------------
+ */
 
 static char *path_of(const struct pki_ca *ca, const char *name, const char *ext)
 {
@@ -82,12 +83,13 @@ static int private_file(const char *path, int fd, struct err *e)
     /* a mounted Secret is root's, and readable by the group of a process that is not root */
     open_to = S_IRWXO | (st.st_uid == geteuid() ? S_IRWXG : S_IWGRP | S_IXGRP);
     if ((st.st_mode & open_to) != 0)
-        return err_set(e, "%s: the private key is open to others (mode %04o); make it 0600 "
-                          "(chmod 600 %s), and replace the CA if anybody may have read it",
+        return err_set(e,
+                       "%s: the private key is open to others (mode %04o); make it 0600 "
+                       "(chmod 600 %s), and replace the CA if anybody may have read it",
                        path, (unsigned)(st.st_mode & 07777), path);
     if (st.st_uid != geteuid() && st.st_uid != 0)
-        return err_set(e, "%s: belongs to user %u; expected %u or root", path,
-                       (unsigned)st.st_uid, (unsigned)geteuid());
+        return err_set(e, "%s: belongs to user %u; expected %u or root", path, (unsigned)st.st_uid,
+                       (unsigned)geteuid());
     return 0;
 }
 
@@ -118,8 +120,7 @@ static char *read_key(const char *path, struct err *e)
     return out;
 }
 
-static int load_key(const struct pki_ca *ca, const char *name, struct pki_key **out,
-                    struct err *e)
+static int load_key(const struct pki_ca *ca, const char *name, struct pki_key **out, struct err *e)
 {
     char *path = path_of(ca, name, "key");
     char *pem = read_key(path, e);
@@ -147,8 +148,10 @@ static int load_cert(const struct pki_ca *ca, const char *name, char **pem, stru
         if (r != 0)
             err_prefix(e, "%s", path);
         else if (!data->ca)
-            r = err_set(e, "%s: \"%s\" is no CA certificate (basicConstraints CA:TRUE, keyUsage "
-                           "keyCertSign)", path, data->info.subject_cn);
+            r = err_set(e,
+                        "%s: \"%s\" is no CA certificate (basicConstraints CA:TRUE, keyUsage "
+                        "keyCertSign)",
+                        path, data->info.subject_cn);
     }
     buf_free(&text);
     free(path);
@@ -176,7 +179,8 @@ static int move_file(const struct pki_ca *ca, const char *from, const char *to, 
     return r;
 }
 
-/* ---- making a root ------------------------------------------------------------------------------ */
+/* ---- making a root ------------------------------------------------------------------------------
+ */
 
 /* "fsm-ca.<trust domain> 1f2e3d4c": people, and verifiers that look up issuers by name, can tell
  * one root from the next */
@@ -199,8 +203,12 @@ static char *root_cert(const struct pki_ca *ca, const struct pki_key *key, struc
     if (key_spki(key, &spki, e) == 0) {
         char *cn = root_cn(ca, &spki);
         struct pki_names names = {.cn = cn};
-        struct cert_spec s = {.names = &names, .spki = &spki, .issuer_key = key, .ca = true,
-                              .not_before = now - CLOCK_SLACK_S, .not_after = now + CA_VALID_S};
+        struct cert_spec s = {.names = &names,
+                              .spki = &spki,
+                              .issuer_key = key,
+                              .ca = true,
+                              .not_before = now - CLOCK_SLACK_S,
+                              .not_after = now + CA_VALID_S};
         pem = cert_make(&s, e);
         free(cn);
     }
@@ -233,7 +241,8 @@ static int make_pair(const struct pki_ca *ca, const char *name, struct err *e)
     return r;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------
+ */
 
 static int make_dir(const char *dir, struct err *e)
 {
@@ -245,8 +254,10 @@ static int make_dir(const char *dir, struct err *e)
         return err_errno(e, "CA directory %s", dir);
     /* sticky: a mounted Secret's directory looks like /tmp */
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && !(st.st_mode & S_ISVTX))
-        return err_set(e, "CA directory %s: others may write to it (mode %04o); make it 0700 "
-                          "(chmod 700 %s)", dir, (unsigned)(st.st_mode & 07777), dir);
+        return err_set(e,
+                       "CA directory %s: others may write to it (mode %04o); make it 0700 "
+                       "(chmod 700 %s)",
+                       dir, (unsigned)(st.st_mode & 07777), dir);
     return 0;
 }
 
@@ -270,7 +281,8 @@ static int lock_dir(const struct pki_ca *ca, struct err *e)
 static bool spki_equal(const struct pki_key *key, const struct cert_data *cert)
 {
     struct buf spki = BUF_INIT;
-    bool same = key_spki(key, &spki, NULL) == 0 && slice_eq(buf_slice(&spki), buf_slice(&cert->spki));
+    bool same =
+        key_spki(key, &spki, NULL) == 0 && slice_eq(buf_slice(&spki), buf_slice(&cert->spki));
 
     buf_free(&spki);
     return same;
@@ -302,12 +314,16 @@ static int check_pair(const struct pki_ca *ca, const struct pair *p, struct err 
     char until[32];
 
     if (!spki_equal(p->key, &p->cert))
-        return err_set(e, "CA directory %s: ca.key does not belong to ca.crt; restore the two from "
-                          "one backup", ca->dir);
+        return err_set(e,
+                       "CA directory %s: ca.key does not belong to ca.crt; restore the two from "
+                       "one backup",
+                       ca->dir);
     if (p->cert.info.not_after <= now) {
         clock_rfc3339(p->cert.info.not_after * 1000, until);
-        return err_set(e, "CA directory %s: ca.crt expired at %s; move the directory away to have "
-                          "a new CA made", ca->dir, until);
+        return err_set(e,
+                       "CA directory %s: ca.crt expired at %s; move the directory away to have "
+                       "a new CA made",
+                       ca->dir, until);
     }
     if (p->cert.info.not_before > now + CLOCK_SLACK_S) {
         clock_rfc3339(p->cert.info.not_before * 1000, until);
@@ -348,9 +364,8 @@ static int reload(struct pki_ca *ca, struct err *e)
     struct pair p = {0};
     char *roots = NULL;
 
-    if (load_key(ca, "ca", &p.key, e) != 0 ||
-        load_cert(ca, "ca", &p.cert_pem, &p.cert, e) != 0 || check_pair(ca, &p, e) != 0 ||
-        load_roots(ca, &roots, e) != 0) {
+    if (load_key(ca, "ca", &p.key, e) != 0 || load_cert(ca, "ca", &p.cert_pem, &p.cert, e) != 0 ||
+        check_pair(ca, &p, e) != 0 || load_roots(ca, &roots, e) != 0) {
         pair_clear(&p);
         free(roots);
         return -1;
@@ -365,8 +380,10 @@ static int reload(struct pki_ca *ca, struct err *e)
 static int first_use(struct pki_ca *ca, struct err *e)
 {
     if (file_there(ca, "ca", "crt") && !file_there(ca, "ca", "key"))
-        return err_set(e, "CA directory %s: ca.crt is there without ca.key; restore the key, or "
-                          "move ca.crt away to have a new CA made", ca->dir);
+        return err_set(e,
+                       "CA directory %s: ca.crt is there without ca.key; restore the key, or "
+                       "move ca.crt away to have a new CA made",
+                       ca->dir);
     return make_pair(ca, "ca", e);
 }
 
@@ -408,7 +425,8 @@ const char *pki_ca_roots(const struct pki_ca *ca)
     return ca->roots;
 }
 
-/* ---- rotation ----------------------------------------------------------------------------------- */
+/* ---- rotation -----------------------------------------------------------------------------------
+ */
 
 static int prepare(struct pki_ca *ca, struct err *e)
 {
@@ -418,8 +436,10 @@ static int prepare(struct pki_ca *ca, struct err *e)
 static int promote(struct pki_ca *ca, struct err *e)
 {
     if (!file_there(ca, "next", "key") || !file_there(ca, "next", "crt"))
-        return err_set(e, "CA directory %s: there is no next root to promote; prepare one, and "
-                          "wait until every peer trusts it", ca->dir);
+        return err_set(e,
+                       "CA directory %s: there is no next root to promote; prepare one, and "
+                       "wait until every peer trusts it",
+                       ca->dir);
     if (write_file(ca, "old", "crt", ca->now.cert_pem, 0644, e) != 0)
         return -1;
     if (move_file(ca, "next", "ca", "key", e) != 0)
@@ -467,7 +487,8 @@ int pki_ca_retire_old(struct pki_ca *ca, struct err *e)
     return rotate(ca, retire, e);
 }
 
-/* ---- signing ------------------------------------------------------------------------------------ */
+/* ---- signing ------------------------------------------------------------------------------------
+ */
 
 static char *sign_leaf(struct pki_ca *ca, const struct buf *spki, const struct pki_names *names,
                        int64_t validity_s, struct err *e)

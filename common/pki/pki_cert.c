@@ -45,7 +45,8 @@ void pem_write(const char *label, const void *der, size_t n, struct buf *out)
     buf_free(&text);
 }
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------------------
+ */
 
 /* printable ASCII but for some */
 static bool text_ok(const char *s, size_t max, const char *not_these)
@@ -62,7 +63,8 @@ static bool text_ok(const char *s, size_t max, const char *not_these)
 
 static bool dns_ok(const char *s)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     const char *rest = strncmp(s, "*.", 2) == 0 ? s + 2 : s;
 
     return strlen(s) <= DNS_MAX && *rest != '\0' && *rest != '.' &&
@@ -100,8 +102,10 @@ static int put_sans(struct buf *out, const struct pki_names *names, struct err *
 
     for (const char *const *s = names->dns; s != NULL && *s != NULL; s++, n++) {
         if (!dns_ok(*s))
-            return err_set(e, "DNS name \"%s\": expected letters, digits, '-', '_' and '.', at "
-                              "most %d", *s, DNS_MAX);
+            return err_set(e,
+                           "DNS name \"%s\": expected letters, digits, '-', '_' and '.', at "
+                           "most %d",
+                           *s, DNS_MAX);
         der_put(out, DER_CONTEXT + 2, *s, strlen(*s));
     }
     for (const char *const *s = names->uri; s != NULL && *s != NULL; s++, n++) {
@@ -120,10 +124,10 @@ static int put_sans(struct buf *out, const struct pki_names *names, struct err *
     return 0;
 }
 
-/* ---- extensions -------------------------------------------------------------------------------- */
+/* ---- extensions --------------------------------------------------------------------------------
+ */
 
-static void put_ext(struct buf *out, const uint8_t *oid, bool critical, const void *value,
-                    size_t n)
+static void put_ext(struct buf *out, const uint8_t *oid, bool critical, const void *value, size_t n)
 {
     static const uint8_t yes = 0xff;
     struct buf ext = BUF_INIT;
@@ -220,7 +224,8 @@ static int put_extensions(struct buf *out, const struct cert_spec *s, struct err
     return 0;
 }
 
-/* ---- certificate and request ------------------------------------------------------------------- */
+/* ---- certificate and request -------------------------------------------------------------------
+ */
 
 static void put_algorithm(struct buf *out, const struct pki_key *k)
 {

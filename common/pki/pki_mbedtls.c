@@ -1,3 +1,4 @@
+/* pki_mbedtls.c - keys, requests and certificates read by mbedTLS 2.28. */
 #include <mbedtls/asn1.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/error.h>
@@ -40,7 +41,8 @@ void pki_sha256(const void *p, size_t n, uint8_t out[32])
     mbedtls_sha256_ret(p, n, out, 0);
 }
 
-/* ---- keys -------------------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------------------------------
+ */
 
 static bool pk_is_ec(const mbedtls_pk_context *pk)
 {
@@ -60,8 +62,9 @@ static int pk_acceptable(const mbedtls_pk_context *pk, const char *what, struct 
                bits <= RSA_BITS_MAX) {
         return 0;
     }
-    return err_set(e, "%s: its key is %s of %zu bits; expected EC P-256 or P-384, or RSA of %u to "
-                      "%u bits",
+    return err_set(e,
+                   "%s: its key is %s of %zu bits; expected EC P-256 or P-384, or RSA of %u to "
+                   "%u bits",
                    what, mbedtls_pk_get_name(pk), bits, RSA_BITS_MIN, RSA_BITS_MAX);
 }
 
@@ -175,7 +178,8 @@ char *pki_key_new(struct err *e)
     return out;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------------------------------
+ */
 
 static int csr_check(mbedtls_x509_csr *csr, struct err *e)
 {
@@ -213,7 +217,8 @@ int csr_open(const char *pem, struct buf *spki, struct err *e)
     return r;
 }
 
-/* ---- certificates ------------------------------------------------------------------------------ */
+/* ---- certificates ------------------------------------------------------------------------------
+ */
 
 /* the subjectKeyIdentifier, which this library leaves in the raw extensions */
 static void read_key_id(const mbedtls_x509_crt *crt, struct cert_data *out)

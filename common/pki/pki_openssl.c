@@ -1,3 +1,4 @@
+/* pki_openssl.c - keys, requests and certificates read by OpenSSL 3.0. */
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -46,7 +47,8 @@ static BIO *pem_bio(const char *pem, size_t n)
     return b;
 }
 
-/* ---- keys -------------------------------------------------------------------------------------- */
+/* ---- keys --------------------------------------------------------------------------------------
+ */
 
 static int curve_of(const EVP_PKEY *pk)
 {
@@ -69,8 +71,9 @@ static int pk_acceptable(const EVP_PKEY *pk, const char *what, struct err *e)
         return 0;
     if (EVP_PKEY_get_base_id(pk) == EVP_PKEY_RSA && bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX)
         return 0;
-    return err_set(e, "%s: its key is %s of %d bits; expected EC P-256 or P-384, or RSA of %d to "
-                      "%d bits",
+    return err_set(e,
+                   "%s: its key is %s of %d bits; expected EC P-256 or P-384, or RSA of %d to "
+                   "%d bits",
                    what, OBJ_nid2sn(EVP_PKEY_get_base_id(pk)), bits, RSA_BITS_MIN, RSA_BITS_MAX);
 }
 
@@ -189,7 +192,8 @@ char *pki_key_new(struct err *e)
     return pem;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests ----------------------------------------------------------------------------------
+ */
 
 static int csr_check(X509_REQ *csr, EVP_PKEY *pk, struct err *e)
 {
@@ -229,7 +233,8 @@ int csr_open(const char *pem, struct buf *spki, struct err *e)
     return r;
 }
 
-/* ---- certificates ------------------------------------------------------------------------------ */
+/* ---- certificates ------------------------------------------------------------------------------
+ */
 
 static void read_info(X509 *x, struct pki_cert_info *out)
 {

@@ -11,12 +11,13 @@
 #include "common/pki/pki_int.h"
 
 #define TOKEN_MAX 16384u
-#define LEEWAY_S  60 /* how far clocks may differ */
+#define LEEWAY_S  60  /* how far clocks may differ */
 #define HALF      32u /* bytes of one of the two numbers of a P-256 signature */
 #define SA_PREFIX "system:serviceaccount:"
 
-/* ---- the signature's two forms -------------------------------------------------------------------
- * JWS carries the two numbers side by side, the libraries want DER. */
+/* ---- the signature's two forms
+ * ------------------------------------------------------------------- JWS carries the two numbers
+ * side by side, the libraries want DER. */
 
 static int half_from_der(struct slice *in, uint8_t out[HALF])
 {
@@ -53,7 +54,8 @@ static void der_from_raw(const uint8_t raw[2 * HALF], struct buf *out)
     der_wrap(out, DER_SEQUENCE, &seq);
 }
 
-/* ---- signing ------------------------------------------------------------------------------------ */
+/* ---- signing ------------------------------------------------------------------------------------
+ */
 
 static json_t *claims(const struct pki_token *t)
 {
@@ -61,11 +63,10 @@ static json_t *claims(const struct pki_token *t)
     char sub[sizeof(SA_PREFIX) + sizeof(t->ns) + sizeof(t->sa)];
 
     snprintf(sub, sizeof(sub), SA_PREFIX "%s:%s", t->ns, t->sa);
-    return json_pack("{s:[s], s:I, s:I, s:I, s:s, s:s, s:{s:s, s:{s:s, s:s}, s:{s:s}}}",
-                     "aud", t->audience, "exp", (json_int_t)t->not_after, "iat", now, "nbf", now,
-                     "iss", "fsm", "sub", sub,
-                     "kubernetes.io", "namespace", t->ns, "pod", "name", t->pod, "uid", t->pod_uid,
-                     "serviceaccount", "name", t->sa);
+    return json_pack("{s:[s], s:I, s:I, s:I, s:s, s:s, s:{s:s, s:{s:s, s:s}, s:{s:s}}}", "aud",
+                     t->audience, "exp", (json_int_t)t->not_after, "iat", now, "nbf", now, "iss",
+                     "fsm", "sub", sub, "kubernetes.io", "namespace", t->ns, "pod", "name", t->pod,
+                     "uid", t->pod_uid, "serviceaccount", "name", t->sa);
 }
 
 char *pki_token_sign(const char *key_pem, const struct pki_token *t, struct err *e)
@@ -100,7 +101,8 @@ char *pki_token_sign(const char *key_pem, const struct pki_token *t, struct err 
     return token;
 }
 
-/* ---- verifying ----------------------------------------------------------------------------------- */
+/* ---- verifying
+ * ----------------------------------------------------------------------------------- */
 
 /* one base64url part as a JSON object; returns owned */
 static json_t *part_json(struct slice part, const char *what, struct err *e)
@@ -214,8 +216,7 @@ static int copy_name(char *out, size_t size, const char *v)
 {
     size_t n = strlen(v);
 
-    if (n >= size ||
-        strspn(v, "abcdefghijklmnopqrstuvwxyzABCDEF0123456789-.") != n ||
+    if (n >= size || strspn(v, "abcdefghijklmnopqrstuvwxyzABCDEF0123456789-.") != n ||
         (n > 0 && (v[0] == '.' || v[0] == '-')))
         return -1;
     memcpy(out, v, n + 1);
@@ -240,8 +241,8 @@ static int take_identity(const json_t *j, struct pki_token *out, struct err *e)
     return 0;
 }
 
-static int check_claims(struct slice part, const char *audience, int64_t now,
-                        struct pki_token *out, struct err *e)
+static int check_claims(struct slice part, const char *audience, int64_t now, struct pki_token *out,
+                        struct err *e)
 {
     json_t *j = part_json(part, "claims", e);
     int r = -1;

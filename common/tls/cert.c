@@ -1,3 +1,4 @@
+/* cert.c - the rules for a certificate's names: RFC 6125, SPIFFE, and what may be shown. */
 #include "common/tls/cert.h"
 
 #include <stdio.h>

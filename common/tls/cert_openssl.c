@@ -1,3 +1,4 @@
+/* cert_openssl.c - a certificate's names and dates, from OpenSSL's X509. */
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>

@@ -764,8 +764,9 @@ void tls_ctx_unref(struct tls_ctx *c)
 
 int tls_ctx_bad_usage(struct err *e)
 {
-    return err_set(e, "cert_pem: the certificate may not be used by a TLS server; its key usage must "
-                      "have digitalSignature, its extended key usage serverAuth");
+    return err_set(e,
+                   "cert_pem: the certificate may not be used by a TLS server; its key usage must "
+                   "have digitalSignature, its extended key usage serverAuth");
 }
 
 static int digest_cmp(const void *a, const void *b)

@@ -160,8 +160,8 @@ static void drop_root(mbedtls_x509_crt *leaf)
 static bool serves(const mbedtls_x509_crt *leaf)
 {
     return mbedtls_x509_crt_check_key_usage(leaf, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) == 0 &&
-           mbedtls_x509_crt_check_extended_key_usage(leaf, MBEDTLS_OID_SERVER_AUTH,
-                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
+           mbedtls_x509_crt_check_extended_key_usage(
+               leaf, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
 }
 
 static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)

@@ -54,8 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (key == NULL)
         setup();
     if (size > 0 && data[0] == 'T') {
-        r = pki_token_verify(pub_pem, slice_of((const char *)data + 1, size - 1), "fsm", 1000000, &t,
-                             &e);
+        r = pki_token_verify(pub_pem, slice_of((const char *)data + 1, size - 1), "fsm", 1000000,
+                             &t, &e);
         BUG_ON(r != -1 || e.text[0] == '\0'); /* nobody else has the key */
         return 0;
     }

@@ -16,7 +16,7 @@ static char dir[64];
 
 static void make_dir(void)
 {
-    strcpy(dir, "/tmp/pki-test-XXXXXX");
+    snprintf(dir, sizeof(dir), "%s", "/tmp/pki-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
 }
 
@@ -82,8 +82,8 @@ static struct pki_ca *open_ca(void)
 static const char *const dns[] = {"web.shop.cluster.local", "web.shop.svc", NULL};
 static const char *const uri[] = {"spiffe://cluster.local/ns/shop/sa/web", NULL};
 static const char *const ip[] = {"10.1.2.3", "fd00::7", NULL};
-static const struct pki_names web = {.cn = "web.shop.cluster.local", .dns = dns, .uri = uri,
-                                     .ip = ip};
+static const struct pki_names web = {
+    .cn = "web.shop.cluster.local", .dns = dns, .uri = uri, .ip = ip};
 
 static char *sign_new(struct pki_ca *ca, const struct pki_names *names, struct err *e)
 {
@@ -108,19 +108,28 @@ START_TEST(a_signed_request_gives_a_certificate_that_openssl_accepts)
     ck_assert_msg(chain != NULL, "%s", e.text);
     put("leaf.pem", chain, 0644);
     put("roots.pem", pki_ca_roots(ca), 0644);
-    ck_assert_msg(sh(out, sizeof(out), "openssl verify -x509_strict -purpose sslserver -CAfile "
-                                       "roots.pem leaf.pem") == 0, "%s", out);
-    ck_assert_msg(sh(out, sizeof(out), "openssl verify -x509_strict -purpose sslclient -CAfile "
-                                       "roots.pem leaf.pem") == 0, "%s", out);
-    ck_assert_msg(sh(out, sizeof(out), "openssl verify -x509_strict -check_ss_sig -CAfile roots.pem "
-                                       "roots.pem") == 0, "%s", out);
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl verify -x509_strict -purpose sslserver -CAfile "
+                     "roots.pem leaf.pem") == 0,
+                  "%s", out);
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl verify -x509_strict -purpose sslclient -CAfile "
+                     "roots.pem leaf.pem") == 0,
+                  "%s", out);
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl verify -x509_strict -check_ss_sig -CAfile roots.pem "
+                     "roots.pem") == 0,
+                  "%s", out);
     ck_assert_int_eq(sh(out, sizeof(out), "openssl x509 -in leaf.pem -noout -text"), 0);
     ck_assert_ptr_nonnull(strstr(out, "Subject: O = fsm, CN = web.shop.cluster.local"));
     ck_assert_ptr_nonnull(strstr(out, "Issuer: O = fsm, CN = fsm-ca.cluster.local "));
     ck_assert_ptr_nonnull(strstr(out, "Signature Algorithm: ecdsa-with-SHA256"));
-    ck_assert_ptr_nonnull(strstr(out, "X509v3 Basic Constraints: critical\n                CA:FALSE"));
-    ck_assert_ptr_nonnull(strstr(out, "X509v3 Key Usage: critical\n                Digital Signature\n"));
-    ck_assert_ptr_nonnull(strstr(out, "TLS Web Server Authentication, TLS Web Client Authentication"));
+    ck_assert_ptr_nonnull(
+        strstr(out, "X509v3 Basic Constraints: critical\n                CA:FALSE"));
+    ck_assert_ptr_nonnull(
+        strstr(out, "X509v3 Key Usage: critical\n                Digital Signature\n"));
+    ck_assert_ptr_nonnull(
+        strstr(out, "TLS Web Server Authentication, TLS Web Client Authentication"));
     ck_assert_ptr_nonnull(strstr(out, "DNS:web.shop.cluster.local, DNS:web.shop.svc, "
                                       "URI:spiffe://cluster.local/ns/shop/sa/web, "
                                       "IP Address:10.1.2.3, IP Address:FD00:0:0:0:0:0:0:7"));
@@ -128,7 +137,8 @@ START_TEST(a_signed_request_gives_a_certificate_that_openssl_accepts)
     ck_assert_ptr_nonnull(strstr(out, "X509v3 Authority Key Identifier"));
     ck_assert_int_eq(sh(out, sizeof(out), "openssl x509 -in roots.pem -noout -text"), 0);
     ck_assert_ptr_nonnull(strstr(out, "CA:TRUE, pathlen:0"));
-    ck_assert_ptr_nonnull(strstr(out, "X509v3 Key Usage: critical\n                Certificate Sign, CRL Sign"));
+    ck_assert_ptr_nonnull(
+        strstr(out, "X509v3 Key Usage: critical\n                Certificate Sign, CRL Sign"));
     free(chain);
     pki_ca_free(ca);
 }
@@ -146,8 +156,9 @@ START_TEST(what_we_read_of_it)
     ck_assert_int_eq(pki_cert_read(pki_ca_roots(ca), &root, &e), 0);
     ck_assert_str_eq(info.subject_cn, "web.shop.cluster.local");
     ck_assert_str_eq(info.issuer_cn, root.subject_cn);
-    ck_assert_str_eq(info.sans, "DNS:web.shop.cluster.local, DNS:web.shop.svc, "
-                                "URI:spiffe://cluster.local/ns/shop/sa/web, IP:10.1.2.3, IP:fd00::7");
+    ck_assert_str_eq(info.sans,
+                     "DNS:web.shop.cluster.local, DNS:web.shop.svc, "
+                     "URI:spiffe://cluster.local/ns/shop/sa/web, IP:10.1.2.3, IP:fd00::7");
     ck_assert_uint_eq(strlen(info.serial), 32);
     ck_assert_int_ge(info.not_after, now + 3590);
     ck_assert_int_le(info.not_after, now + 3600);
@@ -181,10 +192,12 @@ START_TEST(the_requests_own_names_do_not_count)
     struct err e = {""};
     char out[4096], *csr, *chain;
 
-    ck_assert_msg(sh(out, sizeof(out), "openssl req -new -newkey ec -pkeyopt "
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl req -new -newkey ec -pkeyopt "
                      "ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=root -addext "
                      "'subjectAltName=URI:spiffe://cluster.local/ns/kube-system/sa/admin' "
-                     "-addext basicConstraints=CA:TRUE -out r.csr") == 0, "%s", out);
+                     "-addext basicConstraints=CA:TRUE -out r.csr") == 0,
+                  "%s", out);
     csr = get("r.csr");
     chain = pki_ca_sign(ca, csr, &web, 60, &e);
     ck_assert_msg(chain != NULL, "%s", e.text);
@@ -204,11 +217,14 @@ START_TEST(requests_that_are_refused)
     } t[] = {
         {"openssl req -new -newkey rsa:1024 -nodes -keyout k -subj /CN=a", "2048"},
         {"openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout k -subj "
-         "/CN=a", "P-256"},
+         "/CN=a",
+         "P-256"},
         {"openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -subj "
-         "/CN=a -sha1", "hash"},
+         "/CN=a -sha1",
+         "hash"},
         {"echo '-----BEGIN CERTIFICATE REQUEST-----'; echo AAAA; echo '-----END CERTIFICATE "
-         "REQUEST-----'", "certificate request"},
+         "REQUEST-----'",
+         "certificate request"},
         {"echo hello", "certificate request"},
         {"head -c 70000 /dev/zero | tr '\\0' A", "larger"},
     };
@@ -253,13 +269,17 @@ START_TEST(p384_and_rsa_requests_are_signed)
     char out[4096];
 
     for (size_t i = 0; i < 2; i++) {
-        ck_assert_msg(sh(out, sizeof(out), "openssl req -new -newkey %s -nodes -keyout k -subj "
-                                           "/CN=a -out a.csr", kinds[i]) == 0, "%s", out);
+        ck_assert_msg(sh(out, sizeof(out),
+                         "openssl req -new -newkey %s -nodes -keyout k -subj "
+                         "/CN=a -out a.csr",
+                         kinds[i]) == 0,
+                      "%s", out);
         char *csr = get("a.csr"), *chain = pki_ca_sign(ca, csr, &web, 60, &e);
         ck_assert_msg(chain != NULL, "%s", e.text);
         put("leaf.pem", chain, 0644);
-        ck_assert_msg(sh(out, sizeof(out), "openssl verify -x509_strict -CAfile ca/ca.crt leaf.pem "
-                                           "&& openssl x509 -in leaf.pem -noout -text") == 0,
+        ck_assert_msg(sh(out, sizeof(out),
+                         "openssl verify -x509_strict -CAfile ca/ca.crt leaf.pem "
+                         "&& openssl x509 -in leaf.pem -noout -text") == 0,
                       "%s", out);
         ck_assert_msg((strstr(out, "Key Encipherment") != NULL) == (i == 1), "%s", out);
         free(csr);
@@ -275,8 +295,8 @@ START_TEST(names_that_are_refused)
     static const char *const bad_uri[] = {"no-scheme", NULL}, *const bad_uri2[] = {"a:\n", NULL};
     static const char *const bad_ip[] = {"10.0.0", NULL};
     static const struct pki_names t[] = {
-        {.cn = "a", .dns = bad_dns}, {.cn = "a", .dns = bad_dns2}, {.cn = "a", .uri = bad_uri},
-        {.cn = "a", .uri = bad_uri2}, {.cn = "a", .ip = bad_ip}, {.cn = "a\nb"},
+        {.cn = "a", .dns = bad_dns},  {.cn = "a", .dns = bad_dns2}, {.cn = "a", .uri = bad_uri},
+        {.cn = "a", .uri = bad_uri2}, {.cn = "a", .ip = bad_ip},    {.cn = "a\nb"},
     };
     struct pki_ca *ca = open_ca();
 
@@ -328,7 +348,8 @@ START_TEST(validity_has_bounds)
 }
 END_TEST
 
-/* ---- the directory --------------------------------------------------------------------------------- */
+/* ---- the directory
+ * --------------------------------------------------------------------------------- */
 
 static unsigned mode_of(const char *name)
 {
@@ -427,15 +448,17 @@ START_TEST(a_root_of_openssls_making_serves_too)
     struct pki_ca *ca;
     char out[4096], *chain;
 
-    ck_assert_msg(sh(out, sizeof(out), "mkdir -m 700 ca && openssl req -x509 -newkey ec -pkeyopt "
+    ck_assert_msg(sh(out, sizeof(out),
+                     "mkdir -m 700 ca && openssl req -x509 -newkey ec -pkeyopt "
                      "ec_paramgen_curve:P-256 -nodes -keyout ca/ca.key -out ca/ca.crt -subj "
-                     "'/C=DE/O=Own Root/CN=own' -days 30 && chmod 600 ca/ca.key") == 0, "%s", out);
+                     "'/C=DE/O=Own Root/CN=own' -days 30 && chmod 600 ca/ca.key") == 0,
+                  "%s", out);
     ca = open_ca();
     chain = sign_new(ca, &web, &e);
     ck_assert_msg(chain != NULL, "%s", e.text);
     put("leaf.pem", chain, 0644);
-    ck_assert_msg(sh(out, sizeof(out), "openssl verify -CAfile ca/ca.crt leaf.pem") == 0,
-                  "%s", out);
+    ck_assert_msg(sh(out, sizeof(out), "openssl verify -CAfile ca/ca.crt leaf.pem") == 0, "%s",
+                  out);
     free(chain);
     pki_ca_free(ca);
 }
@@ -445,20 +468,24 @@ START_TEST(a_certificate_that_is_no_ca_or_expired_is_refused)
 {
     char out[4096];
 
-    ck_assert_msg(sh(out, sizeof(out), "mkdir -m 700 ca && openssl req -x509 -newkey ec -pkeyopt "
+    ck_assert_msg(sh(out, sizeof(out),
+                     "mkdir -m 700 ca && openssl req -x509 -newkey ec -pkeyopt "
                      "ec_paramgen_curve:P-256 -nodes -keyout ca/ca.key -out ca/ca.crt -subj /CN=a "
                      "-addext basicConstraints=critical,CA:FALSE && chmod 600 ca/ca.key") == 0,
                   "%s", out);
     refused("no CA certificate");
-    ck_assert_msg(sh(out, sizeof(out), "openssl req -new -key ca/ca.key -subj /CN=a -out r.csr && "
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl req -new -key ca/ca.key -subj /CN=a -out r.csr && "
                      "printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=keyCertSign' > x && "
                      "openssl x509 -req -in r.csr -signkey ca/ca.key -extfile x -days -1 -out "
-                     "ca/ca.crt") == 0, "%s", out);
+                     "ca/ca.crt") == 0,
+                  "%s", out);
     refused("expired");
 }
 END_TEST
 
-/* ---- rotation -------------------------------------------------------------------------------------- */
+/* ---- rotation
+ * -------------------------------------------------------------------------------------- */
 
 static int count_certs(const char *pem)
 {
@@ -559,8 +586,10 @@ START_TEST(an_issued_pair_belongs_together)
     put("c.pem", chain, 0644);
     put("k.pem", key, 0600);
     put("p.pem", pub, 0644);
-    ck_assert_msg(sh(out, sizeof(out), "openssl x509 -in c.pem -noout -pubkey > 1; openssl pkey -in "
-                     "k.pem -pubout > 2; cmp 1 2 && cmp 2 p.pem") == 0, "%s", out);
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl x509 -in c.pem -noout -pubkey > 1; openssl pkey -in "
+                     "k.pem -pubout > 2; cmp 1 2 && cmp 2 p.pem") == 0,
+                  "%s", out);
     free(chain);
     free(pub);
     pki_wipe(key);

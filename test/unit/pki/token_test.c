@@ -32,9 +32,11 @@ static void teardown(void)
     free(pub);
 }
 
-static const struct pki_token web = {
-    .ns = "shop", .sa = "web", .pod = "web-6d4c-x2x", .pod_uid = "0b1e7c9a-1111-4222-8333-444455556666",
-    .audience = "fsm"};
+static const struct pki_token web = {.ns = "shop",
+                                     .sa = "web",
+                                     .pod = "web-6d4c-x2x",
+                                     .pod_uid = "0b1e7c9a-1111-4222-8333-444455556666",
+                                     .audience = "fsm"};
 
 static char *token_for(const char *k, int64_t not_after)
 {
@@ -130,7 +132,8 @@ END_TEST
 START_TEST(a_kubernetes_token)
 {
     char *claims = xasprintf(
-        "{\"aud\":[\"other\",\"fsm\"],\"exp\":%lld,\"iat\":%lld,\"iss\":\"https://kubernetes.default."
+        "{\"aud\":[\"other\",\"fsm\"],\"exp\":%lld,\"iat\":%lld,\"iss\":\"https://"
+        "kubernetes.default."
         "svc.cluster.local\",\"jti\":\"x\",\"kubernetes.io\":{\"namespace\":\"shop\",\"node\":{"
         "\"name\":\"n1\",\"uid\":\"1\"},\"pod\":{\"name\":\"web-0\",\"uid\":\"2\"},"
         "\"serviceaccount\":{\"name\":\"web\",\"uid\":\"3\"},\"warnafter\":1},\"nbf\":%lld,\"sub\":"
@@ -214,9 +217,10 @@ END_TEST
 
 START_TEST(algorithms_are_not_taken_from_the_token)
 {
-    static const char *const headers[] = {
-        "{\"alg\":\"none\"}", "{\"alg\":\"HS256\"}", "{\"alg\":\"RS256\"}", "{\"alg\":\"es256\"}",
-        "{\"alg\":\"ES384\"}", "{}", "{\"alg\":[\"ES256\"]}", "{\"alg\":null}"};
+    static const char *const headers[] = {"{\"alg\":\"none\"}",    "{\"alg\":\"HS256\"}",
+                                          "{\"alg\":\"RS256\"}",   "{\"alg\":\"es256\"}",
+                                          "{\"alg\":\"ES384\"}",   "{}",
+                                          "{\"alg\":[\"ES256\"]}", "{\"alg\":null}"};
     char *claims = claims_with("\"fsm\"", "\"exp\":99999999999", K8S);
 
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
@@ -274,7 +278,8 @@ START_TEST(hs256_with_the_public_key)
     ck_assert_int_eq(file_write(cmd, pub, strlen(pub), 0600, &e), 0);
     free(cmd);
     cmd = xasprintf("cd %s && openssl dgst -sha256 -mac HMAC -macopt hexkey:$(od -An -v -tx1 key | "
-                    "tr -d ' \\n') -binary in", dir);
+                    "tr -d ' \\n') -binary in",
+                    dir);
     f = popen(cmd, "r");
     ck_assert_uint_eq(fread(mac, 1, sizeof(mac), f), sizeof(mac));
     pclose(f);
@@ -304,8 +309,8 @@ END_TEST
 
 START_TEST(audiences)
 {
-    static const char *const bad[] = {"\"FSM\"", "\"fs\"", "\"fsm2\"", "[]", "[\"a\",[\"fsm\"]]",
-                                      "{\"fsm\":1}", "null", "1"};
+    static const char *const bad[] = {"\"FSM\"",           "\"fs\"",      "\"fsm2\"", "[]",
+                                      "[\"a\",[\"fsm\"]]", "{\"fsm\":1}", "null",     "1"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         forged_refused(bad[i], "\"exp\":99999999999", K8S, "audience");
@@ -314,8 +319,12 @@ END_TEST
 
 START_TEST(times_must_be_numbers)
 {
-    static const char *const bad[] = {"\"nbf\":1", "\"exp\":\"99999999999\"", "\"exp\":-5", "\"exp\":null",
-                                      "\"exp\":1e300", "\"exp\":99999999999,\"nbf\":\"1\"",
+    static const char *const bad[] = {"\"nbf\":1",
+                                      "\"exp\":\"99999999999\"",
+                                      "\"exp\":-5",
+                                      "\"exp\":null",
+                                      "\"exp\":1e300",
+                                      "\"exp\":99999999999,\"nbf\":\"1\"",
                                       "\"exp\":99999999999,\"iat\":[]"};
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -332,18 +341,24 @@ START_TEST(identities)
     } t[] = {
         {"\"sub\":\"x\"", "kubernetes.io"},
         {"\"sub\":\"system:serviceaccount:shop:other\",\"kubernetes.io\":{\"namespace\":\"shop\","
-         "\"serviceaccount\":{\"name\":\"web\"}}", "subject"},
+         "\"serviceaccount\":{\"name\":\"web\"}}",
+         "subject"},
         {"\"sub\":\"system:serviceaccount:a.b:web\",\"kubernetes.io\":{\"namespace\":\"a.b\","
-         "\"serviceaccount\":{\"name\":\"web\"}}", "valid names"},
+         "\"serviceaccount\":{\"name\":\"web\"}}",
+         "valid names"},
         {"\"sub\":\"system:serviceaccount:shop:../x\",\"kubernetes.io\":{\"namespace\":\"shop\","
-         "\"serviceaccount\":{\"name\":\"../x\"}}", "valid names"},
+         "\"serviceaccount\":{\"name\":\"../x\"}}",
+         "valid names"},
         {"\"sub\":\"system:serviceaccount:shop:\",\"kubernetes.io\":{\"namespace\":\"shop\","
-         "\"serviceaccount\":{\"name\":\"\"}}", "valid names"},
+         "\"serviceaccount\":{\"name\":\"\"}}",
+         "valid names"},
         {"\"sub\":\"system:serviceaccount:shop:web\",\"kubernetes.io\":{\"namespace\":\"shop\","
-         "\"serviceaccount\":{\"name\":\"web\"},\"pod\":{\"name\":\"a/b\"}}", "valid names"},
+         "\"serviceaccount\":{\"name\":\"web\"},\"pod\":{\"name\":\"a/b\"}}",
+         "valid names"},
         {"\"sub\":\"system:serviceaccount:shop:web\",\"kubernetes.io\":[]", "valid names"},
         {"\"sub\":\"system:serviceaccount:s\\u0000hop:web\",\"kubernetes.io\":{\"namespace\":"
-         "\"s\\u0000hop\",\"serviceaccount\":{\"name\":\"web\"}}", "claims"},
+         "\"s\\u0000hop\",\"serviceaccount\":{\"name\":\"web\"}}",
+         "claims"},
     };
 
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)

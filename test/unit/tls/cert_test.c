@@ -38,7 +38,8 @@ START_TEST(wildcards)
 }
 END_TEST
 
-/* ---- certificates of other makers ------------------------------------------------------------------- */
+/* ---- certificates of other makers
+ * ------------------------------------------------------------------- */
 
 static int sh(char *out, size_t size, const char *fmt, ...)
 {
@@ -89,7 +90,8 @@ static struct creds made(const char *newkey, const char *subject, const char *ex
                      "openssl req -new -newkey %s -nodes -keyout x.key -subj '%s' -out x.csr && "
                      "openssl x509 -req -in x.csr -CA ca/ca.crt -CAkey ca/ca.key -CAcreateserial "
                      "-CAserial x.srl -days 1 -extfile x.ext -out x.crt %s",
-                     newkey, subject, more_args) == 0, "%s", out);
+                     newkey, subject, more_args) == 0,
+                  "%s", out);
     c.chain = slurp("x.crt");
     c.key = slurp("x.key");
     return c;
@@ -120,18 +122,21 @@ static void closed(void)
 
 static void why(const char *says)
 {
-    ck_assert_msg(strstr(cli.why, says) != NULL, "client says \"%s\", expected \"%s\"", cli.why, says);
+    ck_assert_msg(strstr(cli.why, says) != NULL, "client says \"%s\", expected \"%s\"", cli.why,
+                  says);
     closed();
 }
 
 START_TEST(a_nul_in_a_name)
 {
     /* DNS "web.example.com\0.evil.org", URI with a NUL, then an honest one */
-    struct creds c = made(P256, "/CN=x",
-                          "subjectAltName=DER:30:3b:"
-                          "82:19:77:65:62:2e:65:78:61:6d:70:6c:65:2e:63:6f:6d:00:2e:65:76:69:6c:2e:6f:72:67:"
-                          "86:0d:73:70:69:66:66:65:3a:2f:2f:61:00:2f:62:"
-                          "82:0f:72:65:61:6c:2e:65:78:61:6d:70:6c:65:2e:64:65", "");
+    struct creds c =
+        made(P256, "/CN=x",
+             "subjectAltName=DER:30:3b:"
+             "82:19:77:65:62:2e:65:78:61:6d:70:6c:65:2e:63:6f:6d:00:2e:65:76:69:6c:2e:6f:72:67:"
+             "86:0d:73:70:69:66:66:65:3a:2f:2f:61:00:2f:62:"
+             "82:0f:72:65:61:6c:2e:65:78:61:6d:70:6c:65:2e:64:65",
+             "");
     struct tls_peer seen;
 
     ck_assert(!accepts(&c, "web.example.com", NULL, NULL));
@@ -154,7 +159,9 @@ START_TEST(a_line_feed_in_a_name)
     /* URI "x:a\nspiffe://cluster.local/ns/a/sa/b" must not become two */
     struct creds c = made(P256, "/CN=x",
                           "subjectAltName=DER:30:24:86:22:"
-                          "78:3a:61:0a:73:70:69:66:66:65:3a:2f:2f:63:6c:75:73:74:65:72:2e:6c:6f:63:61:6c:2f:6e:73:2f:61:2f:62:63", "");
+                          "78:3a:61:0a:73:70:69:66:66:65:3a:2f:2f:63:6c:75:73:74:65:72:2e:6c:6f:63:"
+                          "61:6c:2f:6e:73:2f:61:2f:62:63",
+                          "");
     struct tls_peer seen;
 
     ck_assert(accepts(&c, NULL, NULL, &seen));
@@ -226,7 +233,8 @@ static struct creds dated(int64_t from, int64_t to)
     struct pki_key *issuer_key = key_load(ca_key, &e), *k;
     struct cert_data issuer = {.key_id_n = 0};
     struct buf spki = BUF_INIT;
-    struct cert_spec spec = {.names = &n, .issuer = &issuer, .issuer_key = issuer_key, .spki = &spki};
+    struct cert_spec spec = {
+        .names = &n, .issuer = &issuer, .issuer_key = issuer_key, .spki = &spki};
 
     ck_assert_int_eq(cert_parse(ca_crt, &issuer, &e), 0);
     c.key = pki_key_new(&e);
@@ -282,12 +290,18 @@ static void not_for_servers(const struct creds *c)
 
 START_TEST(what_a_certificate_is_for)
 {
-    struct creds client_only = made(P256, "/CN=a", "extendedKeyUsage=clientAuth\n"
-                                    "subjectAltName=DNS:web.example.com", "");
-    struct creds server_only = made(P256, "/CN=a", "extendedKeyUsage=serverAuth\n"
-                                    "subjectAltName=DNS:web.example.com", "");
-    struct creds encipher = made(P256, "/CN=a", "keyUsage=critical,keyEncipherment\n"
-                                 "subjectAltName=DNS:web.example.com", "");
+    struct creds client_only = made(P256, "/CN=a",
+                                    "extendedKeyUsage=clientAuth\n"
+                                    "subjectAltName=DNS:web.example.com",
+                                    "");
+    struct creds server_only = made(P256, "/CN=a",
+                                    "extendedKeyUsage=serverAuth\n"
+                                    "subjectAltName=DNS:web.example.com",
+                                    "");
+    struct creds encipher = made(P256, "/CN=a",
+                                 "keyUsage=critical,keyEncipherment\n"
+                                 "subjectAltName=DNS:web.example.com",
+                                 "");
     struct tls_conf c = client_conf();
 
     ck_assert(accepts(&server_only, "web.example.com", NULL, NULL));
@@ -324,9 +338,11 @@ START_TEST(a_leaf_signs_nothing)
     spit("leaf.key", c.key);
     spit("x.ext", "subjectAltName=DNS:web.example.com");
     ck_assert_msg(sh(out, sizeof(out),
-                     "openssl req -new -newkey " P256 " -nodes -keyout x.key -subj /CN=x -out x.csr "
+                     "openssl req -new -newkey " P256
+                     " -nodes -keyout x.key -subj /CN=x -out x.csr "
                      "&& openssl x509 -req -in x.csr -CA leaf.crt -CAkey leaf.key -CAcreateserial "
-                     "-days 1 -extfile x.ext -out x.crt") == 0, "%s", out);
+                     "-days 1 -extfile x.ext -out x.crt") == 0,
+                  "%s", out);
     child.chain = slurp("x.crt");
     child.key = slurp("x.key");
     both = xasprintf("%s%s", child.chain, c.chain);
@@ -344,7 +360,8 @@ START_TEST(a_self_signed_peer)
     char out[4096];
     struct creds c;
 
-    ck_assert_msg(sh(out, sizeof(out), "openssl req -x509 -newkey " P256 " -nodes -keyout x.key "
+    ck_assert_msg(sh(out, sizeof(out),
+                     "openssl req -x509 -newkey " P256 " -nodes -keyout x.key "
                      "-subj /CN=self -addext subjectAltName=DNS:web.example.com -out x.crt") == 0,
                   "%s", out);
     c.chain = slurp("x.crt");
@@ -365,11 +382,14 @@ START_TEST(a_root_of_the_same_name)
     ck_assert_int_eq(pki_cert_read(crt, &info, NULL), 0);
     subject = xasprintf("/O=fsm/CN=%s", info.subject_cn);
     spit("x.ext", "subjectAltName=DNS:web.example.com");
-    ck_assert_msg(sh(out, sizeof(out),
-                     "openssl req -x509 -utf8 -newkey " P256 " -nodes -keyout f.key -subj '%s' -out f.crt "
-                     "&& openssl req -new -newkey " P256 " -nodes -keyout x.key -subj /CN=x -out x.csr "
-                     "&& openssl x509 -req -in x.csr -CA f.crt -CAkey f.key -CAcreateserial "
-                     "-days 1 -extfile x.ext -out x.crt", subject) == 0, "%s", out);
+    ck_assert_msg(
+        sh(out, sizeof(out),
+           "openssl req -x509 -utf8 -newkey " P256 " -nodes -keyout f.key -subj '%s' -out f.crt "
+           "&& openssl req -new -newkey " P256 " -nodes -keyout x.key -subj /CN=x -out x.csr "
+           "&& openssl x509 -req -in x.csr -CA f.crt -CAkey f.key -CAcreateserial "
+           "-days 1 -extfile x.ext -out x.crt",
+           subject) == 0,
+        "%s", out);
     c.chain = slurp("x.crt");
     c.key = slurp("x.key");
     ck_assert(!accepts(&c, "web.example.com", NULL, NULL));
@@ -382,7 +402,8 @@ END_TEST
 
 START_TEST(kinds_of_keys)
 {
-    static const char *const good[] = {"rsa:2048", "rsa:3072", "ec -pkeyopt ec_paramgen_curve:P-384"};
+    static const char *const good[] = {"rsa:2048", "rsa:3072",
+                                       "ec -pkeyopt ec_paramgen_curve:P-384"};
     struct creds c;
 
     for (size_t i = 0; i < 3; i++) {
@@ -432,14 +453,16 @@ START_TEST(an_intermediate_authority)
 
     spit("i.ext", "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign");
     spit("x.ext", "subjectAltName=DNS:web.example.com");
-    ck_assert_msg(sh(out, sizeof(out),
-                     "openssl req -x509 -newkey " P256 " -nodes -keyout r.key -subj /CN=root -out r.crt && "
-                     "openssl req -new -newkey " P256 " -nodes -keyout i.key -subj /CN=middle -out i.csr && "
-                     "openssl x509 -req -in i.csr -CA r.crt -CAkey r.key -CAcreateserial -days 1 "
-                     "-extfile i.ext -out i.crt && "
-                     "openssl req -new -newkey " P256 " -nodes -keyout x.key -subj /CN=x -out x.csr && "
-                     "openssl x509 -req -in x.csr -CA i.crt -CAkey i.key -CAcreateserial -days 1 "
-                     "-extfile x.ext -out x.crt && cat x.crt i.crt r.crt > chain.crt") == 0, "%s", out);
+    ck_assert_msg(
+        sh(out, sizeof(out),
+           "openssl req -x509 -newkey " P256 " -nodes -keyout r.key -subj /CN=root -out r.crt && "
+           "openssl req -new -newkey " P256 " -nodes -keyout i.key -subj /CN=middle -out i.csr && "
+           "openssl x509 -req -in i.csr -CA r.crt -CAkey r.key -CAcreateserial -days 1 "
+           "-extfile i.ext -out i.crt && "
+           "openssl req -new -newkey " P256 " -nodes -keyout x.key -subj /CN=x -out x.csr && "
+           "openssl x509 -req -in x.csr -CA i.crt -CAkey i.key -CAcreateserial -days 1 "
+           "-extfile x.ext -out x.crt && cat x.crt i.crt r.crt > chain.crt") == 0,
+        "%s", out);
     chain = slurp("r.crt");
     struct tls_conf s = server_conf(), k = client_conf();
     struct tls_start p = {.verify_host = "web.example.com"};

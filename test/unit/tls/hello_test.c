@@ -161,9 +161,10 @@ END_TEST
 
 START_TEST(more_alpn_than_fits)
 {
-    struct want w = {.alpn = {"1", "2", "3",
-                              "a-name-that-is-much-longer-than-the-sixty-three-bytes-that-fit-here-",
-                              "\x5a\x01", "4", "5", "6", "7", "8", "9"}};
+    struct want w = {
+        .alpn = {"1", "2", "3",
+                 "a-name-that-is-much-longer-than-the-sixty-three-bytes-that-fit-here-", "\x5a\x01",
+                 "4", "5", "6", "7", "8", "9"}};
     struct buf b = BUF_INIT;
     struct hello h;
 
@@ -219,13 +220,15 @@ START_TEST(other_protocols)
         const char *p;
         size_t n;
     } t[] = {
-        {"GET / HTTP/1.1\r\n", 16}, {"PRI * HTTP/2.0\r\n", 16}, {"SSH-2.0-OpenSSH\r\n", 17},
-        {"\x80\x2e\x01\x03\x01", 5},             /* SSL 2 */
-        {"\x16\x02\x00\x00\x10\x01", 6},         /* version 2 */
-        {"\x16\x03\x01\x00\x00", 5},             /* empty record */
-        {"\x16\x03\x01\x40\x01\x01", 6},         /* longer than a record may be */
-        {"\x16\x03\x01\x00\x40\x02\x00\x00", 8}, /* ServerHello */
-        {"\x15\x03\x01\x00\x02\x01\x00", 7},     /* alert */
+        {"GET / HTTP/1.1\r\n", 16},
+        {"PRI * HTTP/2.0\r\n", 16},
+        {"SSH-2.0-OpenSSH\r\n", 17},
+        {"\x80\x2e\x01\x03\x01", 5},                 /* SSL 2 */
+        {"\x16\x02\x00\x00\x10\x01", 6},             /* version 2 */
+        {"\x16\x03\x01\x00\x00", 5},                 /* empty record */
+        {"\x16\x03\x01\x40\x01\x01", 6},             /* longer than a record may be */
+        {"\x16\x03\x01\x00\x40\x02\x00\x00", 8},     /* ServerHello */
+        {"\x15\x03\x01\x00\x02\x01\x00", 7},         /* alert */
         {"\x16\x03\x01\x40\x00\x01\x01\x00\x00", 9}, /* a hello of 64 KB */
         {"\x00", 1},
     };

@@ -36,8 +36,8 @@ static bool heard_server(void)
  * handshake, -1 refused */
 static int connect_as(const char *key, const char *identity)
 {
-    struct tls_start p = {.sni = "web", .sessions = sessions, .session_key = key,
-                          .verify_identity = identity};
+    struct tls_start p = {
+        .sni = "web", .sessions = sessions, .session_key = key, .verify_identity = identity};
     struct tls_ctx *cctx = ctx_of(c_conf), *sctx = ctx_of(s_conf);
     int r = -1;
 
@@ -122,7 +122,8 @@ END_TEST
 
 START_TEST(a_renewed_certificate_keeps_sessions)
 {
-    struct creds again = issue(ca, "web", "web.example.com"), mine = issue(ca, "api", "*.example.com");
+    struct creds again = issue(ca, "web", "web.example.com"),
+                 mine = issue(ca, "api", "*.example.com");
 
     ck_assert_int_eq(connect_as("a", WEB_ID), 0);
     s_conf.cert_pem = again.chain;
@@ -270,7 +271,7 @@ START_TEST(no_session_outlives_the_clients_certificate)
     c_conf.key_pem = brief.key;
     ck_assert_int_eq(connect_as("a", WEB_ID), 0);
     ck_assert_int_eq(connect_as("a", WEB_ID), 1);
-    usleep(3100000); /* the last second counts as a whole */
+    usleep(3100000);                               /* the last second counts as a whole */
     ck_assert_int_eq(connect_as("a", WEB_ID), -1); /* a full handshake, with what has expired */
     creds_free(&brief);
 }
@@ -307,7 +308,8 @@ START_TEST(sessions_are_bounded)
 }
 END_TEST
 
-/* ---- threads: contexts and tickets are shared, sessions are each one's own ------------------------- */
+/* ---- threads: contexts and tickets are shared, sessions are each one's own
+ * ------------------------- */
 
 static struct tls_ctx *shared_c, *shared_s;
 
@@ -317,8 +319,8 @@ static void *worker(void *arg)
     long resumed = 0;
 
     for (int i = 0; i < 20; i++) {
-        struct tls_start p = {.sessions = mine, .session_key = i % 2 ? "a" : "b",
-                              .verify_identity = WEB_ID};
+        struct tls_start p = {
+            .sessions = mine, .session_key = i % 2 ? "a" : "b", .verify_identity = WEB_ID};
         ends_open(0);
         srv.out = "pong";
         srv.out_n = 4;

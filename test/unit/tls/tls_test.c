@@ -53,7 +53,8 @@ START_TEST(info_and_error_of_a_plain_conn)
 }
 END_TEST
 
-/* ---- who may be reached ---------------------------------------------------------------------------- */
+/* ---- who may be reached
+ * ---------------------------------------------------------------------------- */
 
 static void refused(const char *says_client, const char *says_server)
 {
@@ -70,9 +71,12 @@ static void refused(const char *says_client, const char *says_server)
 START_TEST(the_identity_must_be_exact)
 {
     static const char *const good[] = {WEB_ID, "web.shop.cluster.local", "web.example.com"};
-    static const char *const bad[] = {API_ID, "spiffe://cluster.local/ns/shop/sa/we",
+    static const char *const bad[] = {API_ID,
+                                      "spiffe://cluster.local/ns/shop/sa/we",
                                       "spiffe://cluster.local/ns/shop/sa/web2",
-                                      "spiffe://cluster.local/ns/shop/sa/WEB", "example.com", "",
+                                      "spiffe://cluster.local/ns/shop/sa/WEB",
+                                      "example.com",
+                                      "",
                                       "127.0.0.1"};
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -92,8 +96,8 @@ START_TEST(a_host_is_matched_by_the_rules)
 {
     static const char *const good[] = {"web.example.com", "WEB.Example.COM", "web.example.com.",
                                        "127.0.0.1"};
-    static const char *const bad[] = {"example.com", "a.web.example.com", "127.0.0.2", "::1",
-                                      "web.example.org", "shop.cluster.local"};
+    static const char *const bad[] = {"example.com", "a.web.example.com", "127.0.0.2",
+                                      "::1",         "web.example.org",   "shop.cluster.local"};
     struct tls_conf s = server_conf();
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -175,7 +179,8 @@ START_TEST(a_client_that_verifies_nothing)
 }
 END_TEST
 
-/* ---- ALPN ------------------------------------------------------------------------------------------- */
+/* ---- ALPN
+ * ------------------------------------------------------------------------------------------- */
 
 START_TEST(the_servers_order_decides_alpn)
 {
@@ -217,7 +222,8 @@ START_TEST(a_side_without_alpn_is_served)
 }
 END_TEST
 
-/* ---- data --------------------------------------------------------------------------------------------- */
+/* ---- data
+ * --------------------------------------------------------------------------------------------- */
 
 static void open_pair(int sndbuf)
 {
@@ -320,7 +326,6 @@ START_TEST(a_gathered_write_is_one_record)
     ends_close();
 }
 END_TEST
-
 
 static bool client_blocked(void)
 {
@@ -431,7 +436,10 @@ START_TEST(a_changed_record_is_an_error)
     open_pair(0);
     ck_assert(run_until(both_settled));
     nothing();
-    ck_assert_int_eq(send(cli.c->fd, "\x17\x03\x03\x00\x20" "0123456789abcdef0123456789abcdef", 37, 0),
+    ck_assert_int_eq(send(cli.c->fd,
+                          "\x17\x03\x03\x00\x20"
+                          "0123456789abcdef0123456789abcdef",
+                          37, 0),
                      37);
     ck_assert(run_until(server_eof));
     ck_assert(srv.error);
@@ -484,14 +492,15 @@ START_TEST(a_peer_that_leaves_during_the_handshake)
 }
 END_TEST
 
-/* ---- contexts ------------------------------------------------------------------------------------------ */
+/* ---- contexts
+ * ------------------------------------------------------------------------------------------ */
 
 START_TEST(contexts_that_are_refused)
 {
     struct tls_conf bad[8];
     static const char *const says[] = {"cert_pem, key_pem", "key_pem", "key_pem: the key does not",
-                                       "ca_pem: missing", "ca_pem", "cert_pem", "min, max",
-                                       "key_pem"};
+                                       "ca_pem: missing",   "ca_pem",  "cert_pem",
+                                       "min, max",          "key_pem"};
 
     for (int i = 0; i < 8; i++)
         bad[i] = server_conf();
@@ -522,7 +531,8 @@ START_TEST(a_version_the_library_lacks_is_said)
     s.min = TLS_V_1_3;
     c = tls_ctx_new(&s, &e);
     if (strstr(tls_provider(), "mbedTLS") != NULL)
-        ck_assert_msg(c == NULL && strstr(e.text, "TLS 1.3 is not available") != NULL, "%s", e.text);
+        ck_assert_msg(c == NULL && strstr(e.text, "TLS 1.3 is not available") != NULL, "%s",
+                      e.text);
     else
         ck_assert_ptr_nonnull(c);
     tls_ctx_unref(c);

@@ -68,7 +68,7 @@ static struct pki_ca *ca_in(const char *name)
 
 static void creds_make(void)
 {
-    strcpy(dir, "/tmp/tls-test-XXXXXX");
+    snprintf(dir, sizeof(dir), "%s", "/tmp/tls-test-XXXXXX");
     if (mkdtemp(dir) == NULL)
         exit(1);
     ca = ca_in("ca");
@@ -100,28 +100,31 @@ static struct tls_ctx *ctx_of(struct tls_conf conf)
 
 static struct tls_conf server_conf(void)
 {
-    return (struct tls_conf){.server = true, .cert_pem = web.chain, .key_pem = web.key,
-                             .ca_pem = pki_ca_roots(ca), .mesh = true};
+    return (struct tls_conf){.server = true,
+                             .cert_pem = web.chain,
+                             .key_pem = web.key,
+                             .ca_pem = pki_ca_roots(ca),
+                             .mesh = true};
 }
 
 static struct tls_conf client_conf(void)
 {
-    return (struct tls_conf){.cert_pem = api.chain, .key_pem = api.key,
-                             .ca_pem = pki_ca_roots(ca), .mesh = true};
+    return (struct tls_conf){
+        .cert_pem = api.chain, .key_pem = api.key, .ca_pem = pki_ca_roots(ca), .mesh = true};
 }
 
 /* ---- two ends ---- */
 struct end {
     struct conn *c;
     bool open, failed, eof, error;
-    struct buf got;      /* what was read, unless only counted */
+    struct buf got; /* what was read, unless only counted */
     bool count_only;
-    bool hold;           /* do not read */
+    bool hold; /* do not read */
     uint64_t n_got;
-    const char *out;     /* what is to be written: out_n bytes, repeated from a pattern if NULL */
+    const char *out; /* what is to be written: out_n bytes, repeated from a pattern if NULL */
     uint64_t out_n, out_at;
-    bool shut_after;     /* end the stream when all is written */
-    unsigned piece;      /* bytes per iovec; 0 = 16384 */
+    bool shut_after; /* end the stream when all is written */
+    unsigned piece;  /* bytes per iovec; 0 = 16384 */
     char why[512];
 };
 
@@ -159,7 +162,8 @@ static void end_write(struct end *x)
         while (n < 8 && left > 0) {
             size_t m = left < piece ? (size_t)left : piece;
             for (size_t i = 0; i < m; i++)
-                bytes[used + i] = x->out ? x->out[x->out_at + used + i] : pattern(x->out_at + used + i);
+                bytes[used + i] =
+                    x->out ? x->out[x->out_at + used + i] : pattern(x->out_at + used + i);
             iov[n].iov_base = bytes + used;
             iov[n++].iov_len = m;
             used += m;
