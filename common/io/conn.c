@@ -245,11 +245,17 @@ static void finish_dial(struct conn *c, bool maybe_bad)
     tell_open(c);
 }
 
+/* how the dial or the handshake ended is known, and will be told at the end of this turn */
+static bool verdict_queued(const struct conn *c)
+{
+    return c->wake_events & (CONN_EV_OPEN | CONN_EV_FAIL);
+}
+
 static void dial_ready(struct conn *c, short what)
 {
     c->can_read = (what & EV_READ) != 0;
     c->rdhup = (what & EV_CLOSED) != 0;
-    if ((what & EV_WRITE) && !c->wake_queued)
+    if ((what & EV_WRITE) && !verdict_queued(c))
         finish_dial(c, c->can_read);
 }
 
@@ -304,7 +310,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     if (c->dead)
         return; /* its user knows */
     if (c->handshaking) {
-        if (!c->wake_queued)
+        if (!verdict_queued(c))
             drive_handshake(c);
         return;
     }
@@ -331,7 +337,6 @@ static void on_job(struct loop_job *job)
         conn_free(c);
         return;
     }
-    c->wake_queued = false;
     c->wake_events = 0;
     if (events & CONN_EV_FAIL)
         tell_fail(c, c->fail);
@@ -343,13 +348,17 @@ static void on_job(struct loop_job *job)
         tell(c, events);
 }
 
-void conn_wake(struct conn *c, unsigned events)
+static void queue_events(struct conn *c, unsigned events)
 {
     if (c->closed)
         return;
     c->wake_events |= events;
-    c->wake_queued = true;
     loop_defer(c->loop, &c->job);
+}
+
+void conn_wake(struct conn *c, unsigned events)
+{
+    queue_events(c, events & (CONN_EV_READ | CONN_EV_WRITE));
 }
 
 void conn_set_cb(struct conn *c, conn_cb *cb, void *arg)
@@ -371,7 +380,7 @@ void conn_secure(struct conn *c, const struct conn_xport *x, void *xport_data)
     if (rc == CONN_ERROR)
         set_fail(c, CONN_FAIL_TLS);
     if (rc != CONN_AGAIN)
-        conn_wake(c, rc == 1 ? CONN_EV_OPEN : CONN_EV_FAIL);
+        queue_events(c, rc == 1 ? CONN_EV_OPEN : CONN_EV_FAIL);
 }
 
 /* ---- making ------------------------------------------------------------------------------ */
@@ -516,14 +525,14 @@ static struct conn *dial(struct loop *l, int fd, const struct sockaddr *sa, sock
     while (rc < 0 && errno == EINTR);
     if (rc < 0 && errno != EINPROGRESS) {
         c->fail = conn_fail_of(errno, true);
-        conn_wake(c, CONN_EV_FAIL);
+        queue_events(c, CONN_EV_FAIL);
         return c;
     }
     if (conn_register(c, e) < 0)
         return NULL;
     if (rc == 0) {
         c->can_write = true;
-        conn_wake(c, CONN_EV_OPEN);
+        queue_events(c, CONN_EV_OPEN);
     }
     return c;
 }

@@ -107,8 +107,7 @@ struct conn {
     bool broken;          /* and by now is gone: what came can be read, nothing can be sent */
     bool wr_shut;         /* we have ended */
     bool shut_owed;       /* SHUT_WR follows when the transport's last bytes are out */
-    bool wake_queued;     /* conn_wake asked for a callback at the end of the turn */
-    unsigned wake_events; /* with these events */
+    unsigned wake_events; /* to be told at the end of the turn */
     enum conn_fail fail;
     struct ip_port peer;         /* family 0 on Unix sockets */
     struct ip_port local;        /* set by conn_adopt; else ask conn_local() */
@@ -160,8 +159,9 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n);
 ssize_t conn_peek(struct conn *c, void *p, size_t n);
 /* our end of stream: transport's and then SHUT_WR; reading goes on */
 void conn_shut_write(struct conn *c);
-/* Asks for a callback with `events` at the end of this turn (after reading was held, or to let
- * others run after a byte budget).  While a handshake is under way it drives that instead. */
+/* Asks for a callback with `events` (READ, WRITE) at the end of this turn (after reading was held,
+ * or to let others run after a byte budget).  While a handshake is under way it drives that
+ * instead. */
 void conn_wake(struct conn *c, unsigned events);
 /* closes now, frees after the turn; NULL is fine */
 void conn_close(struct conn *c);

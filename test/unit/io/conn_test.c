@@ -441,6 +441,26 @@ START_TEST(a_dial_can_be_closed_before_it_opens)
 }
 END_TEST
 
+START_TEST(waking_a_dial_does_not_disturb_it)
+{
+    struct err e;
+    int lfd;
+
+    io_begin();
+    lfd = tcp_listen("127.0.0.1:0", 5);
+    s.c = conn_dial(l, &here, NULL, on_event, &s, &e);
+    conn_wake(s.c, CONN_EV_READ | CONN_EV_OPEN | CONN_EV_FAIL);
+    usleep(5000); /* the answer is there before the first turn */
+    IO_UNTIL(s.opens == 1);
+    io_for(5);
+    ck_assert_uint_eq(s.opens, 1);
+    ck_assert_uint_eq(s.fails, 0);
+    close(lfd);
+    far_end = -1;
+    end_pair();
+}
+END_TEST
+
 START_TEST(a_source_is_bound)
 {
     struct conn_dial_opts o = {0};
@@ -909,10 +929,10 @@ UNIT_MAIN("conn", reads_what_comes, a_short_read_says_drained_without_asking,
           closing_inside_the_callback, after_closing_nothing_works_and_nothing_breaks,
           a_bad_descriptor_is_refused, dials_ipv4, dials_ipv6, a_closed_port_refuses,
           no_route_is_unreachable, a_full_backlog_times_out, a_dial_can_be_closed_before_it_opens,
-          a_source_is_bound, a_reset_is_an_error_not_an_end, a_reset_after_their_end_is_told,
-          an_abort_is_a_reset, an_early_answer_survives_a_failed_write, urgent_data_does_no_harm,
-          no_descriptor_left, dials_unix, failures_have_names,
-          a_transport_opens_and_tells_what_came_with_the_handshake,
+          waking_a_dial_does_not_disturb_it, a_source_is_bound, a_reset_is_an_error_not_an_end,
+          a_reset_after_their_end_is_told, an_abort_is_a_reset,
+          an_early_answer_survives_a_failed_write, urgent_data_does_no_harm, no_descriptor_left,
+          dials_unix, failures_have_names, a_transport_opens_and_tells_what_came_with_the_handshake,
           a_handshake_that_is_done_at_once_is_told_later, a_handshake_that_fails,
           a_transport_may_open_inside_the_open_of_tcp, no_byte_and_no_edge_is_lost,
           without_redirection_it_is_the_own_address, the_original_destination)
