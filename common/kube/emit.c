@@ -7,6 +7,7 @@
 #include <string.h>
 #include "common/base/mem.h"
 #include "common/kube/object.h"
+#include "common/kube/utf8.h"
 #include "common/kube/yaml.h"
 
 #define SIMPLE_KEY_MAX 1000 /* YAML reads a key of up to 1024 characters before its ":" */
@@ -19,18 +20,6 @@ static void put_indent(struct buf *out, unsigned indent)
 
 /* ---- strings -------------------------------------------------------------------------------- */
 
-/* one character of UTF-8 and its length */
-static unsigned decode(const char *s, unsigned *len)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    unsigned n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-    unsigned c = n == 1 ? p[0] : p[0] & (0x7fu >> n);
-    for (unsigned i = 1; i < n; i++)
-        c = c << 6 | (p[i] & 0x3f);
-    *len = n;
-    return c;
-}
-
 /* printable in YAML, and not one of the characters that it takes for a line break or a BOM */
 static bool is_tame(unsigned c)
 {
@@ -38,10 +27,22 @@ static bool is_tame(unsigned c)
            (c >= 0xa0 && c != 0x2028 && c != 0x2029 && c != 0xfeff && c != 0xfffe && c != 0xffff);
 }
 
+/* The next character of s, which has n > 0 bytes left.  Strings of jansson are UTF-8; should one
+ * not be, its bytes are taken one by one. */
+static unsigned next_char(const char *s, size_t n, unsigned *len)
+{
+    unsigned c = utf8_decode(s, n, len);
+    if (*len > 0)
+        return c;
+    *len = 1;
+    return 0xfffd;
+}
+
 static bool all_tame(const char *s, bool breaks)
 {
-    for (unsigned len; *s; s += len) {
-        unsigned c = decode(s, &len);
+    size_t n = strlen(s);
+    for (unsigned len; n > 0; s += len, n -= len) {
+        unsigned c = next_char(s, n, &len);
         if (!is_tame(c) && !(breaks && c == '\n'))
             return false;
     }
@@ -71,8 +72,9 @@ static bool is_block(const char *s)
 static void put_quoted(const char *s, struct buf *out)
 {
     buf_putc(out, '"');
-    for (unsigned len; *s; s += len) {
-        unsigned c = decode(s, &len);
+    size_t n = strlen(s);
+    for (unsigned len; n > 0; s += len, n -= len) {
+        unsigned c = next_char(s, n, &len);
         if (c == '"' || c == '\\')
             buf_printf(out, "\\%c", (char)c);
         else if (c == '\n')

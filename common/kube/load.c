@@ -199,8 +199,8 @@ static void load_object(struct loader *l, json_t *object, bool bad)
         refuse(l, &id);
         return;
     }
-    char *label = *id.ns ? xasprintf("%s %s/%s", id.kind->kind, id.ns, id.name)
-                         : xasprintf("%s %s", id.kind->kind, id.name);
+    char *label = *id.ns ? xasprintf("%s %.63s/%.253s", id.kind->kind, id.ns, id.name)
+                         : xasprintf("%s %.253s", id.kind->kind, id.name);
     c->object = label;
     struct kube_object *o = object_new(&id, object, c->file, item_line(c));
     settle_namespace(object, &id);

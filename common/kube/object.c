@@ -6,6 +6,7 @@
 #include "common/base/bug.h"
 #include "common/base/mem.h"
 #include "common/kube/problem.h"
+#include "common/kube/utf8.h"
 
 #define PROBLEMS_MAX 10000 /* in one list: a hostile file must not fill the memory with them */
 
@@ -48,12 +49,13 @@ void kube_problems_vadd(struct kube_problems *p, const char *file, unsigned line
     else
         buf_vprintf(&text, fmt, ap);
     p->v = xreallocarray(p->v, p->n + 1, sizeof *p->v);
-    p->v[p->n++] = (struct kube_problem){.file = xstrdup(file ? file : ""),
+    p->v[p->n++] = (struct kube_problem){.file = utf8_clean(file ? file : ""),
                                          .line = line,
                                          .column = column,
-                                         .object = xstrdup(object ? object : ""),
-                                         .field = xstrdup(field ? field : ""),
-                                         .message = buf_take(&text)};
+                                         .object = utf8_clean(object ? object : ""),
+                                         .field = utf8_clean(field ? field : ""),
+                                         .message = utf8_clean(text.p ? text.p : "")};
+    buf_free(&text);
 }
 
 void kube_problems_add(struct kube_problems *p, const char *file, unsigned line, const char *object,

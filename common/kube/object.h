@@ -27,6 +27,7 @@ void kube_object_unref(struct kube_object *o);
 /* One thing wrong with one object.  Rendered as
  * "FILE:LINE: Kind ns/name: spec.ports[0].port: got \"http\" (string), expected an
  * integer 1..65535" */
+/* Its strings are UTF-8 in one line, whatever bytes the input had. */
 struct kube_problem {
     char *file;
     unsigned line;   /* 0 = not known */

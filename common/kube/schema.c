@@ -12,8 +12,9 @@
 #include "common/kube/quantity.h"
 
 #define DESCRIBE_MAX 96
-#define SHOWN_MAX    40 /* bytes of a value that a message repeats */
-#define KNOWN_MAX    14 /* fields that "unknown field" lists */
+#define SHOWN_MAX    40  /* bytes of a value that a message repeats */
+#define KEY_SHOWN    120 /* bytes of a key in a path */
+#define KNOWN_MAX    14  /* fields that "unknown field" lists */
 
 /* ---- place and problems --------------------------------------------------------------------- */
 
@@ -47,9 +48,9 @@ static void path_text(const struct kube_checker *c, struct buf *out)
         if (!s->key)
             buf_printf(out, "[%zu]", s->index);
         else if (s->in_map)
-            buf_printf(out, "[%s]", s->key);
+            buf_printf(out, "[%.*s]", KEY_SHOWN, s->key);
         else
-            buf_printf(out, "%s%s", i ? "." : "", s->key);
+            buf_printf(out, "%s%.*s", i ? "." : "", KEY_SHOWN, s->key);
     }
 }
 
@@ -109,14 +110,10 @@ void kube_fault_at(struct kube_checker *c, const char *key, const char *fmt, ...
 
 static void describe_string(const char *s, char *out)
 {
-    char shown[SHOWN_MAX + 4];
-    size_t n = strlen(s), k = 0;
-    for (; k < n && k < SHOWN_MAX; k++)
-        shown[k] = (unsigned char)s[k] < ' ' ? ' ' : s[k];
+    size_t n = strlen(s), k = n < SHOWN_MAX ? n : SHOWN_MAX;
     while (k > 0 && k < n && ((unsigned char)s[k] & 0xc0) == 0x80)
-        k--; /* not within a UTF-8 sequence */
-    shown[k] = '\0';
-    snprintf(out, DESCRIBE_MAX, "\"%s%s\" (string)", shown, k < n ? "..." : "");
+        k--; /* not within a character */
+    snprintf(out, DESCRIBE_MAX, "\"%.*s%s\" (string)", (int)k, s, k < n ? "..." : "");
 }
 
 const char *kube_describe(const struct kube_checker *c, const json_t *v, char *out)

@@ -13,6 +13,7 @@
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/kube/problem.h"
+#include "common/kube/utf8.h"
 
 #define FAULTS_MAX 30 /* in one document; then it is given up */
 
@@ -537,38 +538,19 @@ static void read_piece(struct reader *r, struct slice text)
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-/* length of the UTF-8 sequence at p (RFC 3629), or 0 if there is none */
-static unsigned utf8_length(const unsigned char *p, size_t n)
-{
-    if (p[0] < 0x80)
-        return 1;
-    unsigned len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || len > n)
-        return 0;
-    for (unsigned i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xed && p[1] > 0x9f;
-    bool too_big = p[0] == 0xf4 && p[1] > 0x8f;
-    return overlong || surrogate || too_big ? 0 : len;
-}
-
 static bool check_utf8(struct reader *r, struct slice text)
 {
-    const unsigned char *p = (const unsigned char *)text.p;
     unsigned line = r->line0 + 1, column = 1;
     for (size_t i = 0; i < text.n;) {
-        unsigned len = utf8_length(p + i, text.n - i);
+        unsigned len, c = utf8_decode(text.p + i, text.n - i, &len);
         if (len == 0) {
             begin_document(r);
-            fault(r, line, column, "byte 0x%02x is not UTF-8", p[i]);
+            fault(r, line, column, "byte 0x%02x is not UTF-8", (unsigned char)text.p[i]);
             deliver(r, NULL);
             return false;
         }
-        line += p[i] == '\n';
-        column = p[i] == '\n' ? 1 : column + 1;
+        line += c == '\n';
+        column = c == '\n' ? 1 : column + 1;
         i += len;
     }
     return true;
