@@ -18,8 +18,9 @@
 struct check {
     int family;
     const struct backend *backend;
-    const struct redirect *want;
-    struct rules rules; /* as installed */
+    const struct redirect *want; /* as told, or derived */
+    struct redirect derived;     /* from the rules */
+    struct rules rules;          /* as installed */
     uint32_t app_uid;
     struct ip_port target; /* an address that is to be redirected; family 0 = none found */
     unsigned failed;
@@ -262,7 +263,6 @@ static bool redirects_inbound(const struct check *c, uint16_t port)
 /* fills c->rules; false if there is nothing to go on with */
 static bool check_rules(struct check *c, const struct redirect *told)
 {
-    static struct redirect derived;
     struct found f = {0};
     struct rules should = {0};
     struct err e = {""};
@@ -274,8 +274,8 @@ static bool check_rules(struct check *c, const struct redirect *told)
         return false;
     }
     if (found_ours(&f)) {
-        rules_derive(&f.rules, &derived);
-        c->want = told ? told : &derived;
+        rules_derive(&f.rules, &c->derived);
+        c->want = told ? told : &c->derived;
         rules_build(c->want, c->family, &should);
         same = f.foreign == 0 && rules_eq(&f.rules, &should);
         result(c, same,
@@ -312,6 +312,7 @@ static unsigned check_family(int family, const struct backend *b, const struct r
         c.app_uid = geteuid() == c.want->uid ? NOBODY : geteuid();
         check_live(&c);
         rules_free(&c.rules);
+        redirect_free(&c.derived);
     } else if (c.failed == 0) {
         check_missing(&c, b->name);
     }

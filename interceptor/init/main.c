@@ -345,19 +345,20 @@ static int run(const struct args *a, const struct redirect *want)
 
 int main(int argc, char **argv)
 {
-    struct redirect want;
+    struct redirect want = {0};
     struct err e = {""};
-    int status, first = opt_parse(&prog, argc, argv, &args.common, &status);
+    int status = 0, first = opt_parse(&prog, argc, argv, &args.common, &status);
 
     if (first < 0)
         return status;
+    if (first < argc)
+        err_set(&e, "\"%s\": expected flags only", argv[first]);
     if (first < argc || read_want(&args, &want, &e) != 0) {
-        if (first < argc)
-            err_set(&e, "\"%s\": expected flags only", argv[first]);
         fprintf(stderr, "fsm-init: %s\n", e.text);
-        return 2;
+        status = 2;
+    } else {
+        status = run(&args, &want);
     }
-    status = run(&args, &want);
     redirect_free(&want);
     return status;
 }

@@ -24,10 +24,10 @@ pod tcp "$hello" 'readinessProbe: {tcpSocket: {port: web}, periodSeconds: 1}'
 pod exec "$hello" 'readinessProbe: {exec: {command: [curl, -sf, "http://127.0.0.1:8080/"]}, periodSeconds: 1}'
 pod https "[openssl, s_server, -accept, \"8080\", -cert, $TMP/cert.pem, -key, $TMP/key.pem, -www, -quiet]" \
     'readinessProbe: {httpGet: {path: /, port: 8080, scheme: HTTPS}, periodSeconds: 1}'
-pod grpc "[$PY, $ROOT/test/e2e/peers/grpc_health.py, \"8080\"]" 'readinessProbe: {grpc: {port: 8080}, periodSeconds: 1}'
+pod grpc "[$PY, $ROOT/test/e2e/peers/health_peer.py, \"8080\"]" 'readinessProbe: {grpc: {port: 8080}, periodSeconds: 1}'
 pod http-bad "$hello" 'readinessProbe: {httpGet: {path: /, port: 8081}, periodSeconds: 1}'
 pod tcp-bad "$hello" 'readinessProbe: {tcpSocket: {port: 8081}, periodSeconds: 1}'
-pod grpc-bad "[$PY, $ROOT/test/e2e/peers/grpc_health.py, \"8080\", bad]" 'readinessProbe: {grpc: {port: 8080}, periodSeconds: 1}'
+pod grpc-bad "[$PY, $ROOT/test/e2e/peers/health_peer.py, \"8080\", bad]" 'readinessProbe: {grpc: {port: 8080}, periodSeconds: 1}'
 pod live-bad "$hello" 'livenessProbe: {httpGet: {path: /, port: 8081}, periodSeconds: 1, failureThreshold: 1}'
 wait_ready app pod/http pod/tcp pod/exec pod/https pod/grpc
 restarted() {
