@@ -171,6 +171,13 @@ static bool null_is_empty(const struct shape *s)
     return s->kind == SHAPE_MAP && s->null_is_empty;
 }
 
+/* an empty container that means the same as none */
+static bool vanishes(const json_t *v, const struct shape *s)
+{
+    return s->vanishes && ((json_is_object(v) && json_object_size(v) == 0) ||
+                           (json_is_array(v) && json_array_size(v) == 0));
+}
+
 /* json_t values of a document are never changed once built, so sharing them is safe */
 static json_t *share(const json_t *v)
 {
@@ -249,10 +256,7 @@ static void present_sorted(json_t *out, const json_t *v, const struct shape *s)
 
 static bool is_absent(const json_t *v, const struct shape *s)
 {
-    if (!v || json_is_null(v))
-        return true;
-    return s->vanishes && json_is_object(v) ? json_object_size(v) == 0
-                                            : s->vanishes && json_array_size(v) == 0;
+    return !v || json_is_null(v) || vanishes(v, s);
 }
 
 static json_t *present_struct(const json_t *v, const struct shape *s)
@@ -508,11 +512,6 @@ static json_t *replace(struct patching *p, const json_t *old, const json_t *now,
     return out;
 }
 
-static bool vanished(const json_t *v, const struct shape *s)
-{
-    return s->vanishes && (json_is_object(v) ? json_object_size(v) : json_array_size(v)) == 0;
-}
-
 /* merges one member of a patch into `out`, a shallow copy of the old object */
 static int patch_member(struct patching *p, json_t *out, const char *key, const json_t *change,
                         const struct shape *s, uint64_t path)
@@ -529,7 +528,7 @@ static int patch_member(struct patching *p, json_t *out, const char *key, const 
     json_t *now = patch_value(p, old, change, ms, place);
     if (!now)
         return -1;
-    if (vanished(now, ms)) {
+    if (vanishes(now, ms)) {
         json_decref(now);
         json_object_del(out, key);
         return 0;
@@ -599,6 +598,9 @@ static json_t *patch_items(struct patching *p, const json_t *old, const json_t *
     json_t *out = json_is_array(old) ? json_copy((json_t *)old) : json_array();
     const char *key;
     json_t *change;
+
+    if (old && !json_is_array(old))
+        p->hash -= hash(old, s, path);
     json_object_foreach ((json_t *)patch, key, change) {
         if (patch_item(p, out, key, change, s->each, path) < 0) {
             json_decref(out);

@@ -416,7 +416,7 @@ static void wait_metric(const char *name, unsigned n)
     for (unsigned i = 0; i < 300; i++) {
         struct answer a = expect(200, "GET", "/metrics", NULL, NULL);
         char *line = strstr(a.body, start_of_line);
-        bool there = line && (unsigned)atoi(line + strlen(start_of_line)) == n;
+        bool there = line && strtoul(line + strlen(start_of_line), NULL, 10) == n;
         answer_free(&a);
         if (there) {
             free(start_of_line);

@@ -626,7 +626,7 @@ START_TEST(a_change_costs_what_it_touches)
     const char *n = getenv("FSM_SCALE");
 
     if (n)
-        scale((unsigned)atoi(n), 10, 200, true);
+        scale((unsigned)strtoul(n, NULL, 10), 10, 200, true);
     else
         scale(200, 5, 5, false);
 }
