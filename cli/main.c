@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/inject.h"
 #include "cli/local/local_cli.h"
+#include "cli/validate.h"
 
 static int cmd_version(int argc, char **argv)
 {
@@ -27,6 +28,10 @@ const struct cli_command cli_commands[] = {
     {.name = "inject",
      .summary = "print a manifest with the sidecar added",
      .raw = cli_inject,
+     .complete = "file"},
+    {.name = "validate",
+     .summary = "check manifests without a cluster",
+     .raw = cli_validate,
      .complete = "file"},
     {.name = "version", .summary = "print the version and how this was built", .run = cmd_version},
     {.name = NULL},

@@ -18,7 +18,7 @@ static struct buf out;
 
 static void setup(void)
 {
-    strcpy(dir, "/tmp/kube-validate-XXXXXX");
+    snprintf(dir, sizeof dir, "/tmp/kube-validate-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(path[0], sizeof path[0], "%s/a.yaml", dir);
     snprintf(path[1], sizeof path[1], "%s/sub", dir);

@@ -110,7 +110,7 @@ static const char *problem(unsigned i)
 static void setup(void)
 {
     struct err e;
-    strcpy(dir, "/tmp/kube-dir-XXXXXX");
+    snprintf(dir, sizeof dir, "/tmp/kube-dir-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     loop = loop_new(&e);
     log_set_level(LOG_ERROR);

@@ -102,7 +102,7 @@ START_TEST(agrees_with_a_model)
                 continue;
             const struct kube_object *o = kube_store_next(s, "ConfigMap", NULL, &it);
             ck_assert_ptr_nonnull(o);
-            ck_assert_int_eq(atoi(o->name + 1), k);
+            ck_assert_int_eq(strtol(o->name + 1, NULL, 10), k);
         }
         ck_assert_ptr_null(kube_store_next(s, "ConfigMap", NULL, &it));
     }
