@@ -169,8 +169,8 @@ void conn_close(struct conn *c);
 void conn_abort(struct conn *c);
 /* getsockname, asked once and kept in c->local */
 const struct ip_port *conn_local(struct conn *c);
-/* where a redirected connection wanted to go (SO_ORIGINAL_DST, IPv4 and IPv6); the socket's own
- * address when nothing was redirected.  -1 on error. */
+/* where a redirected connection that was accepted wanted to go (SO_ORIGINAL_DST, IPv4 and IPv6);
+ * the socket's own address when nothing was redirected.  -1 on error. */
 int conn_original_dst(const struct conn *c, struct ip_port *out);
 
 #endif

@@ -870,11 +870,19 @@ END_TEST
 
 START_TEST(without_redirection_it_is_the_own_address)
 {
-    struct ip_port dst;
+    struct ip_port dst, mine;
+    struct conn *in;
+    struct err e;
 
     begin_tcp("127.0.0.1:0");
-    ck_assert_int_eq(conn_original_dst(s.c, &dst), 0);
-    ck_assert(ip_port_eq(&dst, conn_local(s.c)));
+    in = conn_adopt(l, far_end, on_event, &s, &e);
+    ck_assert_ptr_nonnull(in);
+    mine = *conn_local(in);
+    ck_assert(ip_port_eq(&mine, &here));
+    ck_assert_int_eq(conn_original_dst(in, &dst), 0);
+    ck_assert(ip_port_eq(&dst, &mine));
+    conn_close(in);
+    far_end = -1;
     end_pair();
 }
 END_TEST
