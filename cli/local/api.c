@@ -85,7 +85,7 @@ static void on_frame(struct frame_conn *fc, json_t *msg, const char *err, void *
 
     if (!msg) {
         if (*err)
-            log_warn("api", "request broken off: %s", err);
+            log_debug("api", "request broken off: %s", err);
         request_free(r);
         return;
     }

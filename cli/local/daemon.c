@@ -110,7 +110,7 @@ static void reconcile(struct loop_job *job)
 {
     struct local *l = (struct local *)((char *)job - offsetof(struct local, reconcile));
 
-    sync_all(l);
+    sync_run(l);
 }
 
 static int open_parts(struct local *l, struct err *e)

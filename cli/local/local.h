@@ -27,6 +27,7 @@ struct images;
 struct probes;
 struct components;
 struct clusterip;
+struct sync;
 struct api;
 
 struct local {
@@ -41,6 +42,7 @@ struct local {
     struct probes *probes;
     struct components *components;
     struct clusterip *clusterip;
+    struct sync *sync;
     struct api *api;
     char *token_key;          /* PEM; signs service-account tokens */
     uint64_t started_ms;      /* loop time */
@@ -78,6 +80,7 @@ bool is_terminating(const struct kube_object *o);
 /* status.conditions: sets one; lastTransitionTime moves only when status does */
 void condition_set(json_t *status, const char *type, bool on, const char *reason,
                    const char *message);
+void condition_drop(json_t *status, const char *type);
 /* "True", "False", "Unknown" or NULL */
 const char *condition_get(const json_t *body, const char *type);
 /* RFC 3339 to seconds, as Kubernetes writes it; returns owned */

@@ -26,6 +26,18 @@ struct network {
     bool *used;
 };
 
+/* as a file of /proc/sys: missing ones are no IPv6, or an older kernel */
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (write(fd, text, strlen(text)) < 0)
+        log_debug("network", "%s: %s", path, strerror(errno));
+    close(fd);
+}
+
 static int ip_batch(const char *commands, int netns, struct err *e)
 {
     static const char *const argv[] = {"ip", "-batch", "-", NULL};
@@ -54,6 +66,15 @@ static void bridge_commands(const struct instance *in, struct buf *b)
         buf_printf(b, "route add %s dev %s\n", cidr_format(&in->services6, range), in->bridge);
 }
 
+/* see sysctl.c about redirects; the machine-wide switch alone leaves an interface's own on */
+static void bridge_sysctls(const struct instance *in)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/send_redirects", in->bridge);
+    write_file(path, "0");
+}
+
 static unsigned slots_of(const struct instance *in)
 {
     unsigned host_bits = 32u - in->pods4.bits;
@@ -77,6 +98,7 @@ struct network *network_new(const struct instance *in, struct err *e)
         err_prefix(e, "bridge %s", in->bridge);
         return NULL;
     }
+    bridge_sysctls(in);
     struct network *n = xcalloc(1, sizeof(*n));
     n->in = in;
     n->n_slots = slots_of(in);
@@ -122,17 +144,6 @@ static void slot_address(const struct cidr *range, unsigned slot, struct ip *out
 }
 
 /* ---- namespaces ---------------------------------------------------------------------------- */
-
-static void write_file(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return;
-    if (write(fd, text, strlen(text)) < 0)
-        log_debug("network", "%s: %s", path, strerror(errno));
-    close(fd);
-}
 
 /* what container runtimes set in a new pod: ports below 1024 and ping are for every user */
 static void pod_sysctls(void)

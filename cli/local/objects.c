@@ -111,3 +111,12 @@ void condition_set(json_t *status, const char *type, bool on, const char *reason
     else
         json_object_del(c, "message");
 }
+
+void condition_drop(json_t *status, const char *type)
+{
+    json_t *list = json_object_get(status, "conditions");
+
+    for (size_t i = json_array_size(list); i-- > 0;)
+        if (strcmp(json_str(json_array_get(list, i), "type", ""), type) == 0)
+            json_array_remove(list, i);
+}

@@ -8,13 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cli/local/namespaces.h"
 #include "cli/local/pod.h"
 #include "common/base/clock.h"
 #include "common/base/codec.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/kube/kind.h"
 
 struct res_watch {
     TAILQ_ENTRY(res_watch) link;
@@ -431,21 +431,6 @@ static void delete_owned(struct local *l, const char *ns, const char *uid)
     found_delete_all(l, &f);
 }
 
-static void delete_namespace_content(struct local *l, const char *ns)
-{
-    struct found_list f = {0};
-
-    for (unsigned i = 0; i < kube_kinds_count(); i++) {
-        const char *kind = kube_kind_at(i)->key;
-        const struct kube_object *o;
-        if (!kube_kind_is_namespaced(kind))
-            continue;
-        for (void *it = NULL; (o = kube_store_next(l->store, kind, ns, &it)) != NULL;)
-            found_add(&f, o);
-    }
-    found_delete_all(l, &f);
-}
-
 static const char *const lasting_namespaces[] = {"default", "kube-system", MESH_NAMESPACE};
 
 static int may_delete(const char *kind, const char *name, struct err *e)
@@ -467,14 +452,13 @@ int res_delete(struct local *l, const char *kind, const char *ns, const char *na
         return -1;
     if (strcmp(kind, "Pod") == 0) {
         pod_delete(l, ns, name, grace_s);
-        return 0;
-    }
-    char *uid = xstrdup(object_uid(o));
-    res_remove(l, kind, ns, name);
-    if (strcmp(kind, "Namespace") == 0)
-        delete_namespace_content(l, name);
-    else
+    } else if (strcmp(kind, "Namespace") == 0) {
+        namespace_delete(l, name);
+    } else {
+        char *uid = xstrdup(object_uid(o));
+        res_remove(l, kind, ns, name);
         delete_owned(l, ns, uid);
-    free(uid);
+        free(uid);
+    }
     return 0;
 }

@@ -123,6 +123,10 @@ int sysctl_enable_forwarding(const struct instance *in, struct err *e)
     json_t *saved = load_saved();
     int rc = change(saved, "net/ipv4/ip_forward", "1", e);
 
+    /* Pods reach each other through the bridge's address on purpose.  Redirects would not only be
+     * wrong: deciding on them costs work for every packet and uses up the allowance of ICMP. */
+    if (rc == 0)
+        rc = change(saved, "net/ipv4/conf/all/send_redirects", "0", e);
     if (rc == 0 && in->pods6.ip.family)
         rc = keep_advertisements(saved, e);
     if (rc == 0 && in->pods6.ip.family)

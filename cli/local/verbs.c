@@ -5,7 +5,7 @@
 #include "cli/local/api.h"
 #include "cli/local/pod.h"
 #include "cli/local/resources.h"
-#include "cli/local/sync.h"
+#include "cli/local/status.h"
 #include "cli/local/write.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
@@ -228,17 +228,12 @@ static void verb_stop(struct api_request *r)
     api_reply(r, json_pack("{s:b}", "stopping", 1));
 }
 
-static void verb_status(struct api_request *r)
-{
-    api_reply(r, sync_status(api_local(r)));
-}
-
 static const struct {
     const char *verb;
     void (*run)(struct api_request *r);
 } verbs[] = {{"apply", verb_apply}, {"delete", verb_delete}, {"exec", verb_exec},
              {"get", verb_get},     {"logs", verb_logs},     {"patch", verb_patch},
-             {"ping", verb_ping},   {"status", verb_status}, {"stop", verb_stop},
+             {"ping", verb_ping},   {"status", status_reply}, {"stop", verb_stop},
              {"watch", verb_watch}};
 
 void api_dispatch(struct api_request *r)

@@ -1,6 +1,7 @@
 /* volumes.c - a pod's volumes: made once per pod, mounted into each container that names them.
  *
- * emptyDir, configMap, secret, downwardAPI, projected (also service-account tokens), hostPath.
+ * emptyDir, configMap, secret, downwardAPI, projected (also service-account tokens), hostPath, and
+ * persistentVolumeClaim, which is a directory of the instance that outlives the pod.
  * Anything else is refused with its name: a volume that silently is not there would be worse.
  */
 #include "cli/local/pod.h"
@@ -25,9 +26,17 @@
 #define MODE_DEFAULT  0644
 #define TOKEN_SECONDS 3600 /* expirationSeconds when not given, as Kubernetes */
 
-static char *volume_dir(const struct pod *p, const char *name)
+/* where a volume's content is; returns owned */
+static char *volume_dir(const struct pod *p, const json_t *volume)
 {
-    return xasprintf("%s/volumes/%s", p->dir, name);
+    const char *host = json_str(volume, "hostPath.path", NULL);
+    const char *claim = json_str(volume, "persistentVolumeClaim.claimName", NULL);
+
+    if (host)
+        return xstrdup(host);
+    if (claim)
+        return xasprintf("%s/claims/%s/%s", p->l->in->dir, p->ns, claim);
+    return xasprintf("%s/volumes/%s", p->dir, json_str(volume, "name", ""));
 }
 
 static gid_t fs_group(const struct pod *p)
@@ -268,6 +277,7 @@ static int fill_secret(struct filling *f, const json_t *source, struct err *e)
 
 static const struct volume_kind kinds[] = {{"emptyDir", NULL},
                                            {"hostPath", NULL},
+                                           {"persistentVolumeClaim", NULL},
                                            {"configMap", fill_config_map},
                                            {"secret", fill_secret},
                                            {"projected", add_projections},
@@ -289,7 +299,7 @@ static int fill(struct pod *p, const json_t *volume, const struct volume_kind *k
                         .files = table_new(projected_file_free),
                         .mode = (mode_t)json_int(source, "defaultMode", MODE_DEFAULT),
                         .token_uid = volume_user(p, name)};
-    char *dir = volume_dir(p, name);
+    char *dir = volume_dir(p, volume);
     int rc = kind->fill(&f, source, e);
 
     if (rc == 0)
@@ -339,17 +349,17 @@ static int check_host_path(const json_t *source, struct err *e)
 
 static int prepare_one(struct pod *p, const json_t *volume, struct err *e)
 {
-    const char *name = json_str(volume, "name", "");
     const json_t *source = NULL;
     const struct volume_kind *kind = kind_of(volume, &source);
 
     if (!kind)
         return err_set(e, "this kind of volume does not exist in fsm local: use emptyDir, "
-                          "hostPath, configMap, secret, downwardAPI or projected");
+                          "hostPath, configMap, secret, downwardAPI, projected or "
+                          "persistentVolumeClaim");
     if (strcmp(kind->key, "hostPath") == 0)
         return check_host_path(source, e);
-    char *dir = volume_dir(p, name);
-    int rc = mkdir(dir, 0755) && errno != EEXIST ? err_errno(e, "%s", dir) : 0;
+    char *dir = volume_dir(p, volume);
+    int rc = file_mkdirs(dir, 0755, e);
     if (rc == 0)
         rc = kind->fill ? fill(p, volume, kind, source, e) : make_empty_dir(p, dir, source, e);
     free(dir);
@@ -450,9 +460,7 @@ static char *mount_source(const struct container *c, const json_t *volume, const
 {
     const char *sub = json_str(mount, "subPath", "");
     const char *expr = json_str(mount, "subPathExpr", "");
-    const char *host = json_str(volume, "hostPath.path", NULL);
-    char *root = host ? xstrdup(host) : volume_dir(c->pod, json_str(volume, "name", ""));
-    char *out;
+    char *root = volume_dir(c->pod, volume), *out;
 
     if (!*sub && !*expr)
         return root;
