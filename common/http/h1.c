@@ -617,7 +617,7 @@ ssize_t h1_parse_request(struct h1_parser *p, const char *buf, size_t n, struct 
     ssize_t r;
 
     begin(p, buf, h, true);
-    if (line_goes_on(p, buf, n))
+    if (n == 0 || line_goes_on(p, buf, n))
         return 0;
     r = lines(p, buf, n, h);
     if (r > 0) {
@@ -706,7 +706,7 @@ ssize_t h1_parse_response(struct h1_parser *p, const char *buf, size_t n,
     ssize_t r;
 
     begin(p, buf, h, false);
-    if (line_goes_on(p, buf, n))
+    if (n == 0 || line_goes_on(p, buf, n))
         return 0;
     r = lines(p, buf, n, h);
     if (r > 0) {

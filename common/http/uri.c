@@ -73,11 +73,12 @@ static const char *literal_end(const char *p, const char *end)
 
 int uri_authority(struct slice s, struct slice *host, int *port)
 {
-    const char *p = s.p, *end = s.p + s.n;
+    const char *p = s.p, *end;
     int ignored;
 
     if (s.n == 0)
         return -1;
+    end = p + s.n;
     if (*p == '[') {
         p = literal_end(p, end);
         if (!p)
@@ -126,10 +127,11 @@ static size_t scheme_length(struct slice s)
 int uri_absolute(struct slice s, struct uri *out)
 {
     size_t n = scheme_length(s);
-    const char *p, *end = s.p + s.n, *slash;
+    const char *p, *end, *slash;
 
     if (n == 0)
         return -1;
+    end = s.p + s.n;
     out->scheme = slice_of(s.p, n);
     if (!slice_ieq(out->scheme, SLICE_LIT("http")) && !slice_ieq(out->scheme, SLICE_LIT("https")))
         return -2;
@@ -284,7 +286,7 @@ static int form_byte(const char **p, const char *end)
 
 static ssize_t form_decode(struct slice s, char *out, size_t size)
 {
-    const char *p = s.p, *end = s.p + s.n;
+    const char *p = s.p ? s.p : "", *end = p + s.n;
     size_t n = 0;
 
     while (p < end) {
