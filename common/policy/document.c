@@ -195,31 +195,48 @@ const char *document_item_key(const json_t *item)
 
 /* ---- the wire form -------------------------------------------------------------------------- */
 
+/* What has nothing to strip is shared, so that whoever compares pointers sees what is the same. */
 static json_t *strip(const json_t *v, const struct shape *s);
 
 static json_t *strip_object(const json_t *v, const struct shape *s)
 {
-    json_t *out = json_object(), *member;
+    json_t *out = NULL, *member, *now;
     const char *key;
+
     json_object_foreach ((json_t *)v, key, member) {
-        if (!json_is_null(member))
-            json_object_set_new(out, key, strip(member, member_shape(s, key)));
-        else if (null_is_empty(s))
-            json_object_set_new(out, key, json_object());
+        bool drop = json_is_null(member) && !null_is_empty(s);
+        now = json_is_null(member) ? json_object() : strip(member, member_shape(s, key));
+        if (!out && now != member)
+            out = json_copy((json_t *)v);
+        if (drop)
+            json_object_del(out, key);
+        else if (out)
+            json_object_set(out, key, now);
+        json_decref(now);
     }
-    return out;
+    return out ? out : share(v);
+}
+
+static json_t *strip_array(const json_t *v, const struct shape *s)
+{
+    json_t *out = NULL, *now;
+
+    for (size_t i = 0; i < json_array_size(v); i++) {
+        now = strip(json_array_get(v, i), element_shape(s));
+        if (!out && now != json_array_get(v, i))
+            out = json_copy((json_t *)v);
+        if (out)
+            json_array_set(out, i, now);
+        json_decref(now);
+    }
+    return out ? out : share(v);
 }
 
 static json_t *strip(const json_t *v, const struct shape *s)
 {
     if (json_is_object(v))
         return strip_object(v, s);
-    if (!json_is_array(v))
-        return share(v);
-    json_t *out = json_array();
-    for (size_t i = 0; i < json_array_size(v); i++)
-        json_array_append_new(out, strip(json_array_get(v, i), element_shape(s)));
-    return out;
+    return json_is_array(v) ? strip_array(v, s) : share(v);
 }
 
 json_t *document_strip_nulls(const json_t *doc)

@@ -24,7 +24,8 @@
 
 #define DOCUMENT_VERSION_MAX 24 /* decimal 64-bit and NUL */
 
-/* borrows doc (either form); returns owned: the wire form */
+/* borrows doc (either form); returns owned: the wire form.  What holds no null is shared with doc:
+ * of a wire document the result is doc itself. */
 json_t *document_strip_nulls(const json_t *doc);
 /* borrows doc (either form); returns owned: the presented form */
 json_t *document_present(const json_t *doc);

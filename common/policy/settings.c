@@ -8,6 +8,8 @@
 
 #define DAY_MS            (24 * 3600 * INT64_C(1000))
 #define SIDECAR_TIMEOUT_S 60
+#define SIDECAR_TIMEOUT_MAX_S                                                                      \
+    86400 /* more than a day is as good as none, and what a sidecar takes */
 
 static enum mesh_access access_of(const char *mode)
 {
@@ -23,6 +25,14 @@ static int64_t validity_of(const char *text)
     return text && clock_parse_duration(text, &ms) == 0 && ms > 0 ? ms : DAY_MS;
 }
 
+/* seconds; nothing and less than nothing mean none */
+static int64_t timeout_of(const json_t *spec)
+{
+    int64_t s = json_int(spec, "sidecar.sidecarTimeout", SIDECAR_TIMEOUT_S);
+
+    return s < 0 ? 0 : s > SIDECAR_TIMEOUT_MAX_S ? SIDECAR_TIMEOUT_MAX_S : s;
+}
+
 void mesh_settings_read(const json_t *mc, struct mesh_settings *out)
 {
     const json_t *spec = json_object_get(mc, "spec");
@@ -33,7 +43,7 @@ void mesh_settings_read(const json_t *mc, struct mesh_settings *out)
         .http1_per_request_lb = json_bool(spec, "traffic.http1PerRequestLoadBalancing", false),
         .http2_per_request_lb = json_bool(spec, "traffic.http2PerRequestLoadBalancing", false),
         .access = access_of(json_str(spec, "traffic.serviceAccessMode", "")),
-        .sidecar_timeout_s = json_int(spec, "sidecar.sidecarTimeout", SIDECAR_TIMEOUT_S),
+        .sidecar_timeout_s = timeout_of(spec),
         .proxy_pod_ip = strcmp(json_str(spec, "sidecar.localProxyMode", ""), "PodIP") == 0,
         .active_health_checks =
             json_bool(spec, "featureFlags.enableSidecarActiveHealthChecks", false),

@@ -25,7 +25,7 @@ struct mesh_settings {
     bool http1_per_request_lb, http2_per_request_lb;
     enum mesh_access access;
     char sidecar_log_level[16];
-    int64_t sidecar_timeout_s; /* <= 0: none */
+    int64_t sidecar_timeout_s; /* 0: none */
     bool proxy_pod_ip;         /* localProxyMode PodIP: the application is reached at its pod IP */
     bool active_health_checks, auto_default_route;
     bool mtls_disabled_asked; /* sidecar.sidecarDisabledMTLS, which is not honoured */

@@ -55,6 +55,11 @@ START_TEST(forms_turn_into_each_other)
 
     json_print(wire, &text);
     ck_assert_ptr_null(strstr(text.p, "null"));
+    json_t *again = document_strip_nulls(wire);
+    ck_assert_ptr_eq(again, wire);
+    json_decref(again);
+    ck_assert_ptr_eq(json_object_get(wire, "Spec"), json_object_get(p, "Spec"));
+    ck_assert_ptr_ne(json_object_get(wire, "Inbound"), json_object_get(p, "Inbound"));
     ck_assert_ptr_nonnull(strstr(text.p, "\"10.0.0.0/8\":{}"));
     same(back, p);
     ck_assert_uint_eq(document_hash(p), document_hash(wire));

@@ -117,6 +117,10 @@ START_TEST(settings_that_are_missing_or_odd)
         ck_assert_int_eq(s.cert_validity_ms, 24 * 3600 * 1000);
         json_decref(j);
     }
+    json_t *j = parse("{\"spec\": {\"sidecar\": {\"sidecarTimeout\": -5}}}");
+    mesh_settings_read(j, &s);
+    ck_assert_int_eq(s.sidecar_timeout_s, 0);
+    json_decref(j);
 }
 END_TEST
 
