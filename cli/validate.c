@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/json.h"
+#include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/kube/read.h"
 #include "common/kube/store.h"
@@ -33,7 +34,7 @@ static const struct opt opts[] = {
 
 static const struct opt_prog prog = {
     .name = "fsm validate",
-    .synopsis = "-f FILE [-f FILE ...] [flags]",
+    .synopsis = "-f FILE...",
     .description = "Checks Kubernetes manifests as fsm reads them: syntax, fields, types, names, "
                    "references. Prints every problem with its file and line. Needs no cluster.",
     .opts = opts,
@@ -152,11 +153,13 @@ int cli_validate(int argc, char **argv)
         return status;
     if (flags.format && !as_json && strcmp(flags.format, "text") != 0)
         return usage("-o takes text or json");
-    if (first < argc && flags.files.n > 0)
-        return usage("name all manifests with -f");
-    if (flags.files.n > 0)
-        return run(flags.files.v, flags.files.n, as_json);
-    if (first == argc)
+    unsigned n = flags.files.n + (unsigned)(argc - first);
+    if (n == 0)
         return usage("nothing to check: name a manifest with -f");
-    return run((const char *const *)argv + first, (unsigned)(argc - first), as_json);
+    const char **paths = xcalloc(n, sizeof *paths);
+    for (unsigned i = 0; i < n; i++) /* "-f *.yaml" makes all but the first an operand */
+        paths[i] = i < flags.files.n ? flags.files.v[i] : argv[first + (int)(i - flags.files.n)];
+    status = run(paths, n, as_json);
+    free(paths);
+    return status;
 }

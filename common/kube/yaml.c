@@ -15,7 +15,9 @@
 #include "common/kube/problem.h"
 #include "common/kube/utf8.h"
 
-#define FAULTS_MAX 30 /* in one document; then it is given up */
+#define FAULTS_MAX   30   /* in one document; then it is given up */
+#define REPEAT_FLOOR 1000 /* nodes that aliases may make of any document */
+#define REPEAT_MAX   100  /* and of each node that is written */
 
 struct frame {
     struct yaml_node *node;
@@ -34,7 +36,8 @@ struct reader {
     struct frame stack[YAML_DEPTH_MAX];
     unsigned depth;
     struct yaml_node *root;
-    unsigned nodes; /* of the current document, before and then after expansion */
+    unsigned nodes; /* of the current document: as written, then with aliases expanded */
+    unsigned nodes_max;
     size_t bytes;
     unsigned faults;
     bool bad;
@@ -63,16 +66,23 @@ static unsigned line_of(const struct reader *r, const yaml_mark_t *m)
 
 static bool within_bounds(struct reader *r, unsigned line, unsigned column)
 {
-    const char *what = r->nodes > YAML_NODES_MAX   ? "too many nodes"
-                       : r->bytes > YAML_BYTES_MAX ? "too much text"
-                                                   : NULL;
-    if (!what)
+    if (r->nodes <= r->nodes_max && r->bytes <= YAML_BYTES_MAX)
         return true;
-    if (!r->stuck)
-        fault(r, line, column, "%s in one document, aliases expanded (at most %u nodes, %u MiB)",
-              what, YAML_NODES_MAX, YAML_BYTES_MAX >> 20);
+    if (!r->stuck && r->nodes > r->nodes_max)
+        fault(r, line, column, "a document of more than %u nodes%s", r->nodes_max,
+              r->nodes_max < YAML_NODES_MAX ? ": its aliases repeat too much" : "");
+    else if (!r->stuck)
+        fault(r, line, column, "a document of more than %u MiB of text", YAML_BYTES_MAX >> 20);
     r->stuck = true;
     return false;
+}
+
+/* Aliases may repeat a good deal of what is written, but work and memory must stay in proportion
+ * to the text. */
+static unsigned nodes_allowed(unsigned written)
+{
+    unsigned n = REPEAT_FLOOR + REPEAT_MAX * written;
+    return n < YAML_NODES_MAX ? n : YAML_NODES_MAX;
 }
 
 static struct yaml_node *node_new(struct reader *r, enum yaml_kind kind, const yaml_event_t *ev,
@@ -349,6 +359,7 @@ static void begin_document(struct reader *r)
     r->depth = 0;
     r->root = NULL;
     r->nodes = 0;
+    r->nodes_max = YAML_NODES_MAX;
     r->bytes = 0;
     r->faults = 0;
     r->bad = false;
@@ -375,6 +386,7 @@ static void end_document(struct reader *r)
 {
     if (is_empty(r->root) && !r->bad)
         return;
+    r->nodes_max = nodes_allowed(r->nodes);
     r->nodes = 0;
     json_t *json = r->stuck || !r->root ? NULL : to_json(r, r->root, 1);
     if (r->stuck) {

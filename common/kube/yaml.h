@@ -18,7 +18,7 @@
 
 #define YAML_TEXT_MAX  (64u << 20) /* bytes of one file */
 #define YAML_DEPTH_MAX 100         /* levels of nesting, aliases expanded */
-#define YAML_NODES_MAX 1000000     /* per document, aliases expanded */
+#define YAML_NODES_MAX 1000000     /* per document, aliases expanded (fewer for a short one) */
 #define YAML_BYTES_MAX (64u << 20) /* scalar text per document, aliases expanded */
 
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };

@@ -90,6 +90,15 @@ START_TEST(bad_ends_with_1_and_says_where)
 }
 END_TEST
 
+START_TEST(a_shell_pattern_behind_f_works)
+{
+    write_file(path[0], GOOD);
+    write_file(path[2], BAD);
+    ck_assert_int_eq(VALIDATE("-f", path[0], path[2]), 1);
+    ck_assert_ptr_nonnull(strstr(out.p, "1 object in 2 files: 1 problem\n"));
+}
+END_TEST
+
 START_TEST(json_for_machines)
 {
     write_file(path[0], BAD);
@@ -141,6 +150,7 @@ int main(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, good_ends_with_0);
     tcase_add_test(t, bad_ends_with_1_and_says_where);
+    tcase_add_test(t, a_shell_pattern_behind_f_works);
     tcase_add_test(t, json_for_machines);
     tcase_add_test(t, a_missing_file_is_a_problem);
     tcase_add_test(t, what_objects_say_together_is_noted);
