@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/inject.h"
 #include "cli/local/local_cli.h"
+#include "cli/mesh.h"
 #include "cli/validate.h"
 
 static int cmd_version(int argc, char **argv)
@@ -33,6 +34,19 @@ const struct cli_command cli_commands[] = {
      .summary = "check manifests without a cluster",
      .raw = cli_validate,
      .complete = "file"},
+    {.name = "namespace",
+     .aliases = "ns",
+     .summary = "which namespaces are in the mesh",
+     .sub = cli_namespace_commands},
+    {.name = "mesh", .summary = "the meshes there are", .sub = cli_mesh_commands},
+    {.name = "proxy", .summary = "ask the sidecars of pods", .sub = cli_proxy_commands},
+    {.name = "completion",
+     .args = "{bash|zsh}",
+     .summary = "print a script for command completion",
+     .examples = "  source <(fsm completion bash)\n"
+                 "  fsm completion zsh > \"${fpath[1]}/_fsm\"",
+     .run = cli_completion,
+     .complete = "shell"},
     {.name = "version", .summary = "print the version and how this was built", .run = cmd_version},
     {.name = NULL},
 };

@@ -33,15 +33,14 @@ static const struct container *sidecar_of(const struct pod *p)
 /* what the pod's sidecar told the controller last; NULL if it never did */
 static const json_t *proxy_of(const json_t *proxies, const struct pod *p)
 {
-    const json_t *list = json_is_array(proxies) ? proxies : json_object_get(proxies, "proxies");
+    char *key = xasprintf("%s/%s", p->ns, p->name);
+    const json_t *found = NULL;
 
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *x = json_array_get(list, i);
-        if (strcmp(json_str(x, "pod", ""), p->name) == 0 &&
-            strcmp(json_str(x, "namespace", ""), p->ns) == 0)
-            return x;
-    }
-    return NULL;
+    for (size_t i = 0; !found && i < json_array_size(proxies); i++)
+        if (strcmp(json_str(json_array_get(proxies, i), "pod", ""), key) == 0)
+            found = json_array_get(proxies, i);
+    free(key);
+    return found;
 }
 
 static char *sidecar_text(const struct container *c)

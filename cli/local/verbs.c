@@ -179,7 +179,10 @@ static struct container *find_container(struct api_request *r)
         return NULL;
     }
     struct container *c = pod_container(p, container);
-    if (!c)
+    if (!c && container && strcmp(container, "sidecar") == 0)
+        api_fail(r, "pod \"%s\" in namespace \"%s\" is not in the mesh: it has no sidecar", name,
+                 ns);
+    else if (!c)
         api_fail(r, "container \"%s\" is not in pod \"%s\"", container ? container : "", name);
     return c;
 }
@@ -201,6 +204,18 @@ static void verb_exec(struct api_request *r)
     char *shim = xasprintf("%s/fsm-local-shim", c->pod->l->in->bin_dir);
     api_reply(r, json_pack("{s:o, s:s, s:s}", "spec", spec, "shim", shim, "container", c->name));
     free(shim);
+}
+
+/* the first process of a container, in the machine's numbers: where its namespaces are */
+static void verb_process(struct api_request *r)
+{
+    struct container *c = find_container(r);
+
+    if (c && c->proc)
+        api_reply(r, json_pack("{s:i}", "pid", (int)proc_pid(c->proc)));
+    else if (c)
+        api_fail(r, "container \"%s\" of pod \"%s\" is not running (%s)", c->name, c->pod->name,
+                 ctr_state_name(c->state));
 }
 
 static void verb_logs(struct api_request *r)
@@ -233,7 +248,8 @@ static const struct {
     void (*run)(struct api_request *r);
 } verbs[] = {{"apply", verb_apply}, {"delete", verb_delete}, {"exec", verb_exec},
              {"get", verb_get},     {"logs", verb_logs},     {"patch", verb_patch},
-             {"ping", verb_ping},   {"status", status_reply}, {"stop", verb_stop},
+             {"ping", verb_ping},   {"process", verb_process},
+               {"status", status_reply}, {"stop", verb_stop},
              {"watch", verb_watch}};
 
 void api_dispatch(struct api_request *r)

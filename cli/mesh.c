@@ -1,0 +1,103 @@
+/* mesh.c - fsm mesh list. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/mesh.h"
+#include "cli/output.h"
+#include "cli/transport.h"
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/base/mem.h"
+
+#define MONITORED_BY "flomesh.io/monitored-by"
+#define SMI "HTTPRouteGroup:v1alpha4,TCPRoute:v1alpha4,TrafficSplit:v1alpha4,TrafficTarget:v1alpha3"
+
+static const char *output_format;
+
+static const struct opt list_opts[] = {
+    TRANSPORT_OPT,
+    {'o', "output", "FORMAT", "table, json or yaml", OPT_STR(&output_format)},
+    OPT_END};
+
+static const struct out_column columns[] = {{.title = "MESH NAME", .path = "mesh"},
+                                            {.title = "MESH NAMESPACE", .path = "namespace"},
+                                            {.title = "VERSION", .path = "version"},
+                                            {.title = "ADDED NAMESPACES", .path = "added"},
+                                            {.title = NULL}};
+static const struct out_column smi_columns[] = {{.title = "MESH NAME", .path = "mesh"},
+                                                {.title = "MESH NAMESPACE", .path = "namespace"},
+                                                {.title = "SMI SUPPORTED", .path = "smi"},
+                                                {.title = NULL}};
+
+static char *added_namespaces(const json_t *namespaces)
+{
+    struct buf b = BUF_INIT;
+
+    for (size_t i = 0; i < json_array_size(namespaces); i++) {
+        const json_t *ns = json_array_get(namespaces, i);
+        const char *mesh =
+            json_string_value(json_object_get(json_at(ns, "metadata.labels"), MONITORED_BY));
+        if (mesh && strcmp(mesh, "fsm") == 0)
+            buf_printf(&b, "%s%s", b.len ? "," : "", json_str(ns, "metadata.name", ""));
+    }
+    return buf_take(&b);
+}
+
+/* returns owned array: one row per MeshConfig; NULL and e */
+static json_t *meshes(struct transport *t, struct err *e)
+{
+    json_t *configs = t->ops->list(t, "MeshConfig", NULL, e);
+    json_t *namespaces = configs ? t->ops->list(t, "Namespace", NULL, e) : NULL;
+    char *version = namespaces ? t->ops->version(t, e) : NULL;
+    json_t *rows = version ? json_array() : NULL;
+
+    for (size_t i = 0; rows && i < json_array_size(configs); i++) {
+        char *added = added_namespaces(namespaces);
+        json_array_append_new(
+            rows, json_pack("{s:s, s:s, s:s, s:s, s:s}", "mesh", "fsm", "namespace",
+                            json_str(json_array_get(configs, i), "metadata.namespace", ""),
+                            "version", version, "added", added, "smi", SMI));
+        free(added);
+    }
+    free(version);
+    json_decref(configs);
+    json_decref(namespaces);
+    return rows;
+}
+
+static int cmd_list(int argc, char **argv)
+{
+    struct output out;
+    struct err e;
+    int rc;
+
+    if (argc)
+        return cli_usage("fsm mesh list takes no operands");
+    if ((rc = output_choose(&out, output_format)) != 0)
+        return rc;
+    struct transport *t = transport_open(&e);
+    json_t *rows = t ? meshes(t, &e) : NULL;
+    transport_close(t);
+    if (!rows)
+        return cli_fail("%s", e.text);
+    if (!json_array_size(rows) && output_is_table(&out)) {
+        printf("No fsm mesh control planes found\n");
+    } else {
+        output_list(&out, rows, columns, false);
+        if (output_is_table(&out)) {
+            printf("\n");
+            output_list(&out, rows, smi_columns, false);
+        }
+    }
+    json_decref(rows);
+    return 0;
+}
+
+const struct cli_command cli_mesh_commands[] = {
+    {.name = "list",
+     .args = "[-o FORMAT]",
+     .summary = "list the meshes and the namespaces in them",
+     .opts = list_opts,
+     .run = cmd_list},
+    {.name = NULL},
+};
