@@ -263,7 +263,7 @@ static int ctx_ciphers(SSL_CTX *c, const struct tls_conf *conf, struct err *e)
     if (conf->server && conf->tickets == NULL)
         options |= SSL_OP_NO_TICKET;
     SSL_CTX_set_options(c, options);
-    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_security_level(c, 2);
     if (SSL_CTX_set_cipher_list(c, conf->mesh ? SUITES_ECDSA ":" SUITES_RSA
                                               : SUITES_ECDSA ":" SUITES_RSA ":" SUITES_256) != 1 ||

@@ -249,7 +249,7 @@ static bool run_until_ms(bool (*what)(void), uint64_t ms)
     return !timed_out;
 }
 
-static bool run_until(bool (*what)(void))
+static inline bool run_until(bool (*what)(void))
 {
     return run_until_ms(what, 20000);
 }
@@ -259,13 +259,13 @@ static bool never(void)
     return false;
 }
 
-static bool both_settled(void)
+static inline bool both_settled(void)
 {
     return (cli.open || cli.failed) && (srv.open || srv.failed);
 }
 
 /* sockets, loop and ends; TLS by tls_both() */
-static void ends_open(int sndbuf)
+static inline void ends_open(int sndbuf)
 {
     struct err e = {""};
     int fd[2];
@@ -284,7 +284,7 @@ static void ends_open(int sndbuf)
     ck_assert(cli.c != NULL && srv.c != NULL);
 }
 
-static void tls_both(struct tls_ctx *cctx, const struct tls_start *p, struct tls_ctx *sctx)
+static inline void tls_both(struct tls_ctx *cctx, const struct tls_start *p, struct tls_ctx *sctx)
 {
     struct err e = {""};
 
@@ -297,7 +297,7 @@ static void nothing(void)
     run_until_ms(never, 1);
 }
 
-static void ends_close(void)
+static inline void ends_close(void)
 {
     conn_close(cli.c);
     conn_close(srv.c);
