@@ -29,7 +29,7 @@ static void get_config(struct cp *cp, struct http_req *r, const struct pki_token
 static void get_roots(struct cp *cp, struct http_req *r, const struct pki_token *t,
                       struct cp_proxy *px)
 {
-    cp_roots(cp, r);
+    cp_roots(cp, r, px);
 }
 
 static void copy(char *out, size_t size, const char *text)

@@ -157,6 +157,7 @@ static void reply_chain(struct cp *cp, struct http_req *r, struct cp_proxy *px, 
     }
     px->cert_not_after = info.not_after;
     px->cert_epoch = cp->ca_epoch;
+    cp_proxy_has_roots(px);
     json_t *body = json_pack("{s:s,s:s,s:I}", "chain", chain, "roots", pki_ca_roots(cp->ca),
                              "notAfter", (json_int_t)info.not_after);
     cp_reply_json(cp, r, 200, body);
@@ -190,8 +191,9 @@ void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
     json_decref(body);
 }
 
-void cp_roots(struct cp *cp, struct http_req *r)
+void cp_roots(struct cp *cp, struct http_req *r, struct cp_proxy *px)
 {
+    cp_proxy_has_roots(px);
     http_req_header(r, "Fsm-Roots", cp->roots_hash);
     cp_reply(cp, r, 200, "application/x-pem-file", slice_str(pki_ca_roots(cp->ca)));
 }

@@ -155,6 +155,8 @@ struct cp_proxy {
 };
 /* The proxy of that pod, made on first sight.  NULL: answered (404, 503). */
 struct cp_proxy *cp_proxy_get(struct cp *cp, struct http_req *r, const struct mesh_pod *pod);
+/* it was just given the bundle of now */
+void cp_proxy_has_roots(struct cp_proxy *px);
 /* after a compile: new versions, pods that left */
 void cp_proxies_refresh(struct cp *cp);
 void cp_proxies_free(struct cp *cp);
@@ -189,7 +191,7 @@ int cp_ca_open(struct cp *cp, struct err *e);
 struct tls_ctx *cp_own_tls(struct cp *cp, struct err *e);
 void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
                    struct cp_proxy *px);
-void cp_roots(struct cp *cp, struct http_req *r);
+void cp_roots(struct cp *cp, struct http_req *r, struct cp_proxy *px);
 /* a step of the root's rotation */
 enum cp_ca_step { CP_CA_PREPARE, CP_CA_PROMOTE, CP_CA_RETIRE };
 void cp_ca_command(struct cp *cp, struct http_req *r, enum cp_ca_step step);

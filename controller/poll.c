@@ -159,7 +159,8 @@ void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
     http_req_query(r, "version", px->poll_version, sizeof(px->poll_version));
     http_req_query(r, "roots", roots, sizeof(roots));
     snprintf(px->poll_roots, sizeof(px->poll_roots), "%s", roots);
-    snprintf(px->roots, sizeof(px->roots), "%s", roots);
+    if (*roots)
+        snprintf(px->roots, sizeof(px->roots), "%s", roots);
     px->poll_until_ms = now + wait * 1000;
     http_req_on_gone(r, on_gone, px);
     policy_proxy_holds(px->px, px->poll_version);

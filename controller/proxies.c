@@ -88,6 +88,11 @@ struct cp_proxy *cp_proxy_get(struct cp *cp, struct http_req *r, const struct me
     return px;
 }
 
+void cp_proxy_has_roots(struct cp_proxy *px)
+{
+    snprintf(px->roots, sizeof(px->roots), "%s", px->cp->roots_hash);
+}
+
 void cp_proxies_refresh(struct cp *cp)
 {
     struct cp_proxy *px;
