@@ -87,7 +87,7 @@ START_TEST(fire_when_they_should)
 
     begin();
     named_init(&t, 'x');
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1500; i++) {
         ms = i < 1000 ? (uint64_t)i : unit_random(&seed) % (1ull << (10 + i % 30));
         start = clock_mono_ms();
         t.count = 0;
@@ -112,7 +112,7 @@ START_TEST(pushed_forward_never_fires)
 
     begin();
     named_init(&t, 'x');
-    for (int i = 0; i < 5000; i++) {
+    for (int i = 0; i < 2000; i++) {
         timer_set(&t.t, 900);
         fake_loop_run(l, 1 + (unsigned)i % 899);
     }
@@ -228,7 +228,7 @@ START_TEST(does_what_a_model_does)
     begin();
     for (int i = 0; i < N; i++)
         named_init(&t[i], 'x');
-    for (int step = 0; step < 20000; step++) {
+    for (int step = 0; step < 5000; step++) {
         unsigned i = (unsigned)(unit_random(&seed) % N);
         uint64_t ms = unit_random(&seed) % (1 + (1ull << (unit_random(&seed) % 22))), now, slack;
         if (unit_random(&seed) % 4 == 0) {
