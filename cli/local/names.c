@@ -65,7 +65,8 @@ static int parse_pair(const char *word, struct object_refs *out)
 
 static int parse_kinds(const char *word, int n_names, char **names, struct object_refs *out)
 {
-    struct slice rest = slice_str(word);
+    static const char all[] = "pods,services,daemonsets,deployments,replicasets,statefulsets,jobs";
+    struct slice rest = slice_str(strcmp(word, "all") == 0 && n_names == 0 ? all : word);
 
     while (rest.p) {
         struct slice one = slice_cut(&rest, ',');

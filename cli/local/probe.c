@@ -12,11 +12,16 @@ struct probes {
     struct fetcher *fetcher;
 };
 
+#define EAGER_MS 100 /* between looks at a container that has not been ready yet */
+
 struct probe {
     struct container *c;
     enum probe_kind kind;
     struct timer timer;
     struct check *check;
+    uint64_t due_ms;  /* loop time of the next attempt that counts */
+    bool counts;      /* the attempt under way does */
+    bool eager;
     unsigned successes, failures; /* in a row */
 };
 
@@ -102,6 +107,7 @@ static void passed(struct probe *p)
 
     if (!enough)
         return;
+    p->eager = false;
     if (p->kind == PROBE_STARTUP && !c->started) {
         timer_cancel(&p->timer);
         startup_passed(c);
@@ -127,12 +133,21 @@ static void failed(struct probe *p, const char *why)
     }
 }
 
+static void schedule(struct probe *p)
+{
+    uint64_t now = loop_now_ms(p->c->pod->l->loop), wait = p->due_ms > now ? p->due_ms - now : 0;
+
+    timer_set(&p->timer, p->eager && wait > EAGER_MS ? EAGER_MS : wait);
+}
+
 static void on_check(bool ok, const char *why, void *arg)
 {
     struct probe *p = arg;
 
     p->check = NULL;
-    timer_set(&p->timer, period_ms(p));
+    schedule(p);
+    if (!ok && !p->counts)
+        return;
     p->successes = ok ? p->successes + 1 : 0;
     p->failures = ok ? 0 : p->failures + 1;
     /* p may be gone after either: the container is being ended */
@@ -142,11 +157,18 @@ static void on_check(bool ok, const char *why, void *arg)
         failed(p, why);
 }
 
+/* Attempts that count come every period, as the manifest says.  In between, a container that has
+ * not been ready yet is looked at more often, and only a success of those means anything: on one
+ * machine nobody wants to wait for the next period. */
 static void on_due(void *arg)
 {
     struct probe *p = arg;
     unsigned timeout = (unsigned)json_int(probe_spec(p), "timeoutSeconds", 1) * 1000;
+    uint64_t now = loop_now_ms(p->c->pod->l->loop);
 
+    p->counts = now >= p->due_ms;
+    if (p->counts)
+        p->due_ms = now + period_ms(p);
     p->check = start_check(p->c, probe_spec(p), timeout, on_check, p);
 }
 
@@ -159,6 +181,11 @@ static void start_kind(struct container *c, enum probe_kind kind)
     struct probe *p = xcalloc(1, sizeof(*p));
     p->c = c;
     p->kind = kind;
+    /* a command inside the container costs more than a packet; liveness is never in a hurry */
+    p->eager = kind != PROBE_LIVENESS && !json_object_get(spec, "exec") &&
+               json_int(spec, "successThreshold", 1) == 1;
+    p->due_ms = loop_now_ms(c->pod->l->loop) +
+                (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000;
     timer_init(&p->timer, c->pod->l->loop, on_due, p);
     timer_set(&p->timer, (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000);
     c->probes[kind] = p;

@@ -283,9 +283,9 @@ const struct kube_object *res_create(struct local *l, json_t *body, struct err *
     char uuid[37];
     json_t *meta = metadata(body);
 
+    /* never the caller's: it becomes the name of directories */
     uuid_v4(uuid);
-    if (!json_object_get(meta, "uid"))
-        json_object_set_new(meta, "uid", json_string(uuid));
+    json_object_set_new(meta, "uid", json_string(uuid));
     json_object_set_new(meta, "creationTimestamp", time_now());
     json_object_set_new(meta, "generation", json_integer(1));
     stamp_version(l->res, body);

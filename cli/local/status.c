@@ -193,7 +193,8 @@ static json_t *warnings_report(struct local *l)
         const struct kube_object *o = res_get(l, json_str(about, "kind", ""),
                                               json_str(about, "namespace", ""),
                                               json_str(about, "name", ""));
-        if (strcmp(json_str(ev->body, "type", ""), "Warning") != 0 || !o)
+        /* what a pod that is ready now went through while it started is history */
+        if (strcmp(json_str(ev->body, "type", ""), "Warning") != 0 || !o || pod_is_ready(o))
             continue;
         json_array_append_new(
             out, json_sprintf("%s %s %s/%s: %s: %s (%lld times)",

@@ -358,6 +358,8 @@ static int prepare_one(struct pod *p, const json_t *volume, struct err *e)
                           "persistentVolumeClaim");
     if (strcmp(kind->key, "hostPath") == 0)
         return check_host_path(source, e);
+    if (strchr(json_str(source, "claimName", "x"), '/') || *json_str(source, "claimName", "x") == '.')
+        return err_set(e, "claimName: got \"%s\", expected a name", json_str(source, "claimName", ""));
     char *dir = volume_dir(p, volume);
     int rc = file_mkdirs(dir, 0755, e);
     if (rc == 0)

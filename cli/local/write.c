@@ -103,12 +103,34 @@ static const char *create_new(struct local *l, const json_t *applied, bool creat
     return body && res_create(l, body, e) ? "created" : NULL;
 }
 
-static json_t *without_status(const json_t *body)
+/* metadata that only the daemon writes */
+static const char *const own_members[] = {"uid", "creationTimestamp", "generation",
+                                          "resourceVersion", "deletionTimestamp",
+                                          "deletionGracePeriodSeconds"};
+
+static json_t *without_system(const json_t *body)
 {
-    json_t *copy = json_deep_copy(body);
+    json_t *copy = json_deep_copy(body), *meta = json_object_get(copy, "metadata");
 
     json_object_del(copy, "status");
+    for (size_t i = 0; i < sizeof(own_members) / sizeof(*own_members); i++)
+        json_object_del(meta, own_members[i]);
     return copy;
+}
+
+/* a patch cannot change them either */
+static void keep_system(json_t *body, const json_t *now)
+{
+    json_t *meta = child_object(body, "metadata");
+    const json_t *was = json_object_get(now, "metadata");
+
+    for (size_t i = 0; i < sizeof(own_members) / sizeof(*own_members); i++) {
+        json_t *v = json_object_get(was, own_members[i]);
+        if (v)
+            json_object_set(meta, own_members[i], v);
+        else
+            json_object_del(meta, own_members[i]);
+    }
 }
 
 /* the key of the object's kind; apiVersion tells kinds of one name apart */
@@ -139,7 +161,7 @@ static int check_namespace(struct local *l, const struct kube_kind *k, const cha
 
 json_t *write_apply(struct local *l, const json_t *body, bool create)
 {
-    json_t *applied = without_status(body);
+    json_t *applied = without_system(body);
     struct err e = {""};
     const char *action = NULL, *ns = "", *name = json_str(applied, "metadata.name", "");
     const struct kube_kind *k = kind_of(applied, &e);
@@ -195,5 +217,6 @@ const struct kube_object *write_patch(struct local *l, const char *kind, const c
         err_set(e, "the spec of a pod cannot be changed: patch the workload that owns it");
         return NULL;
     }
+    keep_system(body, o->body);
     return res_update(l, body, changed, e);
 }
