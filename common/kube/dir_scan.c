@@ -1,7 +1,6 @@
 /* dir_scan.c - the walk over directories and its inotify watches. */
 #include "common/kube/dir_scan.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -10,9 +9,8 @@
 #include <unistd.h>
 #include "common/base/mem.h"
 #include "common/base/table.h"
-#include "common/kube/read.h"
+#include "common/kube/walk.h"
 
-#define DEPTH_MAX 16 /* levels of directories; symbolic links may make a circle */
 #define WATCHED                                                                                    \
     (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
      IN_DELETE_SELF | IN_MOVE_SELF)
@@ -40,27 +38,20 @@ struct dir_scan {
     size_t n;
     struct table *by_path; /* "rank path" -> the watch; borrowed */
     unsigned long walk;
+    unsigned rank;                  /* during a walk: the root under way */
     struct kube_problems *problems; /* during a walk */
     bool complete;
 };
 
 static bool wanted(const struct root *r, const char *name)
 {
-    return r->only ? strcmp(r->only, name) == 0 : kube_is_manifest_name(name);
+    return r->only ? strcmp(r->only, name) == 0 : walk_is_manifest_name(name);
 }
 
 static void watch_free(struct watch *w)
 {
     free(w->path);
     free(w);
-}
-
-/* returns owned */
-static char *join(const char *dir, const char *name)
-{
-    if (strcmp(dir, ".") == 0)
-        return xstrdup(name);
-    return xasprintf("%s%s%s", dir, strcmp(dir, "/") == 0 ? "" : "/", name);
 }
 
 /* ---- making --------------------------------------------------------------------------------- */
@@ -208,63 +199,49 @@ static void drop_old_watches(struct dir_scan *s)
     free(old);
 }
 
-static int visible(const struct dirent *d)
+static void on_dir(const char *path, void *arg)
 {
-    return d->d_name[0] != '.';
+    struct dir_scan *s = arg;
+    set_watch(s, s->rank, path); /* before it is read: what changes from here on is told */
 }
 
-static void walk_dir(struct dir_scan *s, unsigned rank, const char *dir, unsigned depth);
-
-static void walk_entry(struct dir_scan *s, unsigned rank, const char *dir, const char *name,
-                       unsigned depth)
+static void on_file(const char *path, const struct stat *st, void *arg)
 {
+    struct dir_scan *s = arg;
+    s->calls->found(s->rank, path, st, s->arg);
+}
+
+static void on_trouble(const char *path, const char *what, int why, void *arg)
+{
+    trouble(arg, path, what, why);
+}
+
+static void walk_single(struct dir_scan *s, const struct root *r)
+{
+    char *path = walk_join(r->dir, r->only);
     struct stat st;
-    const struct root *r = &s->roots[rank];
-    char *path = join(dir, name);
+    set_watch(s, s->rank, r->dir);
     if (stat(path, &st) < 0) {
-        if (errno != ENOENT && wanted(r, name))
+        if (errno != ENOENT)
             trouble(s, path, "cannot read", errno);
-    } else if (S_ISDIR(st.st_mode) && !r->only) {
-        walk_dir(s, rank, path, depth + 1);
-    } else if (S_ISREG(st.st_mode) && wanted(r, name)) {
-        s->calls->found(rank, path, &st, s->arg);
+    } else if (S_ISREG(st.st_mode)) {
+        on_file(path, &st, s);
     }
     free(path);
 }
 
-static void walk_dir(struct dir_scan *s, unsigned rank, const char *dir, unsigned depth)
-{
-    if (depth > DEPTH_MAX) {
-        trouble(s, dir, "too deep (do symbolic links make a circle?)", ELOOP);
-        return;
-    }
-    set_watch(s, rank, dir); /* before reading: what changes from here on is told */
-    struct dirent **names;
-    int n = scandir(dir, &names, visible, alphasort);
-    if (n < 0) {
-        trouble(s, dir, "cannot read", errno);
-        return;
-    }
-    for (int i = 0; i < n; i++) {
-        walk_entry(s, rank, dir, names[i]->d_name, depth);
-        free(names[i]);
-    }
-    free(names);
-}
-
 bool dir_scan_walk(struct dir_scan *s, struct kube_problems *problems)
 {
+    static const struct walk_calls calls = {on_dir, on_file, on_trouble};
     s->walk++;
     s->complete = true;
     s->problems = problems;
-    for (unsigned i = 0; i < s->n_roots; i++) {
-        const struct root *r = &s->roots[i];
-        if (!r->only) {
-            walk_dir(s, i, r->dir, 0);
-        } else {
-            set_watch(s, i, r->dir);
-            walk_entry(s, i, r->dir, r->only, 0);
-        }
+    for (s->rank = 0; s->rank < s->n_roots; s->rank++) {
+        const struct root *r = &s->roots[s->rank];
+        if (r->only)
+            walk_single(s, r);
+        else
+            walk_tree(r->dir, &calls, s);
     }
     drop_old_watches(s);
     s->problems = NULL;
@@ -284,7 +261,7 @@ static bool is_link(const char *path)
 static void on_name(struct dir_scan *s, const struct watch *w, const struct inotify_event *ev)
 {
     const struct root *r = &s->roots[w->rank];
-    char *path = join(w->path, ev->name);
+    char *path = walk_join(w->path, ev->name);
     bool appeared = ev->mask & (IN_CREATE | IN_MOVED_TO);
     if (strncmp(ev->name, "..", 2) == 0) {
         s->calls->shape(s->arg); /* a volume's ..data: every link may show another file now */

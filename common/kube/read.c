@@ -1,8 +1,6 @@
 /* read.c - manifests from files and directories, once. */
 #include "common/kube/read.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,9 +8,8 @@
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/kube/claims.h"
+#include "common/kube/walk.h"
 #include "common/kube/yaml.h"
-
-#define DEPTH_MAX 16 /* levels of directories; symbolic links may make a circle */
 
 struct reader {
     const char *default_ns;
@@ -22,18 +19,6 @@ struct reader {
     unsigned n, cap;
     unsigned files;
 };
-
-static int has_suffix(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), k = strlen(suffix);
-    return n > k && strcmp(name + n - k, suffix) == 0;
-}
-
-int kube_is_manifest_name(const char *name)
-{
-    return *name != '.' &&
-           (has_suffix(name, ".yaml") || has_suffix(name, ".yml") || has_suffix(name, ".json"));
-}
 
 /* takes o */
 static void add(struct reader *r, struct kube_object *o)
@@ -73,41 +58,27 @@ static void read_file(struct reader *r, const char *path)
     buf_free(&text);
 }
 
-static int visible(const struct dirent *d)
+static void on_file(const char *path, const struct stat *st, void *arg)
 {
-    return d->d_name[0] != '.';
+    read_file(arg, path);
 }
 
-static void read_dir(struct reader *r, const char *dir, unsigned depth)
+static void on_trouble(const char *path, const char *what, int why, void *arg)
 {
-    struct dirent **names;
-    int n = depth > DEPTH_MAX ? (errno = ELOOP, -1) : scandir(dir, &names, visible, alphasort);
-    if (n < 0) {
-        kube_problems_add(r->problems, dir, 0, "", "", "cannot read: %s", strerror(errno));
-        return;
-    }
-    for (int i = 0; i < n; i++) {
-        struct stat st;
-        char *path = xasprintf("%s/%s", dir, names[i]->d_name);
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-            read_dir(r, path, depth + 1);
-        else if (kube_is_manifest_name(names[i]->d_name))
-            read_file(r, path);
-        free(path);
-        free(names[i]);
-    }
-    free(names);
+    struct reader *r = arg;
+    kube_problems_add(r->problems, path, 0, "", "", "%s: %s", what, strerror(why));
 }
 
 unsigned kube_read(const char *const *paths, unsigned n, const char *default_ns,
                    struct kube_object ***out, struct kube_read_counts *counts,
                    struct kube_problems *problems)
 {
+    static const struct walk_calls calls = {.file = on_file, .trouble = on_trouble};
     struct reader r = {.default_ns = default_ns, .problems = problems, .seen = table_new(NULL)};
     for (unsigned i = 0; i < n; i++) {
         struct stat st;
         if (strcmp(paths[i], "-") != 0 && stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode))
-            read_dir(&r, paths[i], 0);
+            walk_tree(paths[i], &calls, &r);
         else
             read_file(&r, paths[i]);
     }

@@ -11,14 +11,12 @@ struct kube_read_counts {
 };
 
 /* Reads each path: a file of any name, "-" for standard input, or a directory (recursive, in name
- * order, hidden names left out; *.yaml, *.yml, *.json).  An object that stands twice is a problem
- * naming both places; the first counts.  namespace: where an object has none; NULL = "default".
- * *out: array of owned references in the order read, free with kube_objects_free().  Returns
- * their number; counts may be NULL. */
+ * order, hidden names left out; *.yaml, *.yml and *.json).  An object that stands twice is a
+ * problem naming both places; the first counts.  namespace: where an object has none; NULL =
+ * "default". *out: array of owned references in the order read, free with kube_objects_free().
+ * Returns their number; counts may be NULL. */
 unsigned kube_read(const char *const *paths, unsigned n, const char *default_ns,
                    struct kube_object ***out, struct kube_read_counts *counts,
                    struct kube_problems *problems);
-/* a name that a directory's reader takes for a manifest */
-int kube_is_manifest_name(const char *name);
 
 #endif

@@ -302,7 +302,9 @@ static struct resolved resolve_key(const struct yaml_node *n)
 char *yaml_key(const struct yaml_node *n, struct err *e)
 {
     if (n->kind != YAML_SCALAR) {
-        err_set(e, "a %s cannot be a key", n->kind == YAML_LIST ? "list" : "map");
+        err_set(e, n->kind == YAML_LIST ? "a list cannot be a key"
+                                        : "a map cannot be a key: a template such as {{x}} must be "
+                                          "rendered first, or quoted");
         return NULL;
     }
     struct resolved r = resolve_key(n);

@@ -349,6 +349,87 @@ START_TEST(nothing_new_is_told_once_at_most)
 }
 END_TEST
 
+/* A writer that takes its time: what it has written so far is not looked at. */
+START_TEST(a_file_counts_when_its_writer_is_done)
+{
+    put_map("a.yaml", "a", "1");
+    start(dir);
+    FILE *f = fopen(in_dir("a.yaml"), "w");
+    fputs("apiVersion: v1\nkind: ConfigMap\n", f);
+    fflush(f);
+    next_batch(300);
+    ck_assert_str_eq(value_of("a"), "1");
+    ck_assert_uint_eq(kube_source_problems(source)->n, 0);
+    fputs("metadata: {name: a}\ndata: {k: \"2\"}\n", f);
+    fclose(f);
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("a"), "2");
+    ck_assert_uint_eq(deleted, 0);
+}
+END_TEST
+
+/* More events than the kernel keeps for us: the walk finds what they would have told. */
+START_TEST(lost_events_do_no_harm)
+{
+    start(dir);
+    for (unsigned i = 0; i < 20000; i++) {
+        int fd = open(in_dir(i % 2 ? "a.txt" : "b.txt"), O_WRONLY | O_CREAT, 0644);
+        close(fd);
+    }
+    put_map("late.yaml", "late", "1");
+    while (strcmp(value_of("late"), "1") != 0)
+        ck_assert(next_batch(WAIT_MS));
+    put_map("late.yaml", "late", "2");
+    while (strcmp(value_of("late"), "2") != 0)
+        ck_assert(next_batch(WAIT_MS));
+}
+END_TEST
+
+START_TEST(links_to_directories_are_followed_but_not_in_circles)
+{
+    ck_assert_int_eq(mkdir(in_dir(".real"), 0755), 0);
+    put_map(".real/a.yaml", "a", "1");
+    start(dir);
+    ck_assert_str_eq(value_of("a"), "-");
+    ck_assert_int_eq(symlink(".real", in_dir("link")), 0);
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("a"), "1");
+    ck_assert_int_eq(symlink("..", in_dir(".real/up")), 0);
+    kube_source_refresh(source);
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("a"), "1");
+    ck_assert_uint_eq(kube_source_problems(source)->n, 0);
+    unlink(in_dir(".real/up"));
+    unlink(in_dir("link"));
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("a"), "-");
+    ck_assert_uint_eq(kube_source_problems(source)->n, 0);
+}
+END_TEST
+
+START_TEST(two_paths_are_one_source)
+{
+    ck_assert_int_eq(mkdir(in_dir("one"), 0755), 0);
+    ck_assert_int_eq(mkdir(in_dir("two"), 0755), 0);
+    put_map("one/b.yaml", "x", "one");
+    put_map("two/a.yaml", "x", "two");
+    struct err e = {""};
+    const char *paths[] = {in_dir("two"), in_dir("one")};
+    store = kube_store_new();
+    kube_store_on_change(store, on_change, NULL);
+    source = kube_paths_source_new(loop, paths, 2, store, &e);
+    ck_assert_msg(source != NULL, "%s", e.text);
+    kube_source_on_batch(source, on_batch, NULL);
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("x"), "two"); /* the path given first wins, whatever its name */
+    ck_assert_uint_eq(kube_source_problems(source)->n, 1);
+    unlink(in_dir("two/a.yaml"));
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("x"), "one");
+    ck_assert_uint_eq(deleted, 0);
+}
+END_TEST
+
 START_TEST(a_single_file_is_a_source)
 {
     put_map("a.yaml", "a", "1");
@@ -443,6 +524,10 @@ int main(void)
     tcase_add_test(t, the_first_of_two_files_wins);
     tcase_add_test(t, a_burst_is_one_batch);
     tcase_add_test(t, nothing_new_is_told_once_at_most);
+    tcase_add_test(t, a_file_counts_when_its_writer_is_done);
+    tcase_add_test(t, lost_events_do_no_harm);
+    tcase_add_test(t, links_to_directories_are_followed_but_not_in_circles);
+    tcase_add_test(t, two_paths_are_one_source);
     tcase_add_test(t, a_single_file_is_a_source);
     tcase_add_test(t, a_missing_path_is_an_error);
     tcase_add_test(t, a_vanished_directory_keeps_everything);
