@@ -104,6 +104,24 @@ wait_ready() {
             fail "$ns $what did not become ready"
         }
     done
+    synced
+}
+# Every sidecar uses what the controller has for it now, and that has stopped changing: equal in
+# four looks, which are further apart than the controller's quiet time.
+synced() {
+    local last= now same=0 end=$(($(date +%s) + 20))
+    while [ $same -lt 4 ]; do
+        now=$(curl -s --max-time 5 --unix-socket "/run/fsm/local/$MESH/controller.sock" http://fsm/proxies |
+            jq -c 'map(select(.connected)) | if all(.current == .applied) then map([.pod, .current]) else "waiting" end')
+        if [ "$now" = "$last" ] && [ "$now" != '"waiting"' ] && [ -n "$now" ]; then
+            same=$((same + 1))
+        else
+            same=0
+        fi
+        last=$now
+        [ "$(date +%s)" -lt $end ] || fail "sidecars are not up to date: $now"
+        sleep 0.1
+    done
 }
 # in_pod NS POD COMMAND...   (in its first container)
 in_pod() {

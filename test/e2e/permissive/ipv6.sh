@@ -4,8 +4,13 @@
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
+apply <<YAML
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: app}
+spec: {ipFamilyPolicy: PreferDualStack, ports: [{name: http, port: 8080}], selector: {app: web}}
+YAML
 server app web 8080 http -- $PY "$ROOT/test/e2e/peers/hostname_http.py" 8080 six
-fsml patch service web -n app -p '{"spec":{"ipFamilyPolicy":"PreferDualStack"}}' --type=merge >/dev/null || fail "patch service"
 client app
 wait_ready app pod/web pod/client
 has_v6() { fsml get service -n app web -o json | jq -e '.spec.clusterIPs[] | select(contains(":"))' >/dev/null; }
