@@ -174,9 +174,19 @@ static int read_option(struct slice key, struct slice value, bool negated, struc
     return -1;
 }
 
+/* An action that lacks its argument is none of ours; nor is a rule that only counts. */
+static bool is_complete(const struct rule *r, bool decides)
+{
+    if (r->chain >= CHAIN_COUNT || !decides)
+        return false;
+    return (r->action == RULE_REDIRECT) == (r->port != 0) &&
+           (r->action == RULE_DNAT) == (r->to.family != 0);
+}
+
 int rule_parse(struct slice line, struct rule *out)
 {
     struct slice rest = line;
+    bool decides = false;
 
     *out = (struct rule){.chain = CHAIN_COUNT};
     while (rest.p) {
@@ -187,6 +197,7 @@ int rule_parse(struct slice line, struct rule *out)
             key = slice_cut(&rest, ' ');
         if (!rest.p || read_option(key, slice_cut(&rest, ' '), negated, out) != 0)
             return -1;
+        decides |= slice_eq_str(key, "-j");
     }
-    return out->chain < CHAIN_COUNT ? 0 : -1;
+    return is_complete(out, decides) ? 0 : -1;
 }

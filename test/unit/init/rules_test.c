@@ -359,6 +359,10 @@ START_TEST(reads_only_its_own_lines)
         "-A PROXY_OUTPUT -m tcp --dport 1:2 -j RETURN",
         "-A POSTROUTING -j MASQUERADE",
         "-A PROXY_INBOUND -j",
+        "-A PROXY_INBOUND -p tcp",
+        "-A PROXY_REDIRECT -p tcp -j REDIRECT",
+        "-A PROXY_OUTPUT -p tcp -j DNAT",
+        "-A PROXY_OUTPUT -p tcp -j RETURN --to-ports 80",
         "-A",
         "",
     };
