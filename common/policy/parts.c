@@ -300,6 +300,21 @@ const struct part *parts_next(const struct parts *p, size_t *it)
     return table_next(p->table, it, NULL, &part) ? part : NULL;
 }
 
+static const struct change *change_at(const struct parts_book *b, unsigned i)
+{
+    return &b->ring[(b->first + i) % b->max];
+}
+
+/* where the changes after that generation begin: the log is in order, and they are few */
+static unsigned first_after(const struct parts_book *b, uint64_t since)
+{
+    unsigned i = b->n;
+
+    while (i > 0 && change_at(b, i - 1)->gen > since)
+        i--;
+    return i;
+}
+
 int parts_changes(const struct parts_book *b, uint64_t since, parts_change_fn *fn, void *arg)
 {
     struct table *seen;
@@ -308,13 +323,18 @@ int parts_changes(const struct parts_book *b, uint64_t since, parts_change_fn *f
     if (since < b->oldest)
         return -1;
     seen = table_new(NULL);
-    for (unsigned i = 0; i < b->n; i++) {
-        const struct change *c = &b->ring[(b->first + i) % b->max];
-        char id[KEY_MAX + 32];
-        int n = snprintf(id, sizeof(id), "%p/%s", (void *)c->set, c->name);
-        if (c->gen <= since || !c->set || table_get(seen, slice_of(id, (size_t)n)))
+    for (unsigned i = first_after(b, since); i < b->n; i++) {
+        const struct change *c = change_at(b, i);
+        char id[sizeof(c->set) + KEY_MAX];
+        size_t len = strlen(c->name);
+        if (!c->set)
             continue;
-        table_put(seen, slice_of(id, (size_t)n), c->set);
+        memcpy(id, &c->set, sizeof(c->set));
+        memcpy(id + sizeof(c->set), c->name, len);
+        struct slice key = slice_of(id, sizeof(c->set) + len);
+        if (table_get(seen, key))
+            continue;
+        table_put(seen, key, c->set);
         fn(c->set, c->old, table_get_str(c->set->table, c->name), arg);
         calls++;
     }
