@@ -79,8 +79,6 @@ static void reset_signals(void)
 
 int identity_exec(const struct shim_spec *s, struct err *e)
 {
-    if (identity_take(s, e))
-        return -1;
     if (s->cwd && s->cwd[0] && chdir(s->cwd))
         return err_errno(e, "working directory %s", s->cwd);
     reset_signals();

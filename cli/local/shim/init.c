@@ -56,7 +56,7 @@ static void child(const struct shim_spec *s, const int out[2], const int err_pip
         err_errno(&e, "standard streams");
     close_range(3, (unsigned)ready - 1, 0);
     close_range((unsigned)ready + 1, ~0u, 0);
-    if (!e.text[0])
+    if (!e.text[0] && identity_take(s, &e) == 0)
         identity_exec(s, &e);
     if (write(ready, e.text, strlen(e.text)) < 0)
         _exit(126);

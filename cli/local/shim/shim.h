@@ -72,7 +72,7 @@ int rootfs_enter(struct shim_spec *s, struct err *e);
 
 /* identity.c: user, groups, capabilities, no_new_privs; the last thing before exec */
 int identity_take(const struct shim_spec *s, struct err *e);
-/* becomes the command; returns only on failure */
+/* then becomes the command; returns only on failure */
 int identity_exec(const struct shim_spec *s, struct err *e);
 
 /* pump.c: lines of a container's output into its log */
