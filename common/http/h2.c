@@ -43,10 +43,12 @@ void *h2_user(const struct h2c *c)
     return c->user;
 }
 
-void h2_fail(struct h2c *c, int err)
+void h2_fail(struct h2c *c, int err, uint32_t goodbye)
 {
-    if (!c->failed)
-        c->failed = err;
+    if (c->failed)
+        return;
+    c->failed = err;
+    c->goodbye = goodbye;
 }
 
 /* ---- rates ----------------------------------------------------------------------------------- */
@@ -64,13 +66,13 @@ static void rates_at(struct h2c *c, uint64_t now_ms)
 void h2_count_reset(struct h2c *c)
 {
     if (++c->resets > c->lim->resets_per_s)
-        h2_fail(c, H2_E_FLOOD);
+        h2_fail(c, H2_E_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 void h2_count_control(struct h2c *c)
 {
     if (++c->controls > c->lim->control_per_s)
-        h2_fail(c, H2_E_FLOOD);
+        h2_fail(c, H2_E_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 /* ---- streams and events ---------------------------------------------------------------------- */
@@ -106,7 +108,7 @@ struct event *h2_event(struct h2c *c, enum event_type type, struct stream *st)
     struct event *ev = h2_alloc(c->pool, sizeof(*ev));
 
     if (!ev) {
-        h2_fail(c, H2_E_NOMEM);
+        h2_fail(c, H2_E_NOMEM, 0);
         return NULL;
     }
     memset(ev, 0, sizeof(*ev));
@@ -144,7 +146,7 @@ void h2_refuse(struct stream *st, bool reset, uint32_t code, const char *reason)
     struct h2c *c = st->pub.conn;
     struct event *ev;
 
-    st->muted = true;
+    st->muted = st->refused = true;
     if (reset)
         nghttp2_submit_rst_stream(c->ng, NGHTTP2_FLAG_NONE, st->pub.id, code);
     ev = h2_event(c, EV_REFUSED, NULL);
@@ -443,16 +445,16 @@ static void broken(struct h2c *c, int ng_err)
     switch (ng_err) {
     case NGHTTP2_ERR_NOMEM:
     case NGHTTP2_ERR_CALLBACK_FAILURE: /* ours fail for want of memory only */
-        h2_fail(c, H2_E_NOMEM);
+        h2_fail(c, H2_E_NOMEM, 0);
         return;
     case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
-        h2_fail(c, H2_E_PREFACE);
+        h2_fail(c, H2_E_PREFACE, 0);
         return;
     case NGHTTP2_ERR_FLOODED:
-        h2_fail(c, H2_E_FLOOD);
+        h2_fail(c, H2_E_FLOOD, 0);
         return;
     default:
-        h2_fail(c, H2_E_PROTOCOL);
+        h2_fail(c, H2_E_PROTOCOL, 0);
         return;
     }
 }
@@ -531,9 +533,10 @@ bool h2_done(const struct h2c *c)
 
 static void say_goodbye(struct h2c *c)
 {
-    if (c->dead || c->failed != H2_E_FLOOD)
+    if (c->dead || !c->goodbye)
         return;
-    nghttp2_session_terminate_session(c->ng, NGHTTP2_ENHANCE_YOUR_CALM);
+    nghttp2_session_terminate_session(c->ng, c->goodbye);
+    c->goodbye = 0;
     h2_pump(c);
 }
 

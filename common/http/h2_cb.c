@@ -48,7 +48,8 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf 
         st->too_large = true; /* the rest is decoded, for HPACK's sake, and forgotten */
         return 0;
     case H2_ADD_BAD:
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        st->bad_field = true;
+        return 0;
     case H2_ADD_NOMEM:
         break;
     }
@@ -79,6 +80,8 @@ static const char *judge(struct stream *st, struct h2_head *hh, bool end, enum e
     const char *bad;
 
     *type = EV_HEAD;
+    if (st->bad_field)
+        return "bad_pseudo_field";
     if (st->final_head) {
         *type = EV_TRAILERS;
         return h2_head_trailers(hh, c->lim);
@@ -247,11 +250,17 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user
     }
 }
 
-/* frames that on_frame_recv never sees, or too late to count */
+/* What nghttp2 is too kind about: PRIORITY, which it skips unseen when RFC 7540's priorities are
+ * off, and pushes, which our SETTINGS forbid: no server answers a request before it read those. */
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
-    if (hd->type == NGHTTP2_PRIORITY || hd->type > NGHTTP2_CONTINUATION)
-        h2_count_control(user);
+    struct h2c *c = user;
+
+    if (hd->type == NGHTTP2_PRIORITY)
+        h2_count_control(c);
+    if ((hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) || /* RFC 9113 6.3 */
+        (hd->type == NGHTTP2_PUSH_PROMISE && !c->server))       /* RFC 9113 8.4 */
+        h2_fail(c, H2_E_PROTOCOL, NGHTTP2_PROTOCOL_ERROR);
     return 0;
 }
 
@@ -281,7 +290,7 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err
     struct event *ev;
 
     if (st)
-        st->muted = true;
+        st->muted = st->refused = true;
     ev = h2_event(c, EV_REFUSED, NULL);
     if (ev) {
         ev->id = f->hd.stream_id;
@@ -308,7 +317,8 @@ static int closed(struct stream *st, uint32_t code)
     ev = h2_event(c, EV_CLOSE, st);
     if (!ev)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    ev->code = code;
+    /* a malformed message with END_STREAM closes the stream before our reset does */
+    ev->code = st->refused && code == NGHTTP2_NO_ERROR ? NGHTTP2_PROTOCOL_ERROR : code;
     return 0;
 }
 
@@ -354,7 +364,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
         return 0;
     case NGHTTP2_GOAWAY:
         if (f->goaway.error_code != NGHTTP2_NO_ERROR)
-            h2_fail(c, H2_E_PROTOCOL);
+            h2_fail(c, H2_E_PROTOCOL, 0);
         return 0;
     default:
         return 0;

@@ -62,6 +62,7 @@ struct stream {
     uint16_t infos;              /* 1xx heads so far */
     uint8_t method;              /* enum http_method of the request */
     bool too_large;              /* the header block passed a limit */
+    bool bad_field;              /* it has a field that cannot be */
     bool final_head;             /* the request's or final response's head was received */
     bool delivered;              /* the head callback was called, or the request is ours */
     bool opened;                 /* HEADERS were sent, or received */
@@ -73,6 +74,7 @@ struct stream {
     bool remote_end;
     bool peer_reset, local_reset;
     bool muted;                  /* h2_reset, or malformed: nothing but close is told */
+    bool refused;                /* malformed */
     bool closed;                 /* nghttp2 knows it no more; the close event is queued */
     bool blocked;                /* in the session's blocked list */
     bool writable_queued;
@@ -115,6 +117,7 @@ struct h2c {
     uint32_t window_updates;     /* that may still come for what we sent */
     unsigned n_streams;
     int failed;                  /* enum h2_error, 0 = none */
+    uint32_t goodbye;            /* code of the GOAWAY to be sent for it, 0 = none */
     bool server;
     bool dead;                   /* nghttp2 must not be called any more */
     bool draining, drain_sent;
@@ -130,7 +133,8 @@ struct event *h2_event(struct h2c *c, enum event_type type, struct stream *st);
 void h2_pump(struct h2c *c);
 /* appends to the output; -1 when there is no memory */
 int h2_out(struct h2c *c, const void *p, size_t n);
-void h2_fail(struct h2c *c, int err);
+/* the session is over; goodbye: the code of the GOAWAY to be sent, 0 = none */
+void h2_fail(struct h2c *c, int err, uint32_t goodbye);
 /* counts against a rate; the session fails when it is passed */
 void h2_count_reset(struct h2c *c);
 void h2_count_control(struct h2c *c);

@@ -16,6 +16,7 @@ struct end {
     bool hold;              /* do not consume what `data` gives */
     bool echo;              /* server: answers at once with 200 and "hello" */
     size_t held;
+    unsigned short_writes;  /* echoes that did not fit */
     const char *to_send;    /* what `writable` goes on with */
     size_t to_send_n;
     size_t head_bytes;      /* of the last head's fields */
@@ -63,7 +64,7 @@ static inline void on_head(struct h2s *s, struct h2_head *hh, bool end)
     e->kept = hh;
     if (e->echo) {
         ck_assert_int_eq(respond(s, 200, false), 0);
-        ck_assert_int_eq(h2_write(s, "hello", 5, true), 5);
+        e->short_writes += h2_write(s, "hello", 5, true) < 5;
     }
 }
 
