@@ -12,20 +12,21 @@ static bool is_rewritten(const json_t *probe)
     return port >= 15901 && port <= 15904;
 }
 
-static void add_probes(json_t *probes, const struct mesh_pod *p, const char *field, const char *key)
+/* where: a probe of a container, or a lifecycle hook, which the kubelet calls the same way */
+static void add_probes(json_t *probes, const struct mesh_pod *p, const char *where, const char *key)
 {
-    json_t *list = json_array();
+    json_t *list = json_object_get(probes, key), *found = list ? json_incref(list) : json_array();
     const json_t *c;
     size_t it = 0;
 
     while ((c = mesh_pod_next_container(p, &it)) != NULL) {
-        json_t *probe = json_object_get(c, field);
+        json_t *probe = json_at(c, where);
         if (is_rewritten(probe))
-            json_array_append(list, probe);
+            json_array_append(found, probe);
     }
-    if (json_array_size(list) > 0)
-        json_object_set(probes, key, list);
-    json_decref(list);
+    if (!list && json_array_size(found) > 0)
+        json_object_set(probes, key, found);
+    json_decref(found);
 }
 
 static json_t *probes_of(const struct mesh_pod *p)
@@ -35,6 +36,8 @@ static json_t *probes_of(const struct mesh_pod *p)
     add_probes(probes, p, "readinessProbe", "ReadinessProbes");
     add_probes(probes, p, "livenessProbe", "LivenessProbes");
     add_probes(probes, p, "startupProbe", "StartupProbes");
+    add_probes(probes, p, "lifecycle.postStart", "LivenessProbes");
+    add_probes(probes, p, "lifecycle.preStop", "LivenessProbes");
     return probes;
 }
 
