@@ -152,6 +152,19 @@ static void link_new(struct kube_store *s, struct index *x, struct node **before
     x->n++;
 }
 
+/* An equal object was read elsewhere: the one in the store stays, since compilers may still point
+ * at it, and learns its new place, unless somebody else has it too. */
+static void learn_place(struct kube_object *old, const struct kube_object *now)
+{
+    if (old->refs > 1)
+        return;
+    old->line = now->line;
+    if (strcmp(old->file, now->file) != 0) {
+        free(old->file);
+        old->file = xstrdup(now->file);
+    }
+}
+
 int kube_store_put(struct kube_store *s, struct kube_object *o)
 {
     struct index *x = index_of(s, kube_kind_find(o->group, o->kind));
@@ -163,12 +176,16 @@ int kube_store_put(struct kube_store *s, struct kube_object *o)
         return 1;
     }
     struct kube_object *old = n->obj;
-    n->obj = o; /* also when equal: the place it was read from may have moved */
-    bool changed = !json_equal(old->body, o->body);
-    if (changed)
-        tell(s, old, o);
+    if (json_equal(old->body, o->body)) {
+        if (old != o)
+            learn_place(old, o);
+        kube_object_unref(o);
+        return 0;
+    }
+    n->obj = o;
+    tell(s, old, o);
     kube_object_unref(old);
-    return changed;
+    return 1;
 }
 
 int kube_store_del(struct kube_store *s, const char *kind, const char *ns, const char *name)

@@ -23,7 +23,8 @@ typedef void kube_change_cb(const struct kube_object *old, const struct kube_obj
                             void *arg);
 void kube_store_on_change(struct kube_store *s, kube_change_cb *cb, void *arg);
 
-/* takes the reference.  1 if it was new or different, 0 if equal to what was there */
+/* takes the reference.  1 if it was new or different; 0 if equal to what was there, which then
+ * stays (only its file and line are brought up to date) */
 int kube_store_put(struct kube_store *s, struct kube_object *o);
 int kube_store_del(struct kube_store *s, const char *kind, const char *ns, const char *name);
 /* borrowed, valid until the store changes */

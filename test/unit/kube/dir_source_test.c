@@ -276,6 +276,39 @@ START_TEST(a_broken_document_keeps_its_last_good_version)
 }
 END_TEST
 
+static unsigned lines_with(const char *file, const char *word)
+{
+    struct buf text = BUF_INIT;
+    struct err e;
+    unsigned n = 0;
+    ck_assert_int_eq(file_read(file, 1 << 20, &text, &e), 0);
+    for (const char *p = text.p; p && (p = strstr(p, word)); p += strlen(word))
+        n++;
+    buf_free(&text);
+    return n;
+}
+
+START_TEST(a_problem_is_logged_when_it_comes_and_when_it_goes)
+{
+    char log[128];
+    snprintf(log, sizeof log, "%s/.log", dir);
+    ck_assert_ptr_nonnull(freopen(log, "w", stderr));
+    log_set_level(LOG_INFO);
+    put("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: 1}\n");
+    start(dir);
+    /* the same problem, further down, is not news */
+    put("a.yaml", "\n\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: 1}\n");
+    next_batch(WAIT_MS);
+    kube_source_refresh(source);
+    next_batch(WAIT_MS);
+    ck_assert_uint_eq(lines_with(log, "expected a string"), 1);
+    put_map("a.yaml", "a", "1");
+    next_batch(WAIT_MS);
+    ck_assert_uint_eq(lines_with(log, "expected a string"), 2);
+    ck_assert_uint_eq(lines_with(log, "no longer a problem"), 1);
+}
+END_TEST
+
 START_TEST(an_unreadable_file_keeps_its_objects)
 {
     put_map("a.yaml", "a", "1");
@@ -520,6 +553,7 @@ int main(void)
     tcase_add_test(t, new_directories_are_followed);
     tcase_add_test(t, a_volume_swaps_its_data_link);
     tcase_add_test(t, a_broken_document_keeps_its_last_good_version);
+    tcase_add_test(t, a_problem_is_logged_when_it_comes_and_when_it_goes);
     tcase_add_test(t, an_unreadable_file_keeps_its_objects);
     tcase_add_test(t, the_first_of_two_files_wins);
     tcase_add_test(t, a_burst_is_one_batch);

@@ -56,6 +56,23 @@ START_TEST(puts_and_finds)
 }
 END_TEST
 
+/* whoever borrowed the object may keep it while nothing changes */
+START_TEST(an_equal_object_leaves_the_old_one_in_place)
+{
+    struct kube_store *s = kube_store_new();
+    kube_store_put(s, config_map("a", "x", "1"));
+    const struct kube_object *before = kube_store_get(s, "ConfigMap", "a", "x");
+    struct kube_object *again = config_map("a", "x", "1");
+    again->line = 7;
+    ck_assert_int_eq(kube_store_put(s, again), 0);
+    ck_assert_ptr_eq(kube_store_get(s, "ConfigMap", "a", "x"), before);
+    ck_assert_uint_eq(before->line, 7);
+    kube_store_put(s, kube_object_ref((struct kube_object *)before));
+    ck_assert_uint_eq(before->refs, 1);
+    kube_store_free(s);
+}
+END_TEST
+
 START_TEST(walks_in_order)
 {
     static const char *const names[][2] = {
@@ -146,6 +163,7 @@ int main(void)
     TCase *t = tcase_create("store");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, puts_and_finds);
+    tcase_add_test(t, an_equal_object_leaves_the_old_one_in_place);
     tcase_add_test(t, walks_in_order);
     tcase_add_test(t, agrees_with_a_model);
     tcase_add_test(t, is_quick_with_many);
