@@ -79,15 +79,15 @@ START_TEST(curl_gets_and_posts)
        "$H2 --data-binary @/tmp/http-h2-$$ $U/echo | md5sum; md5sum < /tmp/http-h2-$$; "
        "rm /tmp/http-h2-$$");
     ck_assert_int_eq(strncmp(said, strchr(said, '\n') + 1, 32), 0);
-    sh("$H2 -i $U/hints $U/trailers");
+    sh("$H2 -i $U/hints");
     ck_has("HTTP/2 103");
+    ck_has("hello");
+    sh("$H2 -i $U/trailers");
     ck_has("x-sum: 1");
     sh("$H2 $U/reset; echo exit $?");
     ck_has("exit 92");
-    sh("$H2 -v $U/hello $U/hello | grep -c hello");
-    ck_has("Re-using existing connection");
-    sh("$H2 $U/drain $U/hello");
-    ck_has("hellohello");
+    sh("$H2 $U/drain");
+    ck_has("hello");
 }
 END_TEST
 
@@ -127,6 +127,7 @@ int main(void)
 
     if (getenv("FSM_SERVE"))
         return serve_only(getenv("FSM_SERVE"));
+    tcase_set_timeout(t, 60);
     tcase_add_checked_fixture(t, start, finish);
     tcase_add_test(t, curl_gets_and_posts);
     tcase_add_test(t, nghttp_sends_many_streams);

@@ -35,7 +35,8 @@ struct peer {
 
 struct reply {
     struct h2_head *head;
-    struct buf left;        /* not yet taken by h2_write */
+    struct buf left;        /* what h2_write took up to `sent`, and what it has not */
+    size_t sent;
     bool echo, ended, trailers;
 };
 
@@ -52,18 +53,22 @@ static inline void serve_more(struct h2s *s, struct reply *r)
 {
     struct http_field sum = {SLICE_LIT("x-sum"), SLICE_LIT("1"), HDR_OTHER, false};
     bool end = r->ended && !r->trailers;
-    size_t all = r->left.len;
+    size_t all = r->left.len - r->sent;
     ssize_t n;
 
     if (all == 0 && !r->ended)
         return;
-    n = h2_write(s, r->left.p, all, end);
+    n = h2_write(s, r->left.p + r->sent, all, end);
     if (n < 0)
         return;
     if (r->echo)
         h2_consume(s, (size_t)n);
-    buf_consume(&r->left, (size_t)n);
-    if ((size_t)n == all && r->ended && r->trailers)
+    r->sent += (size_t)n;
+    if ((size_t)n < all)
+        return;
+    buf_clear(&r->left);
+    r->sent = 0;
+    if (r->ended && r->trailers)
         h2_trailers(s, &sum, 1);
 }
 
