@@ -1,6 +1,7 @@
 /* stream.c - the states of a stream: the one way in for events, the one way out; see stream.h. */
 #include "common/proxy/stream.h"
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include "common/base/bug.h"
 #include "common/base/log.h"
@@ -153,14 +154,19 @@ static void drop_upstream(struct stream *s, enum reason why)
 
 void stream_answer(struct stream *s, unsigned status, struct slice body, enum reason why)
 {
-    static struct http_field type = {
-        .name = {"content-type", 12}, .value = {"text/plain", 10}, .id = HDR_CONTENT_TYPE};
+    char length[24];
+    struct http_field fields[2] = {
+        {.name = SLICE_LIT("content-type"), .value = SLICE_LIT("text/plain"),
+         .id = HDR_CONTENT_TYPE},
+        {.name = SLICE_LIT("content-length"), .id = HDR_CONTENT_LENGTH}};
     struct http_head h = {.status = status,
                           .version = HTTP_V11,
                           .body = body.n ? HTTP_BODY_LENGTH : HTTP_BODY_NONE,
                           .content_length = body.n,
-                          .n_fields = 1,
-                          .fields = &type};
+                          .n_fields = 2,
+                          .fields = fields};
+    snprintf(length, sizeof length, "%zu", body.n);
+    fields[1].value = slice_str(length);
     BUG_ON(s->response);
     drop_upstream(s, why);
     s->local = s->response = true;

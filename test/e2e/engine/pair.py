@@ -1,0 +1,1022 @@
+"""Two sidecars on loopback, mutual TLS between them, no controller: what the engine must carry.
+
+pair.py FSM_SIDECAR [CHECK...]   one line per check; exit 1 if one failed.
+The documents use static listeners that pretend an original destination, so nothing here needs
+root.  Peers are real ones (curl, nginx, h2load, grpc, websockets) and raw sockets.
+"""
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PEERS = os.path.join(HERE, "..", "peers")
+SIDECAR = os.path.abspath(sys.argv[1])
+TMP = tempfile.mkdtemp(prefix="fsm-pair-")
+os.chmod(TMP, 0o755)  # nginx reads it as somebody else
+PY = "/usr/bin/python3"
+children = []
+ports = iter(range(21000 + os.getpid() % 2000 * 10, 65000))
+
+
+def free_port():
+    for p in ports:
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", p))
+                return p
+            except OSError:
+                continue
+
+
+def sh(*args, **kw):
+    return subprocess.run(args, check=True, capture_output=True, **kw)
+
+
+# ---- identities ---------------------------------------------------------------------------------
+
+def make_pki():
+    d = os.path.join(TMP, "pki")
+    os.mkdir(d)
+    sh("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", d + "/ca.key")
+    sh("openssl", "req", "-x509", "-new", "-key", d + "/ca.key", "-subj", "/CN=root", "-days", "2",
+       "-out", d + "/ca.crt", "-addext", "basicConstraints=critical,CA:TRUE")
+    for name in ("c", "w", "x"):
+        f = f"{d}/{name}"
+        sh("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f + ".key")
+        sh("openssl", "req", "-new", "-key", f + ".key", "-subj", f"/CN={name}.{name}.cluster.local",
+           "-out", f + ".csr")
+        with open(f + ".ext", "w") as o:
+            o.write(f"subjectAltName=DNS:{name}.{name}.cluster.local,"
+                    f"URI:spiffe://cluster.local/ns/{name}/sa/{name}\n"
+                    "extendedKeyUsage=serverAuth,clientAuth\n")
+        sh("openssl", "x509", "-req", "-in", f + ".csr", "-CA", d + "/ca.crt", "-CAkey",
+           d + "/ca.key", "-CAcreateserial", "-days", "2", "-out", f + ".crt", "-extfile",
+           f + ".ext")
+    return d
+
+
+# ---- documents ----------------------------------------------------------------------------------
+
+SPEC = {"SidecarLogLevel": "info", "SidecarTimeout": 60,
+        "Traffic": {"EnableEgress": True, "HTTP1PerRequestLoadBalancing": False,
+                    "HTTP2PerRequestLoadBalancing": True}}
+DST = "10.9.9.9"
+
+
+def proxy(n):
+    return {"Pod": n + "-1", "Namespace": n, "ServiceAccount": n, "TrustDomain": "cluster.local",
+            "Principal": f"{n}.{n}.cluster.local", "Spiffe": f"spiffe://cluster.local/ns/{n}/sa/{n}",
+            "Workload": {"Kind": "Deployment", "Name": n}}
+
+
+class Service:
+    """one service: what the client dials, what the server's sidecar is dialled at, the app"""
+    all = {}
+
+    def __init__(self, name, protocol, app_port=None, detect=False, routes=None, plain=False):
+        self.name, self.protocol, self.detect = name, protocol, detect
+        self.app = app_port or free_port()
+        self.out, self.inb = free_port(), free_port()
+        self.routes = routes
+        self.plain = plain
+        Service.all[name] = self
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.out}"
+
+
+def route(cluster, allowed=None, methods=None, headers=None):
+    return {"Headers": headers, "Methods": methods, "TargetClusters": {cluster: 100},
+            "AllowedServices": allowed}
+
+
+def documents(spec=SPEC):
+    out = {"TrafficMatches": {}, "ClustersConfigs": {}}
+    inb = {"TrafficMatches": {}, "ClustersConfigs": {}}
+    cl, sl = [], []
+    for n, s in Service.all.items():
+        c = f"w/{n}|{s.app}"
+        local = c + "|local"
+        item = {"DestinationIPRanges": [DST + "/32"], "Port": s.out, "Protocol": s.protocol,
+                "HttpHostPort2Service": None, "HttpServiceRouteRules": None,
+                "TargetClusters": None, "AllowedEgressTraffic": False,
+                "ServiceIdentity": "c.c.cluster.local"}
+        match = {"SourceIPRanges": None, "Port": s.app, "Protocol": s.protocol,
+                 "HttpHostPort2Service": None, "HttpServiceRouteRules": None,
+                 "TargetClusters": None, "AllowedEndpoints": None}
+        if s.protocol == "tcp":
+            item["TargetClusters"] = {c: 100}
+            match["TargetClusters"] = {local: 100}
+        else:
+            hosts = {h: n for h in (n, f"127.0.0.1:{s.out}", f"localhost:{s.out}")}
+            item["HttpHostPort2Service"] = match["HttpHostPort2Service"] = hosts
+            item["HttpServiceRouteRules"] = {n: {".*": route(c)}}
+            match["HttpServiceRouteRules"] = {
+                n: {p: route(local, **k) for p, k in (s.routes or {".*": {}}).items()}}
+        if s.detect:
+            item["OpaqueTargets"] = {DST + "/32": {c: 100}}
+            match["OpaqueTargets"] = {local: 100}
+        out["TrafficMatches"][str(s.out)] = [item]
+        inb["TrafficMatches"][str(s.inb)] = match
+        endpoint = {"Weight": 100}
+        if not s.plain:
+            endpoint["Identity"] = "spiffe://cluster.local/ns/w/sa/w"
+        out["ClustersConfigs"][c] = {"Endpoints": {f"127.0.0.1:{s.app if s.plain else s.inb}": endpoint}}
+        inb["ClustersConfigs"][local] = {f"127.0.0.1:{s.app}": 100}
+        cl.append({"Address": f"127.0.0.1:{s.out}", "Direction": "Outbound",
+                   "OriginalDst": f"{DST}:{s.out}"})
+        sl.append({"Address": f"127.0.0.1:{s.inb}", "Direction": "Inbound",
+                   "OriginalDst": f"127.0.0.1:{s.inb}"})
+    base = {"Version": "1", "Metrics": False, "Spec": spec}
+    client = dict(base, Proxy=proxy("c"), Certificate={"CommonName": "c"}, Inbound=None,
+                  Outbound=out, AllowedEndpoints={}, Listeners=cl)
+    server = dict(base, Proxy=proxy("w"), Certificate={"CommonName": "w"}, Inbound=inb,
+                  Outbound=None, AllowedEndpoints={"127.0.0.1": "c.c-1"}, Listeners=sl)
+    return client, server
+
+
+class Sidecar:
+    def __init__(self, name, doc, pki, cert=None, args=()):
+        self.name = name
+        self.admin, self.metrics = free_port(), free_port()
+        self.file = os.path.join(TMP, name + ".json")
+        self.log = os.path.join(TMP, name + ".log")
+        self.write(doc)
+        c = cert or name
+        self.p = subprocess.Popen(
+            [SIDECAR, "-d", "-f", self.file, "--cert", f"{pki}/{c}.crt", "--key", f"{pki}/{c}.key",
+             "--ca", f"{pki}/ca.crt", "--admin", f"127.0.0.1:{self.admin}", "--metrics",
+             f"127.0.0.1:{self.metrics}", *args],
+            stdout=open(self.log + ".access", "w"), stderr=open(self.log, "w"))
+        children.append(self.p)
+        wait_port(self.admin)
+
+    def write(self, doc):
+        with open(self.file + ".new", "w") as o:
+            json.dump(doc, o)
+        os.rename(self.file + ".new", self.file)
+
+    def get(self, path, method="GET"):
+        h = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
+        h.request(method, path)
+        r = h.getresponse()
+        return r.status, r.read().decode()
+
+    def stat(self, name):
+        for line in self.get("/stats")[1].splitlines():
+            if line.startswith(name + ": "):
+                return int(line.split(": ")[1])
+        raise AssertionError(f"no stat {name}")
+
+
+def wait_port(port, seconds=20):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"nothing listens on {port}")
+
+
+def eventually(what, fn, seconds=5):
+    end = time.time() + seconds
+    while time.time() < end:
+        if fn():
+            return
+        time.sleep(0.02)
+    raise AssertionError(what)
+
+
+# ---- applications -------------------------------------------------------------------------------
+
+def spawn(*args):
+    p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children.append(p)
+    return p
+
+
+def start_nginx(h1, h2):
+    www = TMP + "/www"
+    os.mkdir(www)
+    for name, size in (("1k", 1024), ("64k", 65536), ("10m", 10 << 20)):
+        with open(f"{www}/{name}", "wb") as o:
+            o.write(os.urandom(size))
+    with open(TMP + "/nginx.conf", "w") as o:
+        o.write(f"""daemon off; pid {TMP}/nginx.pid; error_log {TMP}/nginx.err; worker_processes 1;
+events {{ worker_connections 4096; }}
+http {{ access_log off; client_max_body_size 1g; keepalive_requests 100000000;
+ {' '.join(f'{x}_temp_path {TMP}/{x};' for x in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'))}
+ server {{ listen 127.0.0.1:{h1}; root {www}; location /hello {{ return 200 "hello\\n"; }}
+   location /head {{ return 200 "$request_uri|$http_host|$http_serviceidentity|$http_fsm_protocol|$remote_addr|$server_protocol\\n"; }} }}
+ server {{ listen 127.0.0.1:{h2} http2; root {www}; http2_max_requests 100000000;
+   location /hello {{ return 200 "hello\\n"; }} }} }}
+""")
+    spawn("nginx", "-c", TMP + "/nginx.conf")
+    wait_port(h1)
+
+
+class TcpApp:
+    """a thread per connection running fn(socket)"""
+
+    def __init__(self, port, fn):
+        self.accepted = 0
+        self.l = socket.create_server(("127.0.0.1", port), backlog=64)
+        self.fn = fn
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            s, _ = self.l.accept()
+            self.accepted += 1
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        try:
+            self.fn(s)
+        except OSError:
+            pass
+        finally:
+            s.close()
+
+
+def read_head(s):
+    b = b""
+    while b"\r\n\r\n" not in b:
+        d = s.recv(65536)
+        if not d:
+            return b, b""
+        b += d
+    head, rest = b.split(b"\r\n\r\n", 1)
+    return head, rest
+
+
+def recv_all(s, limit=1 << 30):
+    b = []
+    n = 0
+    while n < limit:
+        d = s.recv(min(262144, limit - n))
+        if not d:
+            break
+        b.append(d)
+        n += len(d)
+    return b"".join(b)
+
+
+def recv_exactly(s, n):
+    b = recv_all(s, n)
+    assert len(b) == n, f"{len(b)} of {n} bytes"
+    return b
+
+
+# what an HTTP application of raw sockets answers, by path
+def odd_http(s):
+    while True:
+        head, rest = read_head(s)
+        if not head:
+            return
+        path = head.split(b" ")[1].decode()
+        fn = ODD.get(path.split("?")[0])
+        if fn is None:
+            s.sendall(b"HTTP/1.1 404 Nope\r\nContent-Length: 0\r\n\r\n")
+        elif fn(s, head, rest) == "close":
+            return
+
+
+def reply(s, text):
+    s.sendall(text.replace("\n", "\r\n").encode("latin-1"))
+
+
+def odd_chunks(s, head, rest):
+    reply(s, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: x-check\n\n")
+    for i in range(100):
+        d = b"%04d" % i * (1 + i * 7 % 50)
+        s.sendall(b"%x\r\n" % len(d) + d + b"\r\n")
+    reply(s, "0\nx-check: done\n\n")
+
+
+def odd_until_close(s, head, rest):
+    reply(s, "HTTP/1.0 200 OK\n\nuntil the end")
+    return "close"
+
+
+def odd_garbage(s, head, rest):
+    reply(s, "this is no HTTP\n\n")
+    return "close"
+
+
+def odd_short(s, head, rest):
+    reply(s, "HTTP/1.1 200 OK\nContent-Length: 100\n\nonly this")
+    return "close"
+
+
+def odd_vanish(s, head, rest):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return "close"
+
+
+def odd_hints(s, head, rest):
+    reply(s, "HTTP/1.1 103 Early Hints\nLink: </a.css>; rel=preload\n\n")
+    time.sleep(0.05)
+    reply(s, "HTTP/1.1 200 OK\nContent-Length: 2\n\nok")
+
+
+def odd_continue(s, head, rest):
+    assert b"xpect: 100-continue" in head, head
+    reply(s, "HTTP/1.1 100 Continue\n\n")
+    body = rest
+    while len(body) < 5:
+        body += s.recv(100)
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
+
+
+def odd_echo_body(s, head, rest):
+    """chunked or with length; answers with what came, chunked"""
+    body = rest
+    if b"hunked" in head:
+        while b"0\r\n\r\n" not in body[-5:]:
+            body += s.recv(65536)
+        out, p = b"", 0
+        while True:
+            e = body.index(b"\r\n", p)
+            n = int(body[p:e], 16)
+            if n == 0:
+                break
+            out += body[e + 2:e + 2 + n]
+            p = e + 4 + n
+    else:
+        n = int([l for l in head.split(b"\r\n") if l.lower().startswith(b"content-length")][0].split(b":")[1])
+        while len(body) < n:
+            body += s.recv(65536)
+        out = body
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(out) + out)
+
+
+def odd_early(s, head, rest):
+    """answers before the body was read"""
+    reply(s, "HTTP/1.1 413 Too much\nContent-Length: 3\nConnection: close\n\nno\n")
+    time.sleep(0.3)
+    return "close"
+
+
+def odd_show(s, head, rest):
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(head) + head)
+
+
+def odd_101(s, head, rest):
+    reply(s, "HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: websocket\n\n")
+    s.sendall(rest)
+    while True:
+        d = s.recv(65536)
+        if not d:
+            break
+        s.sendall(d)
+    s.sendall(b"bye")
+    return "close"
+
+
+def odd_stall(s, head, rest):
+    time.sleep(30)
+    return "close"
+
+
+def odd_close_after(s, head, rest):
+    """says nothing about closing, and closes: the pooled connection is stale"""
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    return "close"
+
+
+ODD = {"/chunks": odd_chunks, "/until-close": odd_until_close, "/garbage": odd_garbage,
+       "/short": odd_short, "/vanish": odd_vanish, "/hints": odd_hints, "/continue": odd_continue,
+       "/echo": odd_echo_body, "/early": odd_early, "/show": odd_show, "/ws": odd_101,
+       "/stall": odd_stall, "/close-after": odd_close_after}
+
+
+def echo(s):
+    while True:
+        d = s.recv(262144)
+        if not d:
+            break
+        s.sendall(d)
+    s.shutdown(socket.SHUT_WR)
+
+
+def half_close_app(s):
+    """reads to the end, then answers"""
+    n = len(recv_all(s))
+    s.sendall(b"got %d" % n)
+
+
+def server_first(s):
+    s.sendall(b"220 hello\r\n")
+    line = s.recv(100)
+    s.sendall(b"250 " + line)
+
+
+def resetting(s):
+    s.recv(10)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+# ---- checks -------------------------------------------------------------------------------------
+
+checks = []
+
+
+def check(fn):
+    checks.append(fn)
+    return fn
+
+
+def S(name):
+    return Service.all[name]
+
+
+def curl(*args):
+    r = subprocess.run(["curl", "-s", "-m", "20", *args], capture_output=True)
+    return r.returncode, r.stdout
+
+
+def dial(name):
+    s = socket.create_connection(("127.0.0.1", S(name).out), 5)
+    s.settimeout(10)
+    return s
+
+
+def raw(name, request, all_of_it=False):
+    """one request by raw socket: head and body as long as Content-Length says"""
+    s = dial(name)
+    s.sendall(request.replace("\n", "\r\n").encode("latin-1"))
+    if all_of_it:
+        return recv_all(s)
+    head, rest = read_head(s)
+    n = [l for l in head.lower().split(b"\r\n") if l.startswith(b"content-length:")]
+    want = int(n[0].split(b":")[1]) if n else 0
+    while len(rest) < want:
+        rest += s.recv(65536)
+    s.close()
+    return head + b"\r\n\r\n" + rest
+
+
+def status_of(answer):
+    return int(answer.split(b" ", 2)[1])
+
+
+@check
+def http1_and_http2_reach_the_application():
+    for args in ([], ["--http2-prior-knowledge"]):
+        for svc in ("web", "anyhttp"):
+            if args and svc == "web":
+                continue
+            rc, out = curl(*args, S("h2" if args else svc).url + "/hello")
+            assert (rc, out) == (0, b"hello\n"), (args, svc, rc, out)
+
+
+@check
+def what_the_application_sees():
+    rc, out = curl("-H", "serviceidentity: forged", "-H", "fsm-protocol: h2",
+                   S("web").url + "/head?x=1")
+    want = f"/head?x=1|127.0.0.1:{S('web').out}|c.c.cluster.local||127.0.0.6|HTTP/1.1\n"
+    assert out.decode() == want, (out, want)
+
+
+@check
+def bodies_arrive_whole():
+    want = open(TMP + "/www/10m", "rb").read()
+    for svc, args in (("web", []), ("h2", ["--http2-prior-knowledge"]), ("anyhttp", [])):
+        rc, out = curl(*args, S(svc).url + "/10m")
+        assert out == want, (svc, rc, len(out))
+    up = TMP + "/www/10m"
+    rc, out = curl("--data-binary", "@" + up, "-H", "Expect:", S("odd").url + "/echo")
+    assert out == want, len(out)
+    rc, out = curl("-T", up, "-H", "Transfer-Encoding: chunked", "-H", "Expect:",
+                   S("odd").url + "/echo")
+    assert out == want, len(out)
+
+
+@check
+def load_without_a_failed_request():
+    for svc, args in (("web", ["--h1", "-c", "20"]), ("h2", ["-c", "4", "-m", "16"]),
+                      ("plainweb", ["--h1", "-c", "20"]), ("plainh2", ["-c", "4", "-m", "16"])):
+        for path, n in (("/1k", 3000), ("/64k", 500)):
+            r = sh("h2load", *args, "-n", str(n), S(svc).url + path)
+            assert f"{n} succeeded, 0 failed".encode() in r.stdout, r.stdout[-600:]
+
+
+@check
+def chunks_and_trailers():
+    a = raw("odd", "GET /chunks HTTP/1.1\nHost: odd\nTE: trailers\nConnection: close, TE\n\n", True)
+    assert status_of(a) == 200 and a.endswith(b"0\r\nx-check: done\r\n\r\n"), a[-80:]
+    r = subprocess.run(["curl", "-s", "-m", "10", "--raw", S("odd").url + "/chunks"], capture_output=True)
+    assert b"x-check: done" in r.stdout
+
+
+@check
+def response_until_close():
+    rc, out = curl(S("odd").url + "/until-close")
+    assert (rc, out) == (0, b"until the end"), (rc, out)
+    a = raw("odd", "GET /until-close HTTP/1.0\nHost: odd\n\n", True)
+    assert a.endswith(b"\r\n\r\nuntil the end") and b"chunked" not in a, a
+
+
+@check
+def early_hints_and_continue():
+    a = raw("odd", "GET /hints HTTP/1.1\nHost: odd\nConnection: close\n\n", True)
+    assert a.startswith(b"HTTP/1.1 103 ") and b"rel=preload" in a and a.endswith(b"\r\n\r\nok"), a
+    a = raw("odd", "GET /hints HTTP/1.0\nHost: odd\n\n", True)
+    assert a.startswith(b"HTTP/1.1 200 "), a
+    s = dial("odd")
+    s.sendall(b"POST /continue HTTP/1.1\r\nHost: odd\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    head, rest = read_head(s)
+    assert head.startswith(b"HTTP/1.1 100 "), head
+    s.sendall(b"12345")
+    head, rest = read_head(s)
+    assert head.startswith(b"HTTP/1.1 200 ") and rest == b"12345", (head, rest)
+
+
+@check
+def head_requests_keep_the_length():
+    a = raw("web", "HEAD /1k HTTP/1.1\nHost: web\nConnection: close\n\n", True)
+    assert status_of(a) == 200 and b"ontent-Length: 1024" in a and a.endswith(b"\r\n\r\n"), a
+
+
+@check
+def pipelined_requests_in_order():
+    s = dial("web")
+    s.sendall(b"GET /head?%d HTTP/1.1\r\nHost: web\r\n\r\n" * 50 % tuple(range(50)))
+    got = b""
+    while got.count(b"/head?") < 50:
+        d = s.recv(65536)
+        assert d, got[-200:]
+        got += d
+    order = [int(x.split(b"|")[0]) for x in got.split(b"/head?")[1:]]
+    assert order == list(range(50)), order
+
+
+@check
+def split_head_byte_by_byte():
+    s = dial("web")
+    for b in b"GET /hello HTTP/1.1\r\nHost: web\r\nX-Y: z\r\n\r\n":
+        s.sendall(bytes([b]))
+        time.sleep(0.001)
+    head, rest = read_head(s)
+    assert head.startswith(b"HTTP/1.1 200"), head
+
+
+@check
+def refusals_by_policy():
+    assert raw("web", "GET / HTTP/1.1\nHost: nobody\n\n").endswith(b"\r\n\r\nAccess denied")
+    assert status_of(raw("web", "GET /secret HTTP/1.1\nHost: web\n\n")) == 403
+    a = raw("web", "GET /nowhere/at/all HTTP/1.1\nHost: web\n\n")
+    assert status_of(a) == 403 and a.endswith(b"Access denied"), a
+    assert status_of(raw("web", "GET /only-c HTTP/1.1\nHost: web\n\n")) == 404  # nginx has no such file
+    assert status_of(raw("web", "POST /only-c HTTP/1.1\nHost: web\nContent-Length: 0\n\n")) == 403
+
+
+@check
+def refusals_by_syntax():
+    for text, want in (("GET / HTTP/1.1\n\n", 400), ("GET / HTTP/1.1\nHost: web\nHost: web\n\n", 400),
+                       ("GET /\x01 HTTP/1.1\nHost: web\n\n", 400),
+                       ("GET / HTTP/1.1\nHost: web\nContent-Length: 1\nTransfer-Encoding: chunked\n\n", 400),
+                       ("GET / HTTP/1.1\nHost: web\nTransfer-Encoding: gzip, chunked\n\n", 501),
+                       ("GET / HTTP/3.0\nHost: web\n\n", 505),
+                       ("GET /" + "a" * 9000 + " HTTP/1.1\nHost: web\n\n", 414),
+                       ("GET / HTTP/1.1\nHost: web\n" + "X: %s\n" % ("y" * 8000) * 5 + "\n", 431),
+                       ("\x16\x03\x01\x02\x00\x01\x00\n\n", 400),
+                       ("GET /../../x HTTP/1.1\nHost: web\n\n", 400),
+                       ("GET /%zz HTTP/1.1\nHost: web\n\n", 400)):
+        a = raw("web", text, True) if want != 403 else b""
+        assert status_of(a) == want, (text[:60], want, a[:200])
+
+
+@check
+def one_canonical_path():
+    a = raw("web", "GET /a/../%68ead?q=%41 HTTP/1.1\nHost: web\nConnection: close\n\n", True)
+    assert b"\r\n\r\n/head?q=%41|" in a, a
+
+
+@check
+def faults_of_the_application():
+    for path, want, body in (("/garbage", 502, b"upstream_protocol_error"),
+                             ("/vanish", 502, b"upstream_"), ("/short", 200, None)):
+        a = raw("odd", f"GET {path} HTTP/1.1\nHost: odd\nConnection: close\n\n", True)
+        assert status_of(a) == want, (path, a)
+        assert body is None or body in a, (path, a)
+    a = raw("dead", "GET / HTTP/1.1\nHost: dead\n\n")
+    assert status_of(a) == 502 and a.endswith(b"connect_refused"), a
+
+
+@check
+def a_cut_response_is_seen_as_cut():
+    rc, out = curl(S("odd").url + "/short")
+    assert rc != 0, (rc, out)
+
+
+@check
+def stale_connections_cost_no_request():
+    r = sh("h2load", "--h1", "-c", "10", "-n", "1000", S("odd").url + "/close-after")
+    assert b"1000 succeeded, 0 failed" in r.stdout, r.stdout[-600:]
+
+
+@check
+def an_early_answer_ends_the_upload():
+    big = TMP + "/www/10m"
+    rc, out = curl("-o", "/dev/null", "-w", "%{http_code}", "--data-binary", "@" + big, "-H", "Expect:",
+                   S("odd").url + "/early")
+    assert out == b"413", (rc, out)
+
+
+@check
+def upgrade_becomes_a_tunnel():
+    s = dial("odd")
+    s.sendall(b"GET /ws HTTP/1.1\r\nHost: odd\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+    head, rest = read_head(s)
+    assert head.startswith(b"HTTP/1.1 101") and b"pgrade: websocket" in head, head
+    s.sendall(b"x" * 300000)
+    got = rest + recv_exactly(s, 300005 - len(rest))
+    assert got == b"early" + b"x" * 300000
+    s.shutdown(socket.SHUT_WR)
+    assert recv_all(s) == b"bye"
+
+
+@check
+def upgrade_that_is_not_carried():
+    a = raw("odd", "GET /show HTTP/1.1\nHost: odd\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\n"
+                   "HTTP2-Settings: AAMAAABkAAQAAP__\n\n")
+    assert status_of(a) == 200 and b"pgrade" not in a.split(b"\r\n\r\n", 1)[1], a
+
+
+@check
+def hop_by_hop_fields_stay_here():
+    a = raw("odd", "GET /show HTTP/1.1\nHost: odd\nConnection: keep-alive, X-Secret\nX-Secret: 1\n"
+                   "Keep-Alive: 5\nProxy-Connection: x\nX-Kept: 2\ntraceparent: 00-1-2-3\n\n")
+    seen = a.split(b"\r\n\r\n", 1)[1].lower()
+    assert b"x-secret" not in seen and b"x-kept: 2" in seen and b"proxy-connection" not in seen, a
+    assert b"traceparent: 00-1-2-3" in seen, a
+
+
+@check
+def websocket_library():
+    r = subprocess.run([PY, "-P", PEERS + "/websocket_peer.py", "call", f"ws://127.0.0.1:{S('ws').out}/"],
+                       capture_output=True, timeout=60)
+    assert r.returncode == 0, r.stderr[-500:]
+
+
+@check
+def grpc_all_kinds():
+    for svc in ("grpc", "anygrpc"):
+        r = subprocess.run([PY, "-P", PEERS + "/grpc_peer.py", "call", f"127.0.0.1:{S(svc).out}"],
+                           capture_output=True, timeout=120)
+        assert r.returncode == 0, (svc, r.stdout[-500:], r.stderr[-900:])
+
+
+@check
+def bytes_both_ways():
+    for svc in ("echo", "anyecho", "plainecho"):
+        s = dial(svc)
+        data = os.urandom(20 << 20)
+        t = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+        t.start()
+        assert recv_all(s) == data, svc
+        t.join()
+
+
+@check
+def half_close():
+    for svc in ("halfclose", "anyhalfclose"):
+        s = dial(svc)
+        s.sendall(b"\x00" + b"z" * 100000)
+        s.shutdown(socket.SHUT_WR)
+        assert recv_all(s) == b"got 100001", svc
+
+
+@check
+def server_speaks_first():
+    for svc in ("smtp", "anysmtp"):
+        begin = time.time()
+        s = dial(svc)
+        got = s.recv(100)
+        assert got == b"220 hello\r\n", got
+        assert time.time() - begin < 1, "a long wait"
+        s.sendall(b"QUIT\r\n")
+        assert recv_all(s) == b"250 QUIT\r\n"
+
+
+@check
+def http_after_a_silence():
+    s = dial("anyhttp")
+    time.sleep(0.3)
+    s.sendall(b"GET /hello HTTP/1.1\r\nHost: anyhttp\r\n\r\n")
+    head, rest = read_head(s)
+    assert head.startswith(b"HTTP/1.1 200"), head
+
+
+@check
+def binary_and_redis_like_bytes_are_opaque():
+    for first in (b"\x00\x01\x02\x03", b"GET key\r\n", b"*1\r\n$4\r\nPING\r\n", b"PRX", b"GE"):
+        s = dial("anyecho")
+        s.sendall(first)
+        assert recv_exactly(s, len(first)) == first, first
+
+
+@check
+def the_applications_own_tls_is_carried():
+    r = subprocess.run(["curl", "-s", "-m", "10", "-k", f"https://127.0.0.1:{S('owntls').out}/hello"],
+                       capture_output=True)
+    assert r.returncode == 0 and r.stdout == b"tls hello\n", (r.returncode, r.stdout)
+
+
+@check
+def a_reset_is_passed_on():
+    s = dial("reset")
+    s.sendall(b"x" * 20)
+    try:
+        d = recv_all(s)
+        raise AssertionError(f"an orderly end: {d!r}")
+    except ConnectionResetError:
+        pass
+
+
+@check
+def without_a_mesh_certificate_nothing_passes():
+    port = S("web").inb
+    s = socket.create_connection(("127.0.0.1", port), 5)
+    s.settimeout(5)
+    s.sendall(b"GET /hello HTTP/1.1\r\nHost: web\r\n\r\n")
+    try:
+        assert recv_all(s) == b""
+    except ConnectionResetError:
+        pass
+    for alpn in (["-alpn", "fsm-h2"], ["-alpn", "fsm-tcp"], []):
+        r = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *alpn, "-quiet"],
+                           input=b"GET /hello HTTP/1.1\r\nHost: web\r\n\r\n", capture_output=True,
+                           timeout=20)
+        assert b"hello" not in r.stdout, (alpn, r.stdout)
+
+
+@check
+def a_wrong_identity_is_not_talked_to():
+    client, _ = documents()
+    for c in client["Outbound"]["ClustersConfigs"].values():
+        for ep in c["Endpoints"].values():
+            if "Identity" in ep:
+                ep["Identity"] = "spiffe://cluster.local/ns/w/sa/other"
+    SC["c"].write(client)
+    reload("c")
+    try:
+        a = raw("web", "GET /hello HTTP/1.1\nHost: web\n\n")
+        assert status_of(a) == 502 and a.endswith(b"upstream_tls_error"), a
+    finally:
+        SC["c"].write(documents()[0])
+        reload("c")
+    assert status_of(raw("web", "GET /hello HTTP/1.1\nHost: web\n\n")) == 200
+
+
+def reload(name):
+    sc = SC[name]
+    before = json.loads(sc.get("/config_dump")[1])["Status"]["Generation"]
+    sc.p.send_signal(signal.SIGHUP)
+
+    def done():
+        st = json.loads(sc.get("/config_dump")[1])["Status"]
+        return st["Generation"] > before or st["Rejected"]
+    eventually("no new generation", done)
+
+
+@check
+def a_bad_document_is_refused_whole():
+    client, _ = documents()
+    name = next(iter(client["Outbound"]["ClustersConfigs"]))
+    good = client["Outbound"]["ClustersConfigs"][name]
+    client["Outbound"]["ClustersConfigs"][name] = {"Endpoints": {"not an address": {"Weight": 1}}}
+    client["Version"] = "2"
+    SC["c"].write(client)
+    SC["c"].p.send_signal(signal.SIGHUP)
+    eventually("no refusal", lambda: json.loads(SC["c"].get("/config_dump")[1])["Status"]["Rejected"])
+    st = json.loads(SC["c"].get("/config_dump")[1])["Status"]
+    assert st["Rejected"]["Version"] == "2" and st["VersionInForce"] == "1", st
+    assert f'Outbound.ClustersConfigs["{name}"].Endpoints' in st["Rejected"]["Reason"], st
+    assert curl(S("web").url + "/hello")[1] == b"hello\n"
+    client["Outbound"]["ClustersConfigs"][name] = good
+    client["Version"] = "1"
+    SC["c"].write(client)
+    reload("c")
+
+
+@check
+def a_new_document_costs_no_request():
+    done = threading.Event()
+    n = [0]
+
+    def churn():
+        while not done.is_set():
+            for which in ("c", "w"):
+                SC[which].p.send_signal(signal.SIGHUP)
+            n[0] += 1
+            time.sleep(0.02)
+    t = threading.Thread(target=churn)
+    t.start()
+    try:
+        for svc, args in (("web", ["--h1", "-c", "10"]), ("h2", ["-c", "2", "-m", "10"])):
+            r = sh("h2load", *args, "-n", "8000", S(svc).url + "/1k")
+            assert b"8000 succeeded, 0 failed" in r.stdout, r.stdout[-600:]
+    finally:
+        done.set()
+        t.join()
+    assert n[0] > 5
+
+
+@check
+def counters_and_pages():
+    for which in ("c", "w"):
+        sc = SC[which]
+        assert sc.get("/ready") == (200, "LIVE\n"), sc.get("/ready")
+        assert "PRIVATE" not in sc.get("/certs")[1] and "spiffe" in sc.get("/certs")[1]
+        text = sc.get("/stats/prometheus")[1]
+        assert "sidecar_server_live 1" in text and "sidecar_cluster_upstream_rq_total{" in text
+        assert "::" in sc.get("/clusters")[1]
+        assert sc.get("/nowhere")[0] == 404
+    assert "fsm_request_duration_ms_count" in SC["c"].get("/stats/prometheus")[1]
+    assert 'destination_name="w"' in SC["c"].get("/stats/prometheus")[1]
+
+
+@check
+def an_access_log_line_per_request():
+    SC["c"].get("/access_log?format=json", "POST")
+    try:
+        curl("-H", "traceparent: 00-abc-def-01", S("web").url + "/hello?a=b")
+
+        def line():
+            for l in open(SC["c"].log + ".access"):
+                j = json.loads(l)
+                if j.get("path") == "/hello" and j.get("traceparent") == "00-abc-def-01":
+                    return j
+        eventually("no line", line)
+        j = line()
+        assert j["status"] == 200 and j["reason"] == "ok" and j["upstream_protocol"] == "fsm-h2", j
+        assert j["upstream_identity"] == "spiffe://cluster.local/ns/w/sa/w", j
+    finally:
+        SC["c"].get("/access_log?format=off", "POST")
+
+
+@check
+def slow_readers_are_waited_for_not_stored_for():
+    conns = []
+    before = int(SC["c"].stat("buffers_held_bytes"))
+    for i in range(20):
+        s = dial("web")
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(b"GET /10m HTTP/1.1\r\nHost: web\r\n\r\n")
+        conns.append(s)
+    time.sleep(1)
+    held = SC["c"].stat("buffers_held_bytes") + SC["w"].stat("buffers_held_bytes")
+    assert held < 64 << 20, held
+    rc, out = curl(S("web").url + "/hello")
+    assert out == b"hello\n", "others must be served meanwhile"
+    want = open(TMP + "/www/10m", "rb").read()
+    head, rest = read_head(conns[0])
+    assert rest + recv_exactly(conns[0], len(want) - len(rest)) == want
+    for s in conns:
+        s.close()
+
+
+@check
+def nothing_is_left_under_way():
+    def quiet():
+        return all(SC[w].stat("downstream_rq_active") == 0 and SC[w].stat("tunnels_active") == 0
+                   for w in ("c", "w"))
+    eventually("streams left", quiet, 10)
+    eventually("connections left", lambda: SC["c"].stat("downstream_cx_active") == 0, 10)
+
+
+@check
+def drain_finishes_what_is_under_way():
+    s = dial("odd")
+    s.sendall(b"POST /echo HTTP/1.1\r\nHost: odd\r\nContent-Length: 10\r\n\r\n12345")
+    time.sleep(0.2)
+    SC["c"].p.send_signal(signal.SIGTERM)
+    eventually("still ready", lambda: SC["c"].get("/ready")[0] == 503)
+    rc, out = curl("-i", S("web").url + "/hello")
+    assert rc == 0 and b"onnection: close" in out, (rc, out)
+    s.sendall(b"67890")
+    head, rest = read_head(s)
+    assert head.startswith(b"HTTP/1.1 200") and b"onnection: close" in head, head
+    s.close()
+    assert SC["c"].p.wait(10) == 0, SC["c"].p.returncode
+    SC["w"].p.send_signal(signal.SIGTERM)
+    assert SC["w"].p.wait(10) == 0
+
+
+# ---- the run ------------------------------------------------------------------------------------
+
+SC = {}
+
+
+def start_tls_app(port, pki):
+    import ssl
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ctx.load_cert_chain(pki + "/x.crt", pki + "/x.key")
+
+    def fn(s):
+        with ctx.wrap_socket(s, server_side=True) as t:
+            read_head(t)
+            t.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\ntls hello\n")
+    TcpApp(port, fn)
+
+
+def start_all():
+    pki = make_pki()
+    h1, h2, grpc_port, ws, oddp, echop, halfp, smtp, tlsp, resetp = (free_port() for _ in range(10))
+    Service("web", "http", h1, routes={
+        "/secret": {"allowed": ["x.x"]}, "/only-c": {"allowed": ["c.c"], "methods": ["GET"]},
+        "/[0-9a-z]+": {}, "/a/.*": {}})
+    Service("h2", "http", h2)
+    Service("plainweb", "http", h1, plain=True)
+    Service("plainh2", "http", h2, plain=True)
+    Service("anyhttp", "http", h1, detect=True)
+    Service("odd", "http", oddp)
+    Service("dead", "http")
+    Service("grpc", "grpc", grpc_port)
+    Service("anygrpc", "http", grpc_port, detect=True)
+    Service("ws", "http", ws)
+    for name, port in (("echo", echop), ("halfclose", halfp), ("smtp", smtp)):
+        Service(name, "tcp", port)
+        Service("any" + name, "http", port, detect=True)
+    Service("plainecho", "tcp", echop, plain=True)
+    Service("owntls", "http", tlsp, detect=True)
+    Service("reset", "tcp", resetp)
+    start_nginx(h1, h2)
+    TcpApp(oddp, odd_http)
+    TcpApp(echop, echo)
+    TcpApp(halfp, half_close_app)
+    TcpApp(smtp, server_first)
+    TcpApp(resetp, resetting)
+    start_tls_app(tlsp, pki)
+    spawn(PY, "-P", PEERS + "/grpc_peer.py", "serve", str(grpc_port))
+    spawn(PY, "-P", PEERS + "/websocket_peer.py", "serve", str(ws))
+    wait_port(grpc_port)
+    wait_port(ws)
+    client, server = documents()
+    SC["c"] = Sidecar("c", client, pki)
+    SC["w"] = Sidecar("w", server, pki)
+    for s in Service.all.values():
+        wait_port(s.out)
+        wait_port(s.inb)
+
+
+def main():
+    wanted = sys.argv[2:]
+    failed = 0
+    try:
+        start_all()
+        for fn in checks:
+            if wanted and fn.__name__ not in wanted:
+                continue
+            begin = time.time()
+            try:
+                fn()
+                print(f"  ok      {fn.__name__} ({time.time() - begin:.2f} s)", flush=True)
+            except Exception as e:
+                failed += 1
+                print(f"  FAILED  {fn.__name__}: {e}", flush=True)
+                if not isinstance(e, AssertionError):
+                    traceback.print_exc()
+            for sc in SC.values():
+                if sc.p.poll() not in (None, 0):
+                    print(f"  FAILED  {sc.name} ended with {sc.p.returncode}", flush=True)
+                    print(open(sc.log).read()[-6000:])
+                    failed += 1
+                    return 1
+    finally:
+        for sc in SC.values():
+            if sc.p.poll() is None:
+                sc.p.terminate()
+                try:
+                    sc.p.wait(5)
+                except subprocess.TimeoutExpired:
+                    pass
+            log = open(sc.log).read()
+            if "Sanitizer" in log:
+                print(log[-6000:])
+                failed += 1
+        for p in children:
+            if p.poll() is None:
+                p.kill()
+        if not os.environ.get("FSM_KEEP"):
+            shutil.rmtree(TMP, ignore_errors=True)
+    return 1 if failed else 0
+
+
+sys.exit(main())
