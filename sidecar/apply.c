@@ -137,10 +137,24 @@ int check_file(struct sidecar *sc, struct err *e)
     return rc;
 }
 
+/* a certificate has one key, so the key need not be compared */
+static bool in_use(const struct sidecar *sc, const char *chain, const char *roots)
+{
+    return sc->transport && strcmp(sc->chain_pem, chain) == 0 && strcmp(sc->roots_pem, roots) == 0;
+}
+
+static void set_text(char **to, const char *text)
+{
+    free(*to);
+    *to = xstrdup(text);
+}
+
 int apply_identity(struct sidecar *sc, const char *chain, const char *key, const char *roots,
                    struct err *e)
 {
     struct pki_cert_info info;
+    if (in_use(sc, chain, roots))
+        return 0;
     if (pki_cert_read(chain, &info, e) < 0)
         return -1;
     struct transport *t = identity_transport(chain, key, roots, sc->tickets, e);
@@ -148,8 +162,8 @@ int apply_identity(struct sidecar *sc, const char *chain, const char *key, const
         return -1;
     transport_unref(sc->transport);
     sc->transport = t;
-    free(sc->chain_pem);
-    sc->chain_pem = xstrdup(chain);
+    set_text(&sc->chain_pem, chain);
+    set_text(&sc->roots_pem, roots);
     log_info("identity", "certificate in use cn=%s serial=%s", info.subject_cn, info.serial);
     return sc->doc ? publish(sc, sc->doc, e) : 0;
 }

@@ -1,5 +1,6 @@
 /* main.c - fsm-sidecar: what happens in which order */
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,17 +106,23 @@ static void on_term(int sig, void *arg)
     sidecar_drain(sc, true);
 }
 
-static void on_hup(int sig, void *arg)
+static void reload(struct loop_job *job)
 {
-    struct sidecar *sc = arg;
+    struct sidecar *sc = (struct sidecar *)((char *)job - offsetof(struct sidecar, reload));
     struct err e;
-    (void)sig;
-    if (!sc->conf.file)
-        return;
     if (apply_identity_files(sc, &e) < 0)
         log_error("main", "reload: %s", e.text);
     if (apply_file(sc, &e) < 0)
         log_error("main", "reload: %s", e.text);
+}
+
+/* however many came at once, once */
+static void on_hup(int sig, void *arg)
+{
+    struct sidecar *sc = arg;
+    (void)sig;
+    if (sc->conf.file)
+        loop_defer(sc->loop, &sc->reload);
 }
 
 static int on_identity(const char *chain, const char *key, const char *roots, void *arg,
@@ -244,6 +251,7 @@ static int start_source(struct sidecar *sc, struct err *e)
 
 static int start(struct sidecar *sc, struct err *e)
 {
+    sc->reload.fn = reload;
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
     if (start_engine(sc, e) < 0)
@@ -270,6 +278,7 @@ static void stop(struct sidecar *sc)
     engine_free(sc->engine);
     transport_unref(sc->transport);
     free(sc->chain_pem);
+    free(sc->roots_pem);
     if (sc->loop)
         timer_cancel(&sc->quit);
     tls_tickets_free(sc->tickets);

@@ -44,7 +44,8 @@ struct sidecar {
     struct engine *engine;
     struct tls_tickets *tickets;
     struct transport *transport; /* owned; NULL = no certificate yet */
-    char *chain_pem;             /* owned: of the certificate in use */
+    char *chain_pem, *roots_pem; /* owned: of the certificate in use */
+    struct loop_job reload;      /* SIGHUP */
     json_t *doc;                 /* in force, wire form; NULL = none yet */
     json_t *refused;             /* refused last, NULL = none since the last good one */
     char *refused_why;           /* owned */

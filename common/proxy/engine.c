@@ -104,17 +104,24 @@ struct engine *engine_new(struct loop *control, const struct engine_opts *o, str
     return e;
 }
 
-static void stop_loop(void *arg)
+/* connections are closed by the thread that owns them; what is freed later is freed by the turn
+ * that ends the loop */
+static void stop_worker(void *arg)
 {
-    loop_stop(((struct worker *)arg)->loop);
+    struct worker *w = arg;
+    worker_close(w);
+    loop_stop(w->loop);
 }
 
 static void free_worker(struct engine *e, struct worker *w)
 {
     struct loop *l = w->loop;
     if (w->threaded) {
-        loop_post(l, stop_loop, w);
+        loop_post(l, stop_worker, w);
         pthread_join(w->thread, NULL);
+    } else {
+        worker_close(w);
+        loop_turn(l, false);
     }
     worker_free(w);
     if (!e->inline_worker)

@@ -1,6 +1,7 @@
 /* h1_common.c - see h1_common.h */
 #include "common/proxy/h1_common.h"
 #include <stdalign.h>
+#include <string.h>
 
 int h1_put_head(struct chan *ch, const struct http_head *h, const struct h1_emit *e)
 {
@@ -41,6 +42,42 @@ void h1_put_last_chunk(struct chan *ch, const struct http_field *trailers, unsig
         chan_text_put(ch, text, (size_t)len);
     else
         chan_put(ch, H1_LAST_CHUNK, sizeof H1_LAST_CHUNK - 1);
+}
+
+static struct h1_partial *partial_new(struct worker *w, const struct http_head *h)
+{
+    uint32_t cap;
+    struct h1_partial *p = wmem_block(w->mem, sizeof *p, &cap);
+    if (!p)
+        return NULL;
+    p->cap = cap;
+    p->head = *h;
+    p->head.fields = p->fields;
+    memcpy(p->fields, h->fields, h->n_fields * sizeof *h->fields);
+    return p;
+}
+
+void h1_partial_drop(struct worker *w, struct h1_partial **part)
+{
+    if (*part)
+        wmem_block_put(w->mem, *part, (*part)->cap);
+    *part = NULL;
+}
+
+ssize_t h1_parse_more(struct worker *w, struct h1_parser *p, struct h1_partial **part,
+                      struct slice in, const struct h1_asked *asked, struct http_head **head)
+{
+    if (*part) {
+        *head = &(*part)->head;
+    } else {
+        w->head = (struct http_head){.fields = w->fields};
+        *head = &w->head;
+    }
+    ssize_t n = asked ? h1_parse_response(p, in.p, in.n, asked, *head)
+                      : h1_parse_request(p, in.p, in.n, *head);
+    if (n == 0 && !*part && !(*part = partial_new(w, *head)))
+        return H1_E_HEAD_LARGE;
+    return n;
 }
 
 struct h1_trail *h1_trail_get(struct wmem *m, const struct h1_limits *lim)

@@ -17,6 +17,18 @@ void h1_put_data(struct chan *ch, struct slice p, bool chunked);
 /* the end of a chunked body */
 void h1_put_last_chunk(struct chan *ch, const struct http_field *trailers, unsigned n);
 
+/* A head that did not arrive whole: what was parsed of it, kept until the rest comes. */
+struct h1_partial {
+    struct http_head head;
+    uint32_t cap;
+    struct http_field fields[HTTP_FIELDS_MAX];
+};
+/* Parses with what is kept, or into *head (its fields: the worker's).  As h1_parse_*; on 0 *part
+ * holds what was parsed; otherwise the caller ends with h1_partial_drop(). */
+ssize_t h1_parse_more(struct worker *w, struct h1_parser *p, struct h1_partial **part,
+                      struct slice in, const struct h1_asked *asked, struct http_head **head);
+void h1_partial_drop(struct worker *w, struct h1_partial **part);
+
 /* memory for a message's trailers, taken only if there are any */
 struct h1_trail {
     struct h1_trailers t; /* first */

@@ -19,6 +19,7 @@ struct h1_down {
     struct stream *s;
     struct inbuf in;
     struct h1_parser parser;
+    struct h1_partial *partial;
     struct h1_body body;
     struct h1_trail *trail;
     bool busy;
@@ -27,6 +28,7 @@ struct h1_down {
     bool tunnel;
     bool held;        /* the stream takes nothing now */
     bool close_after; /* no further request on this connection */
+    bool until_close; /* the response ends with the connection */
     bool chunked;     /* the response leaves in chunks */
     bool old_client;  /* HTTP/1.0 */
     bool head_reply;  /* the request was HEAD */
@@ -153,16 +155,19 @@ static void start_stream(struct h1_down *h, const struct http_head *head, struct
 /* the rest of *in once a head was taken from it; false: more is needed, or it is over */
 static bool take_head(struct h1_down *h, struct slice *in)
 {
-    struct http_head head = {.fields = worker_of(h)->fields};
-    ssize_t n = h1_parse_request(&h->parser, in->p, in->n, &head);
+    struct worker *w = worker_of(h);
+    struct http_head *head;
+    ssize_t n = h1_parse_more(w, &h->parser, &h->partial, *in, NULL, &head);
     if (n > 0) {
         struct slice raw = slice_of(in->p, (size_t)n);
         in->p += n;
         in->n -= (size_t)n;
-        start_stream(h, &head, raw);
+        start_stream(h, head, raw);
+        h1_partial_drop(w, &h->partial);
         return true;
     }
     if (n < 0) {
+        h1_partial_drop(w, &h->partial);
         in->n = 0;
         answer_fault(h, (int)n);
     } else if (inbuf_empty(&h->in)) {
@@ -219,6 +224,8 @@ static void process(struct h1_down *h, struct slice in)
     }
     if (h->d->closed)
         return;
+    if (h->in.p)
+        gather_flush(worker_of(h)->gather); /* it may still be borrowed from */
     if (!in.n || h->closing)
         inbuf_release(worker_of(h)->mem, &h->in);
     else if (inbuf_keep(worker_of(h)->mem, &h->in, in.p, in.n) < 0)
@@ -366,7 +373,7 @@ static enum http_body framing(struct h1_down *h, const struct http_head *head, b
         return HTTP_BODY_LENGTH;
     if (!h->old_client)
         return HTTP_BODY_CHUNKED;
-    h->close_after = true;
+    h->close_after = h->until_close = true;
     return HTTP_BODY_CLOSE;
 }
 
@@ -440,9 +447,9 @@ static void release(struct half *half, enum reason why)
     h->trail = NULL;
     if (h->d->closed)
         return;
-    if (why != REASON_OK) {
-        down_abort(h->d, why);
-    } else if (h->tunnel || h->close_after || h->eof || !h->body_done) {
+    if (why != REASON_OK && (h->tunnel || h->until_close)) {
+        down_abort(h->d, why); /* an orderly end would pass for the whole */
+    } else if (why != REASON_OK || h->tunnel || h->close_after || h->eof || !h->body_done) {
         finish(h);
     } else {
         next_request(h);
@@ -475,7 +482,9 @@ static void close_codec(void *codec, enum reason why)
     struct h1_down *h = codec;
     if (h->s)
         stream_close(h->s, why == REASON_OK ? REASON_DOWN_CLOSED : why);
+    gather_flush(worker_of(h)->gather);
     inbuf_release(worker_of(h)->mem, &h->in);
+    h1_partial_drop(worker_of(h), &h->partial);
     chan_release(&h->ch);
 }
 

@@ -17,6 +17,7 @@ struct h1_up {
     struct inbuf in;
     struct h1_asked asked;
     struct h1_parser parser;
+    struct h1_partial *partial;
     struct h1_body body;
     struct h1_trail *trail;
     bool busy;
@@ -64,24 +65,25 @@ static void bad_response(struct h1_up *h, int error)
 /* false: more is needed, or it is over */
 static bool take_head(struct h1_up *h, struct slice *in)
 {
-    struct http_head head = {.fields = h->w->fields};
-    ssize_t n = h1_parse_response(&h->parser, in->p, in->n, &h->asked, &head);
+    struct http_head *head;
+    ssize_t n = h1_parse_more(h->w, &h->parser, &h->partial, *in, &h->asked, &head);
     if (n < 0)
         bad_response(h, (int)n);
     if (n <= 0)
         return false;
     in->p += n;
     in->n -= (size_t)n;
-    if (head.status >= 200 || head.status == 101) {
+    if (head->status >= 200 || head->status == 101) {
         h->in_body = true;
-        h->keep = head.keep_alive;
-        h->tunnel = head.body == HTTP_BODY_TUNNEL;
-        h->body_done = head.body == HTTP_BODY_NONE;
-        h1_body_init(&h->body, &head, &h->w->h1_limits);
+        h->keep = head->keep_alive;
+        h->tunnel = head->body == HTTP_BODY_TUNNEL;
+        h->body_done = head->body == HTTP_BODY_NONE;
+        h1_body_init(&h->body, head, &h->w->h1_limits);
     } else {
         h1_parser_init(&h->parser, &h->w->h1_limits);
     }
-    stream_response(h->s, &head, h->in_body && h->body_done);
+    stream_response(h->s, head, h->in_body && h->body_done);
+    h1_partial_drop(h->w, &h->partial);
     return true;
 }
 
@@ -117,6 +119,8 @@ static void process(struct h1_up *h, struct slice in)
     }
     if (h->u.closed)
         return;
+    if (h->in.p)
+        gather_flush(h->w->gather); /* it may still be borrowed from */
     if (!in.n)
         inbuf_release(h->w->mem, &h->in);
     else if (!h->s || h->in_body)
@@ -368,7 +372,9 @@ static void close_codec(struct upconn *u, enum reason why)
     struct h1_up *h = up_of(u);
     if (h->s)
         stream_gone(&h->s->up, why);
+    gather_flush(h->w->gather);
     inbuf_release(h->w->mem, &h->in);
+    h1_partial_drop(h->w, &h->partial);
     chan_release(&h->ch);
 }
 

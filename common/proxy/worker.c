@@ -185,7 +185,7 @@ void worker_drain(struct worker *w)
     }
 }
 
-static void close_all(struct worker *w)
+void worker_close(struct worker *w)
 {
     struct wlistener *wl;
     struct down *d;
@@ -199,8 +199,6 @@ static void close_all(struct worker *w)
 void worker_free(struct worker *w)
 {
     struct view *missed = __atomic_exchange_n(&w->next, NULL, __ATOMIC_ACQ_REL);
-    close_all(w);
-    loop_turn(w->loop, false); /* what was closed is freed by deferred jobs */
     if (missed)
         engine_view_put(w->eng, missed);
     if (w->cur)

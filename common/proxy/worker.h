@@ -68,7 +68,8 @@ struct worker {
     struct gather *gather;
     char *scratch; /* SCRATCH_SIZE, for the length of a call */
     char *rbuf;    /* RBUF_SIZE, for everybody; nothing in it outlives a callback */
-    struct http_field fields[HTTP_FIELDS_MAX]; /* for a head being parsed; likewise */
+    struct http_head head;                     /* being parsed; likewise */
+    struct http_field fields[HTTP_FIELDS_MAX]; /* its fields */
     struct h1_limits h1_limits;
     struct h2_limits h2_limits;
 
@@ -88,7 +89,9 @@ struct worker {
 
 /* runs on the control thread; the loop is run by the caller (a thread, or tests) */
 struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, uint32_t seed);
-/* on the worker's thread, or when it is gone: closes everything */
+/* the worker's own thread: closes every listener and connection */
+void worker_close(struct worker *w);
+/* after worker_close and the end of the loop's turn */
 void worker_free(struct worker *w);
 
 /* any thread: hands over a reference that was already counted */

@@ -67,7 +67,7 @@ def make_pki():
 
 # ---- documents ----------------------------------------------------------------------------------
 
-SPEC = {"SidecarLogLevel": "info", "SidecarTimeout": 60,
+SPEC = {"SidecarLogLevel": os.environ.get("LEVEL", "info"), "SidecarTimeout": 60,
         "Traffic": {"EnableEgress": True, "HTTP1PerRequestLoadBalancing": False,
                     "HTTP2PerRequestLoadBalancing": True}}
 DST = "10.9.9.9"
@@ -549,7 +549,7 @@ def early_hints_and_continue():
 @check
 def head_requests_keep_the_length():
     a = raw("web", "HEAD /1k HTTP/1.1\nHost: web\nConnection: close\n\n", True)
-    assert status_of(a) == 200 and b"ontent-Length: 1024" in a and a.endswith(b"\r\n\r\n"), a
+    assert status_of(a) == 200 and b"content-length: 1024" in a.lower() and a.endswith(b"\r\n\r\n"), a
 
 
 @check
@@ -577,12 +577,16 @@ def split_head_byte_by_byte():
 
 @check
 def refusals_by_policy():
-    assert raw("web", "GET / HTTP/1.1\nHost: nobody\n\n").endswith(b"\r\n\r\nAccess denied")
-    assert status_of(raw("web", "GET /secret HTTP/1.1\nHost: web\n\n")) == 403
+    a = raw("web", "GET / HTTP/1.1\nHost: nobody\n\n")
+    assert status_of(a) == 403 and a.endswith(b"\r\n\r\nAccess denied"), a
+    a = raw("web", "GET /secret/x HTTP/1.1\nHost: web\n\n")
+    assert status_of(a) == 403, a
     a = raw("web", "GET /nowhere/at/all HTTP/1.1\nHost: web\n\n")
     assert status_of(a) == 403 and a.endswith(b"Access denied"), a
-    assert status_of(raw("web", "GET /only-c HTTP/1.1\nHost: web\n\n")) == 404  # nginx has no such file
-    assert status_of(raw("web", "POST /only-c HTTP/1.1\nHost: web\nContent-Length: 0\n\n")) == 403
+    a = raw("web", "GET /only-c HTTP/1.1\nHost: web\n\n")
+    assert status_of(a) == 404 and b"nginx" in a, a  # allowed; the application has no such file
+    a = raw("web", "POST /only-c HTTP/1.1\nHost: web\nContent-Length: 0\n\n")
+    assert status_of(a) == 403, a
 
 
 @check
@@ -597,7 +601,7 @@ def refusals_by_syntax():
                        ("\x16\x03\x01\x02\x00\x01\x00\n\n", 400),
                        ("GET /../../x HTTP/1.1\nHost: web\n\n", 400),
                        ("GET /%zz HTTP/1.1\nHost: web\n\n", 400)):
-        a = raw("web", text, True) if want != 403 else b""
+        a = raw("web", text)
         assert status_of(a) == want, (text[:60], want, a[:200])
 
 
@@ -940,7 +944,7 @@ def start_all():
     pki = make_pki()
     h1, h2, grpc_port, ws, oddp, echop, halfp, smtp, tlsp, resetp = (free_port() for _ in range(10))
     Service("web", "http", h1, routes={
-        "/secret": {"allowed": ["x.x"]}, "/only-c": {"allowed": ["c.c"], "methods": ["GET"]},
+        "/secret/.*": {"allowed": ["x.x"]}, "/only-c": {"allowed": ["c.c"], "methods": ["GET"]},
         "/[0-9a-z]+": {}, "/a/.*": {}})
     Service("h2", "http", h2)
     Service("plainweb", "http", h1, plain=True)
