@@ -139,7 +139,7 @@ static const char *where(int landed)
     static const char *const names[] = {
         [LAND_OUTBOUND] = "it arrived on port 15001", [LAND_INBOUND] = "it arrived on port 15003",
         [LAND_OWN] = "it arrived directly",           [LAND_NOWHERE] = "it was not redirected",
-        [LAND_NO_ROUTE] = "there is no route",
+        [LAND_NO_ROUTE] = "there is no route (is the interface up?)",
     };
 
     return names[landed];
