@@ -137,8 +137,10 @@ static void find_target(struct check *c)
 static const char *where(int landed)
 {
     static const char *const names[] = {
-        [LAND_OUTBOUND] = "it arrived on port 15001", [LAND_INBOUND] = "it arrived on port 15003",
-        [LAND_OWN] = "it arrived directly",           [LAND_NOWHERE] = "it was not redirected",
+        [LAND_OUTBOUND] = "it arrived on port 15001",
+        [LAND_INBOUND] = "it arrived on port 15003",
+        [LAND_OWN] = "it arrived directly",
+        [LAND_NOWHERE] = "it was not redirected",
         [LAND_NO_ROUTE] = "there is no route (is the interface up?)",
     };
 
