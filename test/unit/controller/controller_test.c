@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,10 +25,12 @@ static char binary[512]; /* build/<variant>/bin/fsm-controller, beside this test
 /* ---- the fixture: a directory, keys, one controller
  * ------------------------------------------------ */
 
-static char dir[64];
+static char base[] = "/tmp/fsm-controller-test.XXXXXX"; /* of all tests; main removes it */
+static char dir[64];                                    /* of this test */
 static char *token_key;
 static unsigned port;
 static pid_t controller;
+static const char *verbose = "-v"; /* or NULL */
 
 static char *path_of(const char *name)
 {
@@ -69,9 +72,10 @@ static void put_pod_of(const char *name, const char *uid, const char *sa, const 
     free(text);
 }
 
-static void put_service(const char *name, const char *cluster_ip, const char *endpoint)
+static void put_service_in(const char *where, const char *name, const char *cluster_ip,
+                           const char *endpoint)
 {
-    char *file = xasprintf("resources/svc-%s.yaml", name);
+    char *file = xasprintf("%s/svc-%s.yaml", where, name);
     char *text = xasprintf(
         "apiVersion: v1\nkind: Service\nmetadata: {name: %s, namespace: app}\nspec:\n  clusterIP: "
         "%s\n  selector: {app: %s}\n  ports: [{name: http, port: 80}]\n---\napiVersion: "
@@ -83,6 +87,11 @@ static void put_service(const char *name, const char *cluster_ip, const char *en
     put_file(file, text);
     free(file);
     free(text);
+}
+
+static void put_service(const char *name, const char *cluster_ip, const char *endpoint)
+{
+    put_service_in("resources", name, cluster_ip, endpoint);
 }
 
 static void put_meshconfig(const char *extra)
@@ -225,23 +234,29 @@ static void expect_only(unsigned status, const char *method, const char *where, 
     answer_free(&a);
 }
 
+/* the socket may not be there yet, or nobody listen on it */
+static bool is_ready(void)
+{
+    char *cmd =
+        xasprintf("curl -s -m 5 -o /dev/null -w '%%{http_code}' --unix-socket %s/admin.sock "
+                  "http://admin/health/ready",
+                  dir);
+    FILE *curl = popen(cmd, "r");
+    char code[16] = "";
+
+    ck_assert(fgets(code, sizeof(code), curl) != NULL);
+    pclose(curl);
+    free(cmd);
+    return strcmp(code, "200") == 0;
+}
+
 static bool wait_ready(void)
 {
-    char *sock = path_of("admin.sock");
-
     for (unsigned i = 0; i < 500; i++) {
-        if (access(sock, F_OK) == 0) {
-            struct answer a = call("GET", "/health/ready", NULL, NULL);
-            bool ready = a.status == 200;
-            answer_free(&a);
-            if (ready) {
-                free(sock);
-                return true;
-            }
-        }
+        if (is_ready())
+            return true;
         usleep(10000);
     }
-    free(sock);
     return false;
 }
 
@@ -254,10 +269,11 @@ static void start(void)
     controller = fork();
     ck_assert(controller >= 0);
     if (controller == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails */
         int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
         dup2(fd, 2);
         execl(binary, "fsm-controller", "-f", res, "--ca-dir", ca, "--token-key", key, "--listen",
-              listen, "--admin", admin, "-v", (char *)NULL);
+              listen, "--admin", admin, verbose, (char *)NULL);
         _exit(127);
     }
     if (!wait_ready()) {
@@ -310,7 +326,7 @@ static void setup(void)
     struct err e = {""};
     char *sub, *public;
 
-    snprintf(dir, sizeof(dir), "/tmp/fsm-controller-test.XXXXXX");
+    snprintf(dir, sizeof(dir), "%s/XXXXXX", base);
     ck_assert_ptr_nonnull(mkdtemp(dir));
     sub = path_of("resources");
     ck_assert(mkdir(sub, 0700) == 0);
@@ -327,15 +343,12 @@ static void setup(void)
 
 static void teardown(void)
 {
-    struct err e;
-
     if (controller > 0) {
         kill(controller, SIGKILL);
         waitpid(controller, NULL, 0);
         controller = 0;
     }
     pki_wipe(token_key);
-    file_remove_tree(dir, &e);
 }
 
 struct claims {
@@ -544,19 +557,37 @@ START_TEST(client_that_goes_away_is_forgotten)
 }
 END_TEST
 
+/* prepared beside it and renamed into place: nothing but the burst takes time */
+static void put_burst(unsigned n)
+{
+    char name[16], ip[24], from[32], to[40];
+    char *staged = path_of("staged");
+
+    ck_assert(mkdir(staged, 0700) == 0);
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "s%u", i);
+        snprintf(ip, sizeof(ip), "10.43.1.%u", i);
+        put_service_in("staged", name, ip, "10.42.0.21");
+    }
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(from, sizeof(from), "staged/svc-s%u.yaml", i);
+        snprintf(to, sizeof(to), "resources/svc-s%u.yaml", i);
+        char *a = path_of(from), *b = path_of(to);
+        ck_assert(rename(a, b) == 0);
+        free(a);
+        free(b);
+    }
+    free(staged);
+}
+
 START_TEST(burst_is_one_batch)
 {
     char *token = token_of("curl");
     json_t *doc = fetch(token);
     struct call poll = poll_begin(token, json_str(doc, "Version", ""), 20, NULL);
-    char name[16], ip[24];
 
     wait_polls(1);
-    for (unsigned i = 0; i < 20; i++) {
-        snprintf(name, sizeof(name), "s%u", i);
-        snprintf(ip, sizeof(ip), "10.43.1.%u", i);
-        put_service(name, ip, "10.42.0.21");
-    }
+    put_burst(20);
     struct answer a = call_end(&poll);
     ck_assert_uint_eq(a.status, 200);
     ck_assert_ptr_nonnull(strstr(a.body, "app/s0|80"));
@@ -920,6 +951,22 @@ END_TEST
 /* ---- what people see
  * ---------------------------------------------------------------------------------------------- */
 
+START_TEST(log_level_follows_the_meshconfig)
+{
+    ck_assert_int_eq(finish(SIGTERM), 0);
+    verbose = NULL;
+    put_file("log", "");
+    start();
+    ck_assert(!log_has("compiled"));
+    put_meshconfig("  observability: {fsmLogLevel: debug}\n");
+    wait_metric("fsm_proxy_broadcast_event_count", 2);
+    ck_assert(log_has("log level follows the MeshConfig"));
+    put_service("api", "10.43.0.2", "10.42.0.21");
+    wait_metric("fsm_proxy_broadcast_event_count", 3);
+    ck_assert(log_has("compiled"));
+}
+END_TEST
+
 START_TEST(proxies_and_metrics)
 {
     char *token = token_of("curl");
@@ -1066,12 +1113,18 @@ int main(int argc, char **argv)
 {
     Suite *s = suite_create("controller");
     TCase *tc = tcase_create("controller");
+    struct err e = {""};
 
     find_binary(argv[0]);
     if (access(binary, X_OK) != 0) {
         printf("%s is not built: make all\n", binary);
         return 77;
     }
+    if (!mkdtemp(base)) {
+        perror(base);
+        return 1;
+    }
+    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, document_then_304_then_patch);
     tcase_add_test(tc, unknown_version_gets_the_whole);
@@ -1088,6 +1141,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, sigterm_ends_polls_and_a_restart_resumes);
     tcase_add_test(tc, second_signal_leaves_now);
     tcase_add_test(tc, sighup_reads_the_token_key_again);
+    tcase_add_test(tc, log_level_follows_the_meshconfig);
     tcase_add_test(tc, proxies_and_metrics);
     tcase_add_test(tc, max_data_plane_connections);
     tcase_add_test(tc, no_secret_is_logged);
@@ -1097,5 +1151,7 @@ int main(int argc, char **argv)
     srunner_run_all(sr, CK_ENV);
     int failed = srunner_ntests_failed(sr);
     srunner_free(sr);
+    if (file_remove_tree(base, &e) < 0)
+        fprintf(stderr, "%s\n", e.text);
     return failed ? 1 : 0;
 }
