@@ -215,7 +215,9 @@ static int bring_up(struct instance *in, struct err *e)
 
 static const char *name_flag(const char *name, char *out, size_t size)
 {
-    snprintf(out, size, strcmp(name, INSTANCE_DEFAULT) ? " --name %s" : "", name);
+    out[0] = '\0';
+    if (strcmp(name, INSTANCE_DEFAULT) != 0)
+        snprintf(out, size, " --name %s", name);
     return out;
 }
 
