@@ -169,11 +169,16 @@ static int delete_targets(const struct target *t, size_t n)
     bool wait = !flags.wait || strcmp(flags.wait, "false") != 0;
     int rc = 0;
 
-    for (size_t i = 0; i < n; i++)
-        rc |= delete_one(&t[i]);
+    bool *sent = xcalloc(n + 1, sizeof(*sent));
+
+    for (size_t i = 0; i < n; i++) {
+        sent[i] = delete_one(&t[i]) == 0;
+        rc |= !sent[i];
+    }
     for (size_t i = 0; wait && i < n; i++)
-        if (wait_gone(t[i].kind, t[i].ns, t[i].name, end))
+        if (sent[i] && wait_gone(t[i].kind, t[i].ns, t[i].name, end))
             rc |= cli_fail("%s \"%s\" is still there", t[i].kind, t[i].name);
+    free(sent);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "cli/local/proc.h"
 #include "cli/local/sysctl.h"
@@ -17,6 +18,7 @@
 #include "common/base/mem.h"
 
 #define SLOT_FIRST 2     /* .0 is the range, .1 the bridge */
+#define PORT_WAITS 200   /* of 5 ms */
 #define SLOTS_MAX  65534 /* more pods than one machine runs */
 
 struct network {
@@ -262,25 +264,31 @@ int network_sandbox(struct network *n, const char *hostname, bool host_network,
     if (plug_in(n, sb, e) == 0)
         return 0;
 fail:
-    network_release(n, sb);
+    network_release(n, sb, NULL);
     return -1;
 }
 
-static void delete_link(const char *name)
+static void link_deleted(struct proc *p, int status, void *arg)
 {
-    const char *argv[] = {"ip", "link", "del", name, NULL};
-    struct err e;
-
-    if (proc_run(argv, NULL, -1, NULL, &e))
-        log_debug("network", "%s", e.text);
 }
 
-void network_release(struct network *n, struct sandbox *sb)
+static void delete_link(const char *name, struct procs *procs)
+{
+    const char *argv[] = {"ip", "link", "del", name, NULL};
+    struct proc_spec ps = PROC_SPEC_INIT;
+    struct err e;
+
+    ps.argv = argv;
+    if (!proc_spawn(procs, &ps, link_deleted, NULL, &e))
+        log_warn("network", "%s", e.text);
+}
+
+void network_release(struct network *n, struct sandbox *sb, struct procs *procs)
 {
     int *fds[] = {&sb->net_fd, &sb->uts_fd, &sb->ipc_fd};
 
-    if (sb->veth[0])
-        delete_link(sb->veth);
+    if (sb->veth[0] && procs)
+        delete_link(sb->veth, procs);
     sb->veth[0] = '\0';
     for (size_t i = 0; i < 3; i++) {
         if (*fds[i] >= 0)
@@ -302,32 +310,53 @@ static bool is_ours(const struct instance *in, const char *name)
            (name[n] == '\0' || (name[n] == 'p' && name[n + 1] != '\0'));
 }
 
-int network_down(const struct instance *in, struct err *e)
+/* appends "link del NAME" lines of what there is; returns how many */
+static unsigned list_links(const struct instance *in, struct buf *b)
 {
     DIR *d = opendir("/sys/class/net");
-    struct buf b = BUF_INIT;
     struct dirent *de;
-    int rc = 0;
+    unsigned n = 0;
 
     while (d && (de = readdir(d)) != NULL)
-        if (is_ours(in, de->d_name))
-            buf_printf(&b, "link del %s\n", de->d_name);
+        if (is_ours(in, de->d_name)) {
+            buf_printf(b, "link del %s\n", de->d_name);
+            n++;
+        }
     if (d)
         closedir(d);
-    if (b.len) {
-        /* -force: a port goes by itself when the last process of its pod does */
-        static const char *const argv[] = {"ip", "-force", "-batch", "-", NULL};
-        struct err ignored;
-        proc_run(argv, b.p, -1, NULL, &ignored);
+    return n;
+}
+
+/* Ports go with their namespaces, many at a time and so much faster than one by one; only the
+ * bridge has to be taken away, and what somebody else still holds on to. */
+static void wait_for_ports(const struct instance *in)
+{
+    for (int i = 0; i < PORT_WAITS; i++) {
+        struct buf b = BUF_INIT;
+        unsigned n = list_links(in, &b);
+        buf_free(&b);
+        if (n <= 1)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
     }
+}
+
+int network_down(const struct instance *in, struct err *e)
+{
+    /* -force: one that goes by itself meanwhile is fine */
+    static const char *const argv[] = {"ip", "-force", "-batch", "-", NULL};
+    struct buf b = BUF_INIT, left = BUF_INIT;
+    struct err ignored;
+    int rc = 0;
+
+    wait_for_ports(in);
+    if (list_links(in, &b))
+        proc_run(argv, b.p, -1, NULL, &ignored);
+    if (list_links(in, &left))
+        rc = err_set(e, "interfaces could not be removed; try as root: ip %.*s",
+                     (int)strcspn(left.p, "\n"), left.p);
     buf_free(&b);
-    d = opendir("/sys/class/net");
-    while (d && (de = readdir(d)) != NULL)
-        if (is_ours(in, de->d_name))
-            rc = err_set(e, "interface %s could not be removed: try 'ip link del %s'", de->d_name,
-                         de->d_name);
-    if (d)
-        closedir(d);
+    buf_free(&left);
     sysctl_restore_forwarding(in);
     return rc;
 }

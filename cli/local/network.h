@@ -10,6 +10,7 @@
 #define FSM_CLI_LOCAL_NETWORK_H
 
 #include "cli/local/instance.h"
+#include "cli/local/proc.h"
 
 struct network;
 
@@ -30,8 +31,9 @@ struct sandbox {
 
 int network_sandbox(struct network *n, const char *hostname, bool host_network,
                     struct sandbox *sb, struct err *e);
-/* takes the link and the address back; the namespaces go with their last process */
-void network_release(struct network *n, struct sandbox *sb);
+/* takes link and address back; the namespaces go with their last process.  The link is removed
+ * behind our back (it takes the kernel a while); with procs NULL it goes with its namespace. */
+void network_release(struct network *n, struct sandbox *sb, struct procs *procs);
 
 /* Removes bridge and ports, and puts forwarding back when no other instance is left.  Needs no
  * daemon and no struct network; fine when nothing is there. */

@@ -415,7 +415,7 @@ static void release(struct pod *p)
 {
     timer_cancel(&p->refresh);
     if (p->has_sandbox)
-        network_release(p->l->net, &p->sb);
+        network_release(p->l->net, &p->sb, p->l->stopping ? NULL : p->l->procs);
     p->has_sandbox = false;
 }
 

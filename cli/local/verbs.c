@@ -156,10 +156,12 @@ static void verb_patch(struct api_request *r)
 static void verb_delete(struct api_request *r)
 {
     const json_t *m = api_message(r);
+    const char *kind = json_str(m, "kind", "");
+    const char *ns = kube_kind_is_namespaced(kind) ? json_str(m, "namespace", "") : "";
     struct err e;
 
-    if (res_delete(api_local(r), json_str(m, "kind", ""), json_str(m, "namespace", ""),
-                   json_str(m, "name", ""), (long)json_int(m, "grace", -1), &e))
+    if (res_delete(api_local(r), kind, ns, json_str(m, "name", ""),
+                   (long)json_int(m, "grace", -1), &e))
         api_fail(r, "%s", e.text);
     else
         api_reply(r, json_pack("{s:b}", "deleted", 1));
