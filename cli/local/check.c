@@ -12,6 +12,7 @@
 #include "cli/local/probe.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/slice.h"
 #include "common/io/conn.h"
 
 #define OUTPUT_MAX 1024 /* of an exec check, kept for the event */
@@ -81,6 +82,7 @@ static void answer_later(struct check *ck, bool ok, const char *why)
 static unsigned port_of(const struct container *c, const json_t *port)
 {
     const json_t *list = json_object_get(c->spec, "ports");
+    unsigned long long number;
 
     if (json_is_integer(port))
         return (unsigned)json_integer_value(port);
@@ -89,7 +91,8 @@ static unsigned port_of(const struct container *c, const json_t *port)
         if (strcmp(json_str(p, "name", ""), json_string_value(port) ?: "") == 0)
             return (unsigned)json_int(p, "containerPort", 0);
     }
-    return (unsigned)atoi(json_string_value(port) ?: "");
+    return slice_u64(slice_str(json_string_value(port)), 65535, &number) == 0 ? (unsigned)number
+                                                                               : 0;
 }
 
 static const char *host_of(const struct container *c, const json_t *h, char *out, size_t size)

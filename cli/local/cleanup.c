@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "common/base/buf.h"
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/base/slice.h"
 
 #define KILL_ROUNDS  500 /* of 10 ms: what does not die in 5 s hangs in the kernel */
 #define ENVIRON_MAX  (1u << 20)
@@ -42,6 +44,14 @@ static bool has_mark(pid_t pid, const char *mark)
     return found;
 }
 
+/* 0 = the text is no process id */
+static pid_t pid_of(struct slice text)
+{
+    unsigned long long n;
+
+    return slice_u64(text, INT_MAX, &n) == 0 ? (pid_t)n : 0;
+}
+
 /* sig 0 only counts */
 static unsigned signal_marked(const char *mark, int sig)
 {
@@ -50,7 +60,7 @@ static unsigned signal_marked(const char *mark, int sig)
     unsigned n = 0;
 
     while (d && (de = readdir(d)) != NULL) {
-        pid_t pid = (pid_t)atoi(de->d_name);
+        pid_t pid = pid_of(slice_str(de->d_name));
         if (pid <= 1 || pid == getpid() || !has_mark(pid, mark))
             continue;
         kill(pid, sig);
@@ -83,7 +93,7 @@ pid_t cleanup_daemon_pid(const struct instance *in)
     pid_t pid = 0;
 
     if (file_read(path, 64, &text, &e) == 0)
-        pid = (pid_t)atoi(text.p);
+        pid = pid_of(slice_trim(slice_of(text.p, text.len)));
     if (pid <= 1 || !has_mark(pid, mark))
         pid = 0;
     buf_free(&text);

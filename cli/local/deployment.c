@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/slice.h"
 
 #define HASH_LABEL    "pod-template-hash"
 #define HISTORY_LIMIT 10
@@ -32,15 +33,21 @@ static int64_t ready_replicas(const struct kube_object *rs)
     return json_int(rs->body, "status.readyReplicas", 0);
 }
 
+#define PERCENT_DEFAULT 25    /* of Deployments that name none, or none that can be read */
+#define PERCENT_MAX     10000
+
 /* "25%" of the replicas, or a number */
 static int64_t amount(const json_t *d, const char *path, int64_t replicas, bool up)
 {
     const json_t *v = json_at(d, path);
+    struct slice text = slice_str(json_string_value(v));
+    unsigned long long percent;
 
     if (json_is_integer(v))
         return json_integer_value(v);
-    int64_t percent = json_is_string(v) ? atoi(json_string_value(v)) : 25;
-    return (replicas * percent + (up ? 99 : 0)) / 100;
+    if (slice_u64(slice_cut(&text, '%'), PERCENT_MAX, &percent) != 0)
+        percent = PERCENT_DEFAULT;
+    return (replicas * (int64_t)percent + (up ? 99 : 0)) / 100;
 }
 
 static void read_limits(struct rollout *r)

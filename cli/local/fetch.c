@@ -3,10 +3,12 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "common/base/mem.h"
+#include "common/base/slice.h"
 
 struct fetcher {
     struct loop *loop;
@@ -165,9 +167,10 @@ static size_t take_header(char *p, size_t size, size_t n, void *user)
 
     n *= size;
     if (n > sizeof(name) && strncasecmp(p, name, sizeof(name) - 1) == 0) {
-        char *text = xstrndup(p + sizeof(name) - 1, n - sizeof(name) + 1);
-        ft->grpc_status = atoi(text);
-        free(text);
+        struct slice text = slice_trim(slice_of(p + sizeof(name) - 1, n - sizeof(name) + 1));
+        unsigned long long status;
+        if (slice_u64(text, INT_MAX, &status) == 0)
+            ft->grpc_status = (int)status;
     }
     return n;
 }
