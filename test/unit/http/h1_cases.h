@@ -15,8 +15,14 @@ struct h1_case {
     const char *want, *clause;
     const char *asked; /* responses: what the request was: GET if NULL, or HEAD, CONNECT, upgrade */
 };
-#define ROW(text, want, clause) {text, sizeof(text) - 1, want, clause, NULL}
-#define ANSWER(asked, text, want, clause) {text, sizeof(text) - 1, want, clause, asked}
+#define ROW(text, want, clause)                                                                    \
+    {                                                                                              \
+        text, sizeof(text) - 1, want, clause, NULL                                                 \
+    }
+#define ANSWER(asked, text, want, clause)                                                          \
+    {                                                                                              \
+        text, sizeof(text) - 1, want, clause, asked                                                \
+    }
 
 #define GET   "GET / HTTP/1.1\r\n"
 #define HOST  "Host: a\r\n"
@@ -29,7 +35,8 @@ static const struct h1_case requests[] = {
     ROW(GETH END, "GET a / none keep", "9112 3"),
     ROW("GET / HTTP/1.0\r\n\r\n", "GET - / none close", "9112 9.3"),
     ROW("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET - / none keep", "9112 9.3"),
-    ROW("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", "GET - / none close", "9112 9.3"),
+    ROW("GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", "GET - / none close",
+        "9112 9.3"),
     ROW(GETH "Connection: close\r\n\r\n", "GET a / none close", "9112 9.6"),
     ROW(GETH "Connection: a, ,CLOSE\r\n\r\n", "GET a / none close", "9110 7.6.1"),
     ROW(GETH "Connection: closed\r\n\r\n", "GET a / none keep", "9112 9.6"),
@@ -67,7 +74,8 @@ static const struct h1_case requests[] = {
         "POST a / length:9223372036854775807 keep", "9110 8.6"),
     ROW(POSTH "Transfer-Encoding: chunked\r\n\r\n", "POST a / chunked keep", "9112 7.1"),
     ROW(POSTH "transfer-encoding:CHUNKED\r\n\r\n", "POST a / chunked keep", "9112 7"),
-    ROW("GET / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n", "GET a / length:3 keep", "9110 9.3.1"),
+    ROW("GET / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n", "GET a / length:3 keep",
+        "9110 9.3.1"),
     ROW(GETH "X: \r\n\r\n", "GET a / none keep", "9110 5.5: empty value"),
     ROW(GETH "X:\r\n\r\n", "GET a / none keep", "9110 5.5: empty value"),
     ROW(GETH "X: a\tb \x80\xff\r\n\r\n", "GET a / none keep", "9110 5.5: obs-text"),
@@ -78,18 +86,20 @@ static const struct h1_case requests[] = {
         "9110 7.8"),
     ROW(GETH "Upgrade: websocket\r\n\r\n", "GET a / none keep", "9110 7.8: Connection is missing"),
     ROW(GETH "Connection: upgrade\r\n\r\n", "GET a / none keep", "9110 7.8: Upgrade is missing"),
-    ROW("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-        "GET - / none close", "9110 7.8: not in HTTP/1.0"),
+    ROW("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "GET - / none close",
+        "9110 7.8: not in HTTP/1.0"),
     ROW(GETH "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
         "GET a / none keep", "9113 3.1: h2c is never taken up"),
     ROW(GETH "Connection: upgrade\r\nUpgrade: websocket, H2C\r\n\r\n", "GET a / none keep",
         "9113 3.1"),
     ROW(GETH "Connection: upgrade\r\nUpgrade: h2c/1\r\n\r\n", "GET a / none keep", "9113 3.1"),
-    ROW("GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n", "GET 127.0.0.1:8080 / none keep", "3986 3.2"),
+    ROW("GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n", "GET 127.0.0.1:8080 / none keep",
+        "3986 3.2"),
     ROW("GET / HTTP/1.1\r\nHost: a_b.C-d~e\r\n\r\n", "GET a_b.C-d~e / none keep", "3986 3.2.2"),
     ROW("GET / HTTP/1.1\r\nHost: a:\r\n\r\n", "GET a: / none keep", "3986 3.2.3: empty port"),
     ROW("GET / HTTP/1.1\r\nHost: [fe80::1]\r\n\r\n", "GET [fe80::1] / none keep", "3986 3.2.2"),
-    ROW("TRACE / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", "TRACE a / none keep", "9110 9.3.8"),
+    ROW("TRACE / HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", "TRACE a / none keep",
+        "9110 9.3.8"),
 
     /* ---- not complete ---- */
     ROW("", "more", "9112 2.1"),
@@ -200,8 +210,7 @@ static const struct h1_case requests[] = {
     ROW(GETH "X: y\r\n z\r\n\r\n", "folded_field", "9112 5.2"),
     ROW(GETH "X: y\r\n\tz\r\n\r\n", "folded_field", "9112 5.2"),
     ROW(GETH "X: y\r\n \r\n\r\n", "folded_field", "9112 5.2"),
-    ROW(POSTH "Transfer-Encoding:\r\n chunked\r\n\r\n", "bad_transfer_encoding",
-        "9112 5.2"),
+    ROW(POSTH "Transfer-Encoding:\r\n chunked\r\n\r\n", "bad_transfer_encoding", "9112 5.2"),
     ROW(GETH ": y\r\n\r\n", "bad_field_name", "9110 5.1: empty"),
     ROW(GETH "X\r\n\r\n", "bad_field_name", "9112 5: no colon"),
     ROW(GETH "X(y): z\r\n\r\n", "bad_field_name", "9110 5.6.2"),
@@ -211,9 +220,15 @@ static const struct h1_case requests[] = {
     ROW(GETH "X;: y\r\n\r\n", "bad_field_name", "9110 5.6.2"),
     ROW(GETH "X@y: z\r\n\r\n", "bad_field_name", "9110 5.6.2"),
     ROW(GETH "X: a\0b\r\n\r\n", "control_character", "9110 5.5"),
-    ROW(GETH "X: a\x01" "b\r\n\r\n", "control_character", "9110 5.5"),
-    ROW(GETH "X: a\x0b" "b\r\n\r\n", "control_character", "9110 5.5"),
-    ROW(GETH "X: a\x7f" "b\r\n\r\n", "control_character", "9110 5.5"),
+    ROW(GETH "X: a\x01"
+             "b\r\n\r\n",
+        "control_character", "9110 5.5"),
+    ROW(GETH "X: a\x0b"
+             "b\r\n\r\n",
+        "control_character", "9110 5.5"),
+    ROW(GETH "X: a\x7f"
+             "b\r\n\r\n",
+        "control_character", "9110 5.5"),
     ROW(GETH "X: a\x1b[2J\r\n\r\n", "control_character", "9110 5.5"),
     ROW(GETH "Content-Length: 5\0\r\n\r\n", "control_character", "9110 5.5"),
 
@@ -265,7 +280,8 @@ static const struct h1_case requests[] = {
     ROW(POSTH "Content-Length: \xd9\xa5\r\n\r\n", "bad_content_length", "9110 8.6: ASCII digits"),
     ROW(POSTH "Content-Length: 9223372036854775808\r\n\r\n", "bad_content_length", "overflow"),
     ROW(POSTH "Content-Length: 18446744073709551621\r\n\r\n", "bad_content_length", "overflow"),
-    ROW(POSTH "Content-Length: 99999999999999999999999999\r\n\r\n", "bad_content_length", "overflow"),
+    ROW(POSTH "Content-Length: 99999999999999999999999999\r\n\r\n", "bad_content_length",
+        "overflow"),
     ROW("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 5\r\n\r\n",
         "content_length_forbidden", "9110 9.3.6"),
     ROW("TRACE / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\n", "content_length_forbidden",
@@ -297,7 +313,9 @@ static const struct h1_case requests[] = {
     ROW(POSTH "Transfer-Encoding: \"chunked\"\r\n\r\n", "bad_transfer_encoding", "9112 7"),
     ROW(POSTH "Transfer-Encoding: chunk ed\r\n\r\n", "bad_transfer_encoding", "9112 7"),
     ROW(POSTH "Transfer-Encoding:\r\n\r\n", "bad_transfer_encoding", "9112 7"),
-    ROW(POSTH "Transfer-Encoding: \x0b" "chunked\r\n\r\n", "control_character", "9110 5.5"),
+    ROW(POSTH "Transfer-Encoding: \x0b"
+              "chunked\r\n\r\n",
+        "control_character", "9110 5.5"),
     ROW(POSTH "Transfer-Encoding : chunked\r\n\r\n", "space_before_colon", "9112 5.1"),
     ROW(POSTH "Transfer-Encoding\0: chunked\r\n\r\n", "bad_field_name", "9110 5.6.2"),
     ROW("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "transfer_encoding_in_http_1_0",
@@ -332,7 +350,8 @@ static const struct h1_case responses[] = {
     ROW("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "200 none keep", "seen in the wild"),
     ROW("HTTP/1.1 404 Not\tFound \xe4\r\nContent-Length: 0\r\n\r\n", "404 none keep", "9112 4"),
     ROW("HTTP/1.1 204 No Content\r\n\r\n", "204 none keep", "9112 6.3 rule 1"),
-    ROW("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "204 none keep", "seen in the wild"),
+    ROW("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", "204 none keep",
+        "seen in the wild"),
     ROW("HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n", "304 none keep", "9110 15.4.5"),
     ROW("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", "304 none keep",
         "9112 6.1"),
@@ -360,7 +379,8 @@ static const struct h1_case responses[] = {
     ROW("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", "unasked_101",
         "9110 15.2.2"),
     ANSWER("upgrade", "HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n", "unasked_101", "9110 7.8"),
-    ANSWER("upgrade", "HTTP/1.1 101 x\r\nConnection: upgrade\r\n\r\n", "unasked_101", "9110 15.2.2"),
+    ANSWER("upgrade", "HTTP/1.1 101 x\r\nConnection: upgrade\r\n\r\n", "unasked_101",
+           "9110 15.2.2"),
     ANSWER("upgrade", "HTTP/1.0 101 x\r\nConnection: upgrade\r\nUpgrade: w\r\n\r\n", "unasked_101",
            "9110 7.8"),
     ANSWER("upgrade", "HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",

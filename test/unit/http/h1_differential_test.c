@@ -50,24 +50,28 @@ static void field(const char *name, const char *value)
     eol();
 }
 
-static const char *const hosts[] = {"a", "A", "a:80", "a:443", "a:8080", "a:", "b", "[::1]",
-                                    "[::1]:80", "a.b-c_d~", "10.0.0.1:1", "", "a b", "a,b",
-                                    "u@a", "a:0", "a:65536", "[::1", "%61", "a:00080", "[]"};
+static const char *const hosts[] = {
+    "a",     "A",        "a:80",     "a:443",      "a:8080", "a:",      "b",
+    "[::1]", "[::1]:80", "a.b-c_d~", "10.0.0.1:1", "",       "a b",     "a,b",
+    "u@a",   "a:0",      "a:65536",  "[::1",       "%61",    "a:00080", "[]"};
 
 static void random_field(void)
 {
-    static const char *const lengths[] = {"0", "5", "05", "+5", "5,5", "", "9223372036854775807",
-                                          "9223372036854775808", "0x5", "5 ", "12"};
-    static const char *const codings[] = {"chunked", "Chunked", "chunked ", "gzip", "gzip, chunked",
-                                          "chunked, chunked", "", "chunked;a", "identity"};
-    static const char *const options[] = {"close", "keep-alive", "upgrade", "Close, x",
-                                          "keep-alive, Upgrade", "te", "host", "content-length",
-                                          "x,,y", "", "transfer-encoding ", "closed"};
+    static const char *const lengths[] = {
+        "0",   "5",  "05", "+5", "5,5", "", "9223372036854775807", "9223372036854775808",
+        "0x5", "5 ", "12"};
+    static const char *const codings[] = {"chunked", "Chunked",       "chunked ",
+                                          "gzip",    "gzip, chunked", "chunked, chunked",
+                                          "",        "chunked;a",     "identity"};
+    static const char *const options[] = {
+        "close", "keep-alive",     "upgrade", "Close, x", "keep-alive, Upgrade", "te",
+        "host",  "content-length", "x,,y",    "",         "transfer-encoding ",  "closed"};
     static const char *const protocols[] = {"websocket", "h2c", "websocket, h2c", "H2C/1", "x/h2c"};
-    static const char *const others[] = {"Accept", "X-Y", "Foo", "Expect", "TE", "Transfer_Encoding",
-                                         "Content-Length2", "X Y", "", "(x)", " Host", "\xc3\xa4"};
-    static const char *const values[] = {"*/*", "", "a\tb", "100-continue", "\x80", "a\x01", ":",
-                                         "trailers", "x: y", "a\x7f"};
+    static const char *const others[] = {
+        "Accept",          "X-Y", "Foo", "Expect", "TE",    "Transfer_Encoding",
+        "Content-Length2", "X Y", "",    "(x)",    " Host", "\xc3\xa4"};
+    static const char *const values[] = {"*/*",   "",  "a\tb",     "100-continue", "\x80",
+                                         "a\x01", ":", "trailers", "x: y",         "a\x7f"};
 
     switch (below(8)) {
     case 0:
@@ -94,15 +98,34 @@ static void random_field(void)
 
 static void generate_request(void)
 {
-    static const char *const methods[] = {"GET", "GET", "POST", "PUT", "OPTIONS", "CONNECT", "TRACE",
-                                          "HEAD", "get", "G(T", "", "PRI"};
-    static const char *const targets[] = {"/", "/", "/a?b", "/a?b#c", "*", "http://a/", "http://a",
-                                          "https://A:443/x", "http://a?x", "a:443", "a", "[::1]:80",
-                                          "http://u@a/", "ftp://a/", "/\"", "/?\"", "//", "",
-                                          "http://a:80/?", "/%zz", "/\\", "a:80", "http://[::1]/"};
-    static const char *const versions[] = {"HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0",
-                                           "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", "HTTP/1",
-                                           "HTTP/1.1 ", "HTTP/1.10"};
+    static const char *const methods[] = {"GET",   "GET",  "POST", "PUT", "OPTIONS", "CONNECT",
+                                          "TRACE", "HEAD", "get",  "G(T", "",        "PRI"};
+    static const char *const targets[] = {"/",
+                                          "/",
+                                          "/a?b",
+                                          "/a?b#c",
+                                          "*",
+                                          "http://a/",
+                                          "http://a",
+                                          "https://A:443/x",
+                                          "http://a?x",
+                                          "a:443",
+                                          "a",
+                                          "[::1]:80",
+                                          "http://u@a/",
+                                          "ftp://a/",
+                                          "/\"",
+                                          "/?\"",
+                                          "//",
+                                          "",
+                                          "http://a:80/?",
+                                          "/%zz",
+                                          "/\\",
+                                          "a:80",
+                                          "http://[::1]/"};
+    static const char *const versions[] = {"HTTP/1.1", "HTTP/1.1",  "HTTP/1.1", "HTTP/1.0",
+                                           "HTTP/1.0", "HTTP/1.2",  "HTTP/2.0", "http/1.1",
+                                           "HTTP/1",   "HTTP/1.1 ", "HTTP/1.10"};
 
     if (one_in(30))
         buf_puts(&text, one_in(4) ? "\r\n\r\n" : "\r\n");
@@ -121,11 +144,11 @@ static void generate_request(void)
 
 static void generate_response(void)
 {
-    static const char *const lines[] = {"HTTP/1.1 200 OK", "HTTP/1.1 200 OK", "HTTP/1.0 200 OK",
-                                        "HTTP/1.1 204 x", "HTTP/1.1 304 x", "HTTP/1.1 101 x",
-                                        "HTTP/1.1 100 x", "HTTP/1.1 404", "HTTP/1.1 500 ",
-                                        "HTTP/1.1 600 x", "HTTP/1.1 99 x", "HTTP/1.2 200 x",
-                                        "HTTP/1.1  200 x", "HTTP/1.1 2000 x", "HTTP/1.1 200 \xe4\t"};
+    static const char *const lines[] = {
+        "HTTP/1.1 200 OK", "HTTP/1.1 200 OK", "HTTP/1.0 200 OK",    "HTTP/1.1 204 x",
+        "HTTP/1.1 304 x",  "HTTP/1.1 101 x",  "HTTP/1.1 100 x",     "HTTP/1.1 404",
+        "HTTP/1.1 500 ",   "HTTP/1.1 600 x",  "HTTP/1.1 99 x",      "HTTP/1.2 200 x",
+        "HTTP/1.1  200 x", "HTTP/1.1 2000 x", "HTTP/1.1 200 \xe4\t"};
 
     buf_puts(&text, PICK(lines));
     eol();
@@ -136,11 +159,12 @@ static void generate_response(void)
 
 static void generate_chunks(void)
 {
-    static const char *const sizes[] = {"3", "03", "3;a", "3;a=b", "3 ;a=\"x\\\"y\"", "3;", "3 ", "4",
-                                        "+3", "0x3", "3;a =b", "3;a= b ;c", "10000000000000003",
-                                        "3;a=", "3;a=\"", "3;\"a\""};
-    static const char *const trailers[] = {"X: y", "Grpc-Status: 0", "Content-Length: 1", "X : y",
-                                           " X: y", "Host: a", "X:", "X", "Date: x", "A: b\x01"};
+    static const char *const sizes[] = {
+        "3",  "03",  "3;a",    "3;a=b",     "3 ;a=\"x\\\"y\"",   "3;",   "3 ",     "4",
+        "+3", "0x3", "3;a =b", "3;a= b ;c", "10000000000000003", "3;a=", "3;a=\"", "3;\"a\""};
+    static const char *const trailers[] = {
+        "X: y", "Grpc-Status: 0", "Content-Length: 1", "X : y", " X: y", "Host: a", "X:",
+        "X",    "Date: x",        "A: b\x01"};
 
     for (unsigned n = below(4); n > 0; n--) {
         buf_puts(&text, one_in(3) ? OFTEN(sizes) : "3");
@@ -224,8 +248,8 @@ static void compare_head(bool request, const char *asked)
                           : slow_response(text.p, text.len, asked, want, sizeof(want));
 
     for (size_t i = 0; i < (one_in(20) ? COUNT(ways) : 1); i++) {
-        ssize_t fast = head_text(text.p, text.len, asked, request, ways[i], below(text.len), NULL,
-                                 &got);
+        ssize_t fast =
+            head_text(text.p, text.len, asked, request, ways[i], below(text.len), NULL, &got);
 
         if (slow) {
             ck_assert_msg(fast == (ssize_t)slow && strcmp(got.p, want) == 0,

@@ -1,6 +1,6 @@
 /* h1_slow.h - HTTP/1 read a second time, the slow and obvious way: whole messages, one rule after
- * the other, copies of everything.  It shares no code with common/http and says only "no" or what it
- * understood, in the words of h1_cases.h.
+ * the other, copies of everything.  It shares no code with common/http and says only "no" or what
+ * it understood, in the words of h1_cases.h.
  */
 #ifndef FSM_TEST_H1_SLOW_H
 #define FSM_TEST_H1_SLOW_H
@@ -11,12 +11,14 @@
 #include <string.h>
 #include <strings.h>
 
-#define SLOW_LINES 128
+#define SLOW_LINES       128
+#define SLOW_CHUNK_LINE  4096                  /* longest line between chunks */
+#define SLOW_TRAILER_MAX (SLOW_CHUNK_LINE + 3) /* ",name=value", NUL */
 
 struct slow {
-    char *line[SLOW_LINES];     /* without CRLF, NUL-terminated; there is no NUL inside */
+    char *line[SLOW_LINES]; /* without CRLF, NUL-terminated; there is no NUL inside */
     int n_lines;
-    size_t used;                /* bytes up to and including the empty line */
+    size_t used; /* bytes up to and including the empty line */
     char *name[SLOW_LINES], *value[SLOW_LINES];
     int n_fields;
 };
@@ -39,6 +41,14 @@ static inline bool slow_token(const char *s)
         if (!slow_digit(*s) && !slow_alpha(*s) && !strchr("!#$%&'*+-.^_`|~", *s))
             return false;
     return true;
+}
+
+/* appends to the string in out (size bytes) */
+static inline void slow_add(char *out, size_t size, const char *text)
+{
+    size_t n = strlen(out);
+
+    snprintf(out + n, size - n, "%s", text);
 }
 
 static inline bool slow_text(const char *s)
@@ -184,9 +194,9 @@ static inline bool slow_authority(const char *s, char *host, size_t size, int *p
             return false;
     while (*end == '0')
         end++;
-    if (strlen(end) < 1 || strlen(end) > 5 || atoi(end) > 65535)
+    if (strlen(end) < 1 || strlen(end) > 5 || strtol(end, NULL, 10) > 65535)
         return false;
-    *port = atoi(end);
+    *port = (int)strtol(end, NULL, 10);
     return true;
 }
 
@@ -296,10 +306,7 @@ static inline bool slow_target(const char *method, const char *target, const cha
     if (host && !slow_same(copy, host, scheme == 8 ? 443 : 80))
         return false;
     snprintf(authority, size, "%s", copy);
-    snprintf(path, size, "%s",
-             *rest                             ? rest
-             : strcmp(method, "OPTIONS") == 0 ? "*"
-                                              : "/");
+    snprintf(path, size, "%s", *rest ? rest : strcmp(method, "OPTIONS") == 0 ? "*" : "/");
     return true;
 }
 
@@ -341,14 +348,14 @@ static inline bool slow_request_parts(struct slow *p, char *out, size_t size)
     if (f.length)
         snprintf(out + strlen(out), size - strlen(out), "length:%llu", f.length);
     else
-        strcat(out, f.chunked ? "chunked" : "none");
-    strcat(out, f.close || (v10 && !f.keep) ? " close" : " keep");
+        slow_add(out, size, f.chunked ? "chunked" : "none");
+    slow_add(out, size, f.close || (v10 && !f.keep) ? " close" : " keep");
     if (f.upgrade && !v10)
-        strcat(out, " upgrade");
+        slow_add(out, size, " upgrade");
     for (int i = 0; i < p->n_fields; i++)
         if (!v10 && strcasecmp(p->name[i], "expect") == 0 &&
             strcasecmp(p->value[i], "100-continue") == 0) {
-            strcat(out, " continue");
+            slow_add(out, size, " continue");
             break;
         }
     return true;
@@ -376,7 +383,6 @@ static inline bool slow_status_line(const char *s, bool *v10, int *status)
     s += 9;
     if (!slow_digit(s[0]) || !slow_digit(s[1]) || !slow_digit(s[2]))
         return false;
-    *status = atoi(s);
     s += 3;
     if (*s && *s != ' ')
         return false;
@@ -419,9 +425,9 @@ static inline bool slow_response_parts(struct slow *p, const char *asked, char *
         snprintf(out, size, "%d %s", status, body);
     else
         snprintf(out, size, "%d length:%llu", status, f.length);
-    strcat(out, keep ? " keep" : " close");
+    slow_add(out, size, keep ? " keep" : " close");
     if (status == 101)
-        strcat(out, " upgrade");
+        slow_add(out, size, " upgrade");
     return true;
 }
 
@@ -429,8 +435,8 @@ static inline size_t slow_response(const char *text, size_t n, const char *asked
                                    size_t size)
 {
     struct slow p = {.n_lines = 0};
-    bool ok = slow_split(&p, text, n) && slow_fields(&p) &&
-              slow_response_parts(&p, asked, out, size);
+    bool ok =
+        slow_split(&p, text, n) && slow_fields(&p) && slow_response_parts(&p, asked, out, size);
 
     slow_free(&p);
     return ok ? p.used : 0;
@@ -488,12 +494,31 @@ static inline bool slow_extensions(const char *s)
 
 static inline bool slow_trailer_ok(const char *name)
 {
-    static const char *const refused[] = {
-        "host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive",
-        "proxy-connection", "upgrade", "te", "trailer", "expect", "user-agent", "cookie",
-        "set-cookie", "location", "authorization", "proxy-authorization", "proxy-authenticate",
-        "x-forwarded-for", "x-forwarded-proto", "grpc-timeout", "serviceidentity", "fsm-stats",
-        "fsm-protocol", "http2-settings"};
+    static const char *const refused[] = {"host",
+                                          "content-length",
+                                          "content-type",
+                                          "transfer-encoding",
+                                          "connection",
+                                          "keep-alive",
+                                          "proxy-connection",
+                                          "upgrade",
+                                          "te",
+                                          "trailer",
+                                          "expect",
+                                          "user-agent",
+                                          "cookie",
+                                          "set-cookie",
+                                          "location",
+                                          "authorization",
+                                          "proxy-authorization",
+                                          "proxy-authenticate",
+                                          "x-forwarded-for",
+                                          "x-forwarded-proto",
+                                          "grpc-timeout",
+                                          "serviceidentity",
+                                          "fsm-stats",
+                                          "fsm-protocol",
+                                          "http2-settings"};
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (strcasecmp(name, refused[i]) == 0)
@@ -515,10 +540,11 @@ static inline size_t slow_chunk_line(const char *text, size_t n, char *line, siz
     return slow_text(line) ? end + 2 : 0;
 }
 
-/* false for "no"; out: payload|trailers|rest, NUL-terminated (and maybe with NULs inside), *out_n */
+/* false for "no"; out: payload|trailers|rest, NUL-terminated (and maybe with NULs inside), *out_n
+ */
 static inline bool slow_chunked(const char *text, size_t n, char *out, size_t *out_n)
 {
-    char line[4096];
+    char line[SLOW_CHUNK_LINE];
     size_t at = 0, o = 0;
     bool first = true;
 
@@ -554,7 +580,8 @@ static inline bool slow_chunked(const char *text, size_t n, char *out, size_t *o
             break;
         if (!slow_fields(&p) || !slow_trailer_ok(p.name[0]))
             return false;
-        o += (size_t)sprintf(out + o, "%s%s=%s", first ? "" : ",", p.name[0], p.value[0]);
+        o += (size_t)snprintf(out + o, SLOW_TRAILER_MAX, "%s%s=%s", first ? "" : ",", p.name[0],
+                              p.value[0]);
         first = false;
     }
     out[o++] = '|';

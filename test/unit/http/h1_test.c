@@ -105,7 +105,7 @@ static char *line_of(size_t n, const char *end)
     memset(text, 'a', n);
     memcpy(text, "GET /", 5);
     memcpy(text + n - 9, " HTTP/1.1", 9);
-    strcpy(text + n, end);
+    memcpy(text + n, end, strlen(end) + 1);
     return text;
 }
 
@@ -226,8 +226,10 @@ START_TEST(the_end_of_the_connection_ends_some_bodies)
     static const struct {
         enum http_body kind;
         int want;
-    } rows[] = {{HTTP_BODY_CLOSE, H1_BODY_END}, {HTTP_BODY_TUNNEL, H1_BODY_END},
-                {HTTP_BODY_NONE, H1_BODY_END}, {HTTP_BODY_LENGTH, H1_E_TRUNCATED},
+    } rows[] = {{HTTP_BODY_CLOSE, H1_BODY_END},
+                {HTTP_BODY_TUNNEL, H1_BODY_END},
+                {HTTP_BODY_NONE, H1_BODY_END},
+                {HTTP_BODY_LENGTH, H1_E_TRUNCATED},
                 {HTTP_BODY_CHUNKED, H1_E_TRUNCATED}};
 
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -308,14 +310,18 @@ START_TEST(heads_leave_with_framing_of_our_own)
         struct h1_emit how;
         const char *want;
     } rows[] = {
-        {"GET http://a/x?y HTTP/1.1\r\nHost: a\r\nX: 1\r\nConnection: close, Z\r\nZ: 2\r\n\r\n", {.close = false},
+        {"GET http://a/x?y HTTP/1.1\r\nHost: a\r\nX: 1\r\nConnection: close, Z\r\nZ: 2\r\n\r\n",
+         {.close = false},
          "GET /x?y HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n"},
         {"GET / HTTP/1.0\r\n\r\n", {.close = false}, "GET / HTTP/1.1\r\n\r\n"},
-        {"GET /? HTTP/1.1\r\nHost: a\r\n\r\n", {.close = true},
+        {"GET /? HTTP/1.1\r\nHost: a\r\n\r\n",
+         {.close = true},
          "GET /? HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"},
-        {"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", {.close = false},
+        {"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+         {.close = false},
          "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"},
-        {"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", {.close = false},
+        {"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+         {.close = false},
          "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"},
         {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
          {.target = {"/new?q", 6}, .authority = {"b:1", 3}},
@@ -323,38 +329,54 @@ START_TEST(heads_leave_with_framing_of_our_own)
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
          {.body = HTTP_BODY_LENGTH, .content_length = 5},
          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"},
-        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0007\r\n\r\n", {.body = HTTP_BODY_CHUNKED},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0007\r\n\r\n",
+         {.body = HTTP_BODY_CHUNKED},
          "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
          {.body = HTTP_BODY_LENGTH, .content_length = UINT64_MAX},
          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n"},
-        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", {.close = false},
+        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+         {.close = false},
          "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
-        {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", {.close = false},
+        {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+         {.close = false},
          "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
         {"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: w\r\nConnection: upgrade\r\n\r\n",
-         {.upgrade = true}, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: w\r\nConnection: upgrade\r\n\r\n"},
+         {.upgrade = true},
+         "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: w\r\nConnection: upgrade\r\n\r\n"},
         {"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade, http2-settings\r\n"
-         "HTTP2-Settings: AA\r\n\r\n", {.close = false}, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+         "HTTP2-Settings: AA\r\n\r\n",
+         {.close = false},
+         "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
         {"GET / HTTP/1.1\r\nHost: a\r\nTE: trailers, gzip\r\nKeep-Alive: 5\r\n"
-         "Proxy-Connection: close\r\n\r\n", {.close = false}, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
-        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n", {.http10 = true, .body = HTTP_BODY_CHUNKED},
+         "Proxy-Connection: close\r\n\r\n",
+         {.close = false},
+         "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+        {"POST / HTTP/1.1\r\nHost: a\r\n\r\n",
+         {.http10 = true, .body = HTTP_BODY_CHUNKED},
          "refused"},
         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
          {.body = HTTP_BODY_LENGTH, .content_length = 5},
          "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
-        {"HTTP/1.1 200 Fine\r\nX: y\r\n\r\n", {.body = HTTP_BODY_CHUNKED},
+        {"HTTP/1.1 200 Fine\r\nX: y\r\n\r\n",
+         {.body = HTTP_BODY_CHUNKED},
          "HTTP/1.1 200 Fine\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n"},
-        {"HTTP/1.1 200\r\n\r\n", {.body = HTTP_BODY_CLOSE, .close = true},
+        {"HTTP/1.1 200\r\n\r\n",
+         {.body = HTTP_BODY_CLOSE, .close = true},
          "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", {.http10 = true, .keep_alive = true},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+         {.http10 = true, .keep_alive = true},
          "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", {.head_reply = true},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",
+         {.head_reply = true},
          "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"},
-        {"HTTP/1.1 304 x\r\nContent-Length: 500\r\n\r\n", {.close = false},
+        {"HTTP/1.1 304 x\r\nContent-Length: 500\r\n\r\n",
+         {.close = false},
          "HTTP/1.1 304 x\r\nContent-Length: 500\r\n\r\n"},
         {"HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n", {.close = false}, "HTTP/1.1 204 x\r\n\r\n"},
-        {"HTTP/1.1 103 x\r\nLink: y\r\n\r\n", {.close = false}, "HTTP/1.1 103 x\r\nLink: y\r\n\r\n"},
+        {"HTTP/1.1 103 x\r\nLink: y\r\n\r\n",
+         {.close = false},
+         "HTTP/1.1 103 x\r\nLink: y\r\n\r\n"},
         {"HTTP/1.1 101 x\r\nUpgrade: w\r\nConnection: upgrade\r\n\r\n",
          {.upgrade = true, .body = HTTP_BODY_TUNNEL},
          "HTTP/1.1 101 x\r\nUpgrade: w\r\nConnection: upgrade\r\n\r\n"},
@@ -371,7 +393,7 @@ START_TEST(added_fields_follow_unless_they_could_split_a_head)
                                 {SLICE_LIT("host"), SLICE_LIT("evil"), HDR_HOST, false}};
     struct h1_emit e = {.add = add, .n_add = 2};
     static const struct slice bad[] = {SLICE_LIT("a\r\nX: y"), SLICE_LIT("a\n"), SLICE_LIT("\0"),
-                                       SLICE_LIT("a\x7f"), SLICE_LIT(" a"), SLICE_LIT("a\t")};
+                                       SLICE_LIT("a\x7f"),     SLICE_LIT(" a"),  SLICE_LIT("a\t")};
 
     ck_assert_str_eq(rewritten("GET / HTTP/1.1\r\nHost: a\r\nB: 2\r\n\r\n", &e),
                      "GET / HTTP/1.1\r\nHost: a\r\nB: 2\r\nx-a: 1\r\n\r\n");
@@ -391,8 +413,12 @@ START_TEST(crumbs_of_a_cookie_are_joined_for_http1)
                              {SLICE_LIT("x"), SLICE_LIT("y"), HDR_OTHER, false},
                              {SLICE_LIT("cookie"), SLICE_LIT("b=2"), HDR_COOKIE, false},
                              {SLICE_LIT("cookie"), SLICE_LIT("c=3"), HDR_COOKIE, true}};
-    struct http_head h = {.request = true, .version = HTTP_V2, .method_text = SLICE_LIT("GET"),
-                          .path = SLICE_LIT("/"), .authority = SLICE_LIT("a"), .fields = f,
+    struct http_head h = {.request = true,
+                          .version = HTTP_V2,
+                          .method_text = SLICE_LIT("GET"),
+                          .path = SLICE_LIT("/"),
+                          .authority = SLICE_LIT("a"),
+                          .fields = f,
                           .n_fields = 4};
     ssize_t n = h1_write_head(out, sizeof(out), &h, &(struct h1_emit){0});
 
@@ -406,8 +432,13 @@ START_TEST(chunk_heads_and_trailers_are_written)
     static const struct {
         uint64_t n;
         const char *want;
-    } rows[] = {{1, "1\r\n"}, {15, "f\r\n"}, {16, "10\r\n"}, {255, "ff\r\n"}, {4096, "1000\r\n"},
-                {0x123456789abcdef, "123456789abcdef\r\n"}, {UINT64_MAX, "ffffffffffffffff\r\n"}};
+    } rows[] = {{1, "1\r\n"},
+                {15, "f\r\n"},
+                {16, "10\r\n"},
+                {255, "ff\r\n"},
+                {4096, "1000\r\n"},
+                {0x123456789abcdef, "123456789abcdef\r\n"},
+                {UINT64_MAX, "ffffffffffffffff\r\n"}};
     struct http_field f[] = {{SLICE_LIT("grpc-status"), SLICE_LIT("0"), HDR_GRPC_STATUS, false},
                              {SLICE_LIT("host"), SLICE_LIT("b"), HDR_HOST, false},
                              {SLICE_LIT("x"), SLICE_LIT("y"), HDR_OTHER, true}};

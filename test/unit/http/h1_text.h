@@ -61,8 +61,10 @@ static inline ssize_t head_text(const char *text, size_t n, const char *asked, b
     ssize_t r = 0;
 
     h1_parser_init(&p, lim);
-    for (size_t i = how == WHOLE ? n : how == IN_TWO ? cut : 0; r == 0 && i <= n;
-         i += how == IN_TWO ? (i < n ? n - i : 1) : 1) {
+    for (size_t i = how == WHOLE    ? n
+                    : how == IN_TWO ? cut
+                                    : 0;
+         r == 0 && i <= n; i += how == IN_TWO ? (i < n ? n - i : 1) : 1) {
         char *fresh = how == BYTES ? NULL : malloc(i ? i : 1);
 
         if (fresh)

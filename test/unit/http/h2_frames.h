@@ -8,8 +8,8 @@
 #define F_END_STREAM  1u
 #define F_END_HEADERS 4u
 
-static struct buf wire = BUF_INIT;      /* frames to be sent */
-static nghttp2_hd_deflater *deflater;   /* of the hand-made side */
+static struct buf wire = BUF_INIT;    /* frames to be sent */
+static nghttp2_hd_deflater *deflater; /* of the hand-made side */
 
 static inline void put_u32(struct buf *b, uint32_t v)
 {
@@ -81,7 +81,8 @@ static inline uint32_t get_u32(const char *p)
     return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
 }
 
-/* the frames that end something, as "rst 1 CANCEL\n", "goaway CODE\n", and heads as "headers 1\n" */
+/* the frames that end something, as "rst 1 CANCEL\n", "goaway CODE\n", and heads as "headers 1\n"
+ */
 static inline void frames_text(const char *p, size_t n, struct buf *out)
 {
     while (n >= 9) {

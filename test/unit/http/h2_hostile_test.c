@@ -23,16 +23,16 @@ static void finish(void)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-#define REQ  ":method: GET\n:scheme: http\n:path: /\n:authority: a\n"
-#define POST ":method: POST\n:scheme: http\n:path: /\n:authority: a\n"
+#define REQ     ":method: GET\n:scheme: http\n:path: /\n:authority: a\n"
+#define POST    ":method: POST\n:scheme: http\n:path: /\n:authority: a\n"
 #define PATH(p) ":method: GET\n:scheme: http\n:path: " p "\n:authority: a\n"
 #define AUTH(a) ":method: GET\n:scheme: http\n:path: /\n:authority: " a "\n"
-#define RST "rst 1 PROTOCOL_ERROR\n"
+#define RST     "rst 1 PROTOCOL_ERROR\n"
 
 static const struct {
     const char *fields;
     bool end;
-    const char *want;   /* what the server was told, or the frames that refuse */
+    const char *want; /* what the server was told, or the frames that refuse */
     const char *clause;
 } requests[] = {
     {REQ, true, "head 1 GET http a / end\n", "9113 8.3.1"},
@@ -166,12 +166,11 @@ START_TEST(nul_and_lf_in_values_are_refused)
     static const char *const values[] = {"a\0b", "a\nb", "\n\0\0"};
 
     for (size_t i = 0; i < COUNT(values); i++) {
-        nghttp2_nv nv[5] = {
-            {(uint8_t *)":method", (uint8_t *)"GET", 7, 3, 0},
-            {(uint8_t *)":scheme", (uint8_t *)"http", 7, 4, 0},
-            {(uint8_t *)":path", (uint8_t *)"/", 5, 1, 0},
-            {(uint8_t *)":authority", (uint8_t *)"a", 10, 1, 0},
-            {(uint8_t *)"x", (uint8_t *)values[i], 1, 3, 0}};
+        nghttp2_nv nv[5] = {{(uint8_t *)":method", (uint8_t *)"GET", 7, 3, 0},
+                            {(uint8_t *)":scheme", (uint8_t *)"http", 7, 4, 0},
+                            {(uint8_t *)":path", (uint8_t *)"/", 5, 1, 0},
+                            {(uint8_t *)":authority", (uint8_t *)"a", 10, 1, 0},
+                            {(uint8_t *)"x", (uint8_t *)values[i], 1, 3, 0}};
         uint8_t block[200];
         ssize_t n = nghttp2_hd_deflate_hd(deflater, block, sizeof(block), nv, 5);
         char want[64];
@@ -234,7 +233,8 @@ START_TEST(trailers_that_may_not_be_are_refused)
         headers(id, rows[i].end ? F_END_STREAM : 0, rows[i].fields);
         ck_assert_int_eq(send_wire(&server, &back), 0);
         snprintf(want, sizeof(want), "rst %u PROTOCOL_ERROR\n", id);
-        ck_assert_msg(strcmp(back.p, rows[i].ok ? "" : want) == 0, "%s: %s", rows[i].fields, back.p);
+        ck_assert_msg(strcmp(back.p, rows[i].ok ? "" : want) == 0, "%s: %s", rows[i].fields,
+                      back.p);
         snprintf(want, sizeof(want), "trailers %u ", id);
         ck_assert_msg((strstr(server.log.p, want) != NULL) == rows[i].ok, "%s", rows[i].fields);
     }
@@ -261,8 +261,8 @@ static const struct {
     size_t n;
     const char *want;
 } frames[] = {
-    {NGHTTP2_DATA, 0, 0, "x", 1, "goaway PROTOCOL_ERROR\n"},          /* 9113 6.1 */
-    {NGHTTP2_DATA, 0, 5, "x", 1, "goaway PROTOCOL_ERROR\n"},          /* 5.1: idle */
+    {NGHTTP2_DATA, 0, 0, "x", 1, "goaway PROTOCOL_ERROR\n"}, /* 9113 6.1 */
+    {NGHTTP2_DATA, 0, 5, "x", 1, "goaway PROTOCOL_ERROR\n"}, /* 5.1: idle */
     {NGHTTP2_HEADERS, F_END_HEADERS, 0, "\x82", 1, "goaway PROTOCOL_ERROR\n"},
     {NGHTTP2_HEADERS, F_END_HEADERS, 2, "\x82", 1, "goaway PROTOCOL_ERROR\n"}, /* 5.1.1: even */
     {NGHTTP2_HEADERS, F_END_HEADERS, 1, "\xff\xff\xff\xff\xff\xff", 6,
@@ -285,7 +285,7 @@ static const struct {
     {NGHTTP2_WINDOW_UPDATE, 0, 5, "\0\0\0\1", 4, "goaway PROTOCOL_ERROR\n"},
     {NGHTTP2_GOAWAY, 0, 1, "\0\0\0\0\0\0\0\0", 8, "goaway PROTOCOL_ERROR\n"},
     {NGHTTP2_PRIORITY, 0, 0, "\0\0\0\0\0", 5, "goaway PROTOCOL_ERROR\n"},
-    {0x42, 0xff, 9, "unknown", 7, ""},                                 /* 5.5: ignored */
+    {0x42, 0xff, 9, "unknown", 7, ""}, /* 5.5: ignored */
 };
 
 START_TEST(a_frame_out_of_place_ends_the_connection)
@@ -330,11 +330,17 @@ END_TEST
 START_TEST(padding_counts_and_is_not_shown)
 {
     headers(1, 0, POST);
-    frame(NGHTTP2_DATA, 8 | F_END_STREAM, 1, "\x03" "abc\0\0\0", 7);
+    frame(NGHTTP2_DATA, 8 | F_END_STREAM, 1,
+          "\x03"
+          "abc\0\0\0",
+          7);
     ck_assert_int_eq(send_wire(&server, &back), 0);
     ck_assert(slice_eq_str(buf_slice(&server.body), "abc"));
     headers(3, 0, POST);
-    frame(NGHTTP2_DATA, 8, 3, "\x07" "abc", 4);
+    frame(NGHTTP2_DATA, 8, 3,
+          "\x07"
+          "abc",
+          4);
     ck_assert_int_eq(send_wire(&server, &back), H2_E_PROTOCOL);
 }
 END_TEST
@@ -401,8 +407,8 @@ static void one_empty_data(unsigned i)
 
 START_TEST(floods_end_the_connection)
 {
-    static void (*const kinds[])(unsigned) = {one_reset, one_self_made_reset, one_malformed,
-                                              one_ping, one_setting, one_priority,
+    static void (*const kinds[])(unsigned) = {one_reset,         one_self_made_reset, one_malformed,
+                                              one_ping,          one_setting,         one_priority,
                                               one_window_update, one_empty_data};
 
     expect_flood(5000, kinds[_i]);
@@ -526,9 +532,9 @@ static const struct {
      "head 1 304 content-length=5 end\nclose 1 done NO_ERROR\n"},
     {"GET", ":status: 204\n", true, "head 1 204 end\nclose 1 done NO_ERROR\n"},
 
-    {"GET", ":status: 101\n", false, NULL},                   /* 9113 8.6 */
+    {"GET", ":status: 101\n", false, NULL}, /* 9113 8.6 */
     {"GET", ":status: 101\nupgrade: x\nconnection: upgrade\n", false, NULL},
-    {"GET", ":status: 103\n", true, NULL},                    /* 9113 8.1 */
+    {"GET", ":status: 103\n", true, NULL}, /* 9113 8.1 */
     {"GET", ":status: 20\n", true, NULL},
     {"GET", ":status: 2000\n", true, NULL},
     {"GET", ":status: 2x0\n", true, NULL},
@@ -536,7 +542,7 @@ static const struct {
     {"GET", ":status: 600\n", true, NULL},
     {"GET", ":status: -20\n", true, NULL},
     {"GET", ":status: \n", true, NULL},
-    {"GET", "x: y\n", true, NULL},                            /* 9113 8.3.2 */
+    {"GET", "x: y\n", true, NULL}, /* 9113 8.3.2 */
     {"GET", ":status: 200\n:status: 200\n", true, NULL},
     {"GET", ":status: 200\n:path: /\n", true, NULL},
     {"GET", "x: y\n:status: 200\n", true, NULL},

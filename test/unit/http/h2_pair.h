@@ -10,17 +10,17 @@
 
 struct end {
     struct h2c *c;
-    struct buf log;         /* a line for each callback */
-    struct buf body;        /* data received */
-    struct h2s *last;       /* the stream of the last head, or of our own request */
-    bool hold;              /* do not consume what `data` gives */
-    bool echo;              /* server: answers at once with 200 and "hello" */
+    struct buf log;   /* a line for each callback */
+    struct buf body;  /* data received */
+    struct h2s *last; /* the stream of the last head, or of our own request */
+    bool hold;        /* do not consume what `data` gives */
+    bool echo;        /* server: answers at once with 200 and "hello" */
     size_t held;
-    unsigned short_writes;  /* echoes that did not fit */
-    const char *to_send;    /* what `writable` goes on with */
+    unsigned short_writes; /* echoes that did not fit */
+    const char *to_send;   /* what `writable` goes on with */
     size_t to_send_n;
-    size_t head_bytes;      /* of the last head's fields */
-    struct h2_head *kept;   /* the last head */
+    size_t head_bytes;    /* of the last head's fields */
+    struct h2_head *kept; /* the last head */
 };
 
 static struct h2_pool *pool;
@@ -36,8 +36,8 @@ static inline void say_head(struct end *e, struct h2s *s, const struct http_head
 {
     buf_printf(&e->log, "head %d ", s->id);
     if (h->request)
-        buf_printf(&e->log, "%.*s %.*s %.*s %.*s", SLICE_FMT(h->method_text),
-                   SLICE_FMT(h->scheme), SLICE_FMT(h->authority), SLICE_FMT(h->target));
+        buf_printf(&e->log, "%.*s %.*s %.*s %.*s", SLICE_FMT(h->method_text), SLICE_FMT(h->scheme),
+                   SLICE_FMT(h->authority), SLICE_FMT(h->target));
     else
         buf_printf(&e->log, "%u", h->status);
     for (unsigned i = 0; i < h->n_fields; i++)
@@ -138,8 +138,14 @@ static inline void on_refused(struct h2c *c, int32_t id, const char *reason)
 }
 
 static const struct h2_callbacks callbacks = {
-    .head = on_head, .data = on_data, .trailers = on_trailers, .end = on_end,
-    .writable = on_writable, .close = on_close, .goaway = on_goaway, .pong = on_pong,
+    .head = on_head,
+    .data = on_data,
+    .trailers = on_trailers,
+    .end = on_end,
+    .writable = on_writable,
+    .close = on_close,
+    .goaway = on_goaway,
+    .pong = on_pong,
     .refused = on_refused,
 };
 

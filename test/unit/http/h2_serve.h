@@ -35,7 +35,7 @@ struct peer {
 
 struct reply {
     struct h2_head *head;
-    struct buf left;        /* what h2_write took up to `sent`, and what it has not */
+    struct buf left; /* what h2_write took up to `sent`, and what it has not */
     size_t sent;
     bool echo, ended, trailers;
 };
@@ -146,8 +146,12 @@ static inline void serve_on_close(struct h2s *s, enum h2_end how, uint32_t code)
 }
 
 static const struct h2_callbacks serve_callbacks = {
-    .head = serve_on_head, .data = serve_on_data, .trailers = serve_on_trailers,
-    .end = serve_on_end, .writable = serve_on_writable, .close = serve_on_close,
+    .head = serve_on_head,
+    .data = serve_on_data,
+    .trailers = serve_on_trailers,
+    .end = serve_on_end,
+    .writable = serve_on_writable,
+    .close = serve_on_close,
 };
 
 static inline void peer_close(struct peer *p)

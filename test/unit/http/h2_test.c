@@ -20,8 +20,9 @@ static struct http_field field(const char *name, const char *value)
 
 START_TEST(a_request_and_its_answer)
 {
-    struct h2s *s = request("GET", "/x?y=1", true, FIELDS("User-Agent", "t", "Connection", "x",
-                                                          "TE", "gzip", "Host", "other"));
+    struct h2s *s =
+        request("GET", "/x?y=1", true,
+                FIELDS("User-Agent", "t", "Connection", "x", "TE", "gzip", "Host", "other"));
 
     ck_assert_ptr_nonnull(s);
     talk();
@@ -75,8 +76,8 @@ END_TEST
 START_TEST(te_trailers_is_passed_on)
 {
     struct http_field none[HTTP_FIELDS_MAX];
-    struct http_head h = {.request = true, .method = HTTP_M_POST, .te_trailers = true,
-                          .fields = none};
+    struct http_head h = {
+        .request = true, .method = HTTP_M_POST, .te_trailers = true, .fields = none};
 
     h.method_text = SLICE_LIT("POST");
     h.authority = SLICE_LIT("a");
@@ -152,8 +153,8 @@ END_TEST
 
 START_TEST(added_fields_that_could_split_a_message_are_refused)
 {
-    static const char *const bad[][2] = {{"a b", "v"}, {"a", "v\r\nx: y"}, {"a", " v"}, {"", "v"},
-                                         {"a", "v\n"}, {"a:", "v"}};
+    static const char *const bad[][2] = {{"a b", "v"}, {"a", "v\r\nx: y"}, {"a", " v"},
+                                         {"", "v"},    {"a", "v\n"},       {"a:", "v"}};
     struct http_field none[HTTP_FIELDS_MAX];
     struct http_head h = {.request = true, .method = HTTP_M_GET, .fields = none};
 
@@ -232,10 +233,17 @@ END_TEST
 
 START_TEST(the_connection_window_bounds_all_streams_together)
 {
-    static const struct h2_limits small = {
-        .max_streams = 100, .stream_window = 65535, .conn_window = 100000, .header_bytes = 32768,
-        .header_count = 100, .trailer_count = 32, .info_heads = 16, .resets_per_s = 200,
-        .control_per_s = 1000, .out_bytes = 256 * 1024, .continuations = 8};
+    static const struct h2_limits small = {.max_streams = 100,
+                                           .stream_window = 65535,
+                                           .conn_window = 100000,
+                                           .header_bytes = 32768,
+                                           .header_count = 100,
+                                           .trailer_count = 32,
+                                           .info_heads = 16,
+                                           .resets_per_s = 200,
+                                           .control_per_s = 1000,
+                                           .out_bytes = 256 * 1024,
+                                           .continuations = 8};
     char *p = pattern(65535);
     struct h2s *s[4];
     size_t took = 0;

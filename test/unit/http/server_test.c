@@ -92,8 +92,8 @@ static void stop(void *arg)
 
 static void start(int fd, struct tls_ctx *tls, unsigned max_conns)
 {
-    const struct http_server_opts o = {.tls = tls, .max_conns = max_conns, .slow_ms = SLOW_MS,
-                                       .max_body = 100000, .name = "test"};
+    const struct http_server_opts o = {
+        .tls = tls, .max_conns = max_conns, .slow_ms = SLOW_MS, .max_body = 100000, .name = "test"};
     struct err e = {""};
 
     loop = loop_new(&e);
@@ -120,7 +120,7 @@ static int bind_any(void)
 
 static void make_dir(void)
 {
-    strcpy(dir, "/tmp/http-test-XXXXXX");
+    snprintf(dir, sizeof(dir), "/tmp/http-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     gone = handled = 0;
     parked = NULL;
@@ -156,12 +156,13 @@ static const char *sh(const char *cmd)
     return said;
 }
 
-#define ck_has(text, what) ck_assert_msg(strstr(text, what) != NULL, "no \"%s\" in: %s", what, text)
+#define ck_has(text, what)   ck_assert_msg(strstr(text, what) != NULL, "no \"%s\" in: %s", what, text)
 #define ck_hasnt(text, what) ck_assert_msg(strstr(text, what) == NULL, "\"%s\" in: %s", what, text)
 
 static int dial(void)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+    struct sockaddr_in sin = {.sin_family = AF_INET,
+                              .sin_port = htons((uint16_t)port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval tv = {.tv_sec = 10};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -216,7 +217,8 @@ START_TEST(curl_posts_with_length_and_in_chunks)
 {
     sh("head -c 90000 /dev/zero | curl -sS -m 10 --data-binary @- $U/");
     ck_has(said, "\"body\": 90000");
-    sh("head -c 90000 /dev/zero | curl -sS -m 10 -H 'Transfer-Encoding: chunked' --data-binary @- $U/");
+    sh("head -c 90000 /dev/zero | curl -sS -m 10 -H 'Transfer-Encoding: chunked' --data-binary @- "
+       "$U/");
     ck_has(said, "\"body\": 90000");
     sh("curl -sSi -m 10 -H 'Expect: 100-continue' -d x $U/");
     ck_has(said, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK");
@@ -274,7 +276,8 @@ END_TEST
 START_TEST(many_clients_at_once)
 {
     sh("seq 1 300 | sed \"s,.*,url=$U/&,\" >$DIR/urls; "
-       "curl -sS -m 20 -Z --parallel-max 50 -o /dev/null -w '%{http_code}\\n' -K $DIR/urls 2>/dev/null "
+       "curl -sS -m 20 -Z --parallel-max 50 -o /dev/null -w '%{http_code}\\n' -K $DIR/urls "
+       "2>/dev/null "
        "| grep -c '^200$'");
     ck_has(said, "300");
 }
@@ -303,7 +306,8 @@ END_TEST
 
 START_TEST(a_request_may_come_byte_by_byte)
 {
-    const char *text = "POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+    const char *text =
+        "POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
     int fd = dial();
 
     for (const char *p = text; *p; p++)
@@ -341,7 +345,8 @@ START_TEST(what_is_not_http_is_refused)
         {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", "HTTP/1.1 505 "},
         {"GET / HTTP/1.1\nHost: a\n\n", "HTTP/1.1 400 "},
         {"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "HTTP/1.1 501 "},
-        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "HTTP/1.1 400 "},
+        {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+         "HTTP/1.1 400 "},
         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "HTTP/1.1 501 "},
     };
 
@@ -495,8 +500,8 @@ START_TEST(fetch_over_a_unix_socket)
     struct buf out = BUF_INIT;
     struct err e = {""};
 
-    ck_assert_int_eq(http_fetch(base, "POST", "/y", "text/plain", SLICE_LIT("four"), 5000, &out,
-                                &e), 200);
+    ck_assert_int_eq(
+        http_fetch(base, "POST", "/y", "text/plain", SLICE_LIT("four"), 5000, &out, &e), 200);
     ck_has(out.p, "\"path\": \"/y\"");
     ck_has(out.p, "\"body\": 4");
     buf_free(&out);
@@ -528,8 +533,10 @@ static void start_tls(void)
        "-addext subjectAltName=DNS:server.test,IP:127.0.0.1");
     cert = slurp("cert");
     key = slurp("key");
-    server_ctx = tls_ctx_new(&(struct tls_conf){.server = true, .cert_pem = cert, .key_pem = key,
-                                                .verify = TLS_VERIFY_NONE}, &e);
+    server_ctx = tls_ctx_new(
+        &(struct tls_conf){
+            .server = true, .cert_pem = cert, .key_pem = key, .verify = TLS_VERIFY_NONE},
+        &e);
     ck_assert_msg(server_ctx != NULL, "%s", e.text);
     client_ctx = tls_ctx_new(&(struct tls_conf){.ca_pem = cert}, &e);
     ck_assert_msg(client_ctx != NULL, "%s", e.text);
@@ -718,8 +725,13 @@ END_TEST
 
 START_TEST(client_says_what_is_wrong_with_an_address)
 {
-    static const char *const bad[] = {"ftp://a", "http://", "http://a b", "127.0.0.1:80",
-                                      "http://u@h", "https://127.0.0.1", "http://name.without.dns"};
+    static const char *const bad[] = {"ftp://a",
+                                      "http://",
+                                      "http://a b",
+                                      "127.0.0.1:80",
+                                      "http://u@h",
+                                      "https://127.0.0.1",
+                                      "http://name.without.dns"};
     struct loop *l = loop_new(NULL);
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -737,8 +749,9 @@ START_TEST(fetch_reports_where_nobody_listens)
     struct buf out = BUF_INIT;
     struct err e = {""};
 
-    ck_assert_int_eq(http_fetch("unix:/nonexistent/sock", "GET", "/", NULL, slice_of(NULL, 0), 1000,
-                                &out, &e), -1);
+    ck_assert_int_eq(
+        http_fetch("unix:/nonexistent/sock", "GET", "/", NULL, slice_of(NULL, 0), 1000, &out, &e),
+        -1);
     ck_has(e.text, "unix:/nonexistent/sock");
     ck_has(e.text, "no connection");
     ck_assert_uint_eq(out.len, 0);
@@ -783,9 +796,15 @@ START_TEST(client_against_servers_that_misbehave)
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok junk",
         "",
         NULL};
-    static const char *const want[] = {"ok", "until close", "ok", "message_cut_short",
-                                       "content_length_twice", "bad_status_line", "unasked_101",
-                                       "ok", "closed by the server"};
+    static const char *const want[] = {"ok",
+                                       "until close",
+                                       "ok",
+                                       "message_cut_short",
+                                       "content_length_twice",
+                                       "bad_status_line",
+                                       "unasked_101",
+                                       "ok",
+                                       "closed by the server"};
     struct loop *l = loop_new(NULL);
     struct http_client *c;
     pthread_t t;

@@ -93,7 +93,7 @@ static pid_t s_server(const char *args)
     for (int i = 0; i < 500; i++) {
         char *text = slurp("server.out"), *at = strstr(text, "ACCEPT 127.0.0.1:");
         if (at != NULL) {
-            server_at.port = (uint16_t)atoi(at + 17);
+            server_at.port = (uint16_t)strtoul(at + 17, NULL, 10);
             ip_parse("127.0.0.1", &server_at.ip);
             free(text);
             return pid;
