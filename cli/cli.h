@@ -12,16 +12,16 @@
 
 struct cli_command {
     const char *name;
-    const char *aliases;     /* other names, space-separated, or NULL */
-    const char *args;        /* "POD [flags]": what follows the name in the usage line */
-    const char *summary;     /* one line, for the list of commands */
-    const char *description; /* a paragraph; NULL = the summary */
-    const char *examples;    /* lines, or NULL */
-    const struct opt *opts;  /* NULL = no flags of its own */
+    const char *aliases;           /* other names, space-separated, or NULL */
+    const char *args;              /* "POD [flags]": what follows the name in the usage line */
+    const char *summary;           /* one line, for the list of commands */
+    const char *description;       /* a paragraph; NULL = the summary */
+    const char *examples;          /* lines, or NULL */
+    const struct opt *opts;        /* NULL = no flags of its own */
     const struct cli_command *sub; /* a group: its commands, ending with name NULL */
     int (*run)(int argc, char **argv);
     int (*raw)(int argc, char **argv); /* parses its own flags; argv[0] is the verb */
-    const char *complete;    /* what its operands are: "file", "kind", "shell", or NULL */
+    const char *complete;              /* what its operands are: "file", "kind", "shell", or NULL */
 };
 
 extern const struct cli_command cli_commands[];

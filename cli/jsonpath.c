@@ -116,8 +116,7 @@ static void walk(FILE *to, const json_t *v, const struct step *s, size_t n, bool
         for (size_t i = 0; i < json_array_size(v); i++)
             walk(to, json_array_get(v, i), s + 1, n - 1, first);
     } else {
-        json_object_foreach((json_t *)(uintptr_t)v, key, member)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)v, key, member) {
             walk(to, member, s + 1, n - 1, first);
         }
     }

@@ -10,7 +10,7 @@
 #include "common/base/mem.h"
 
 #define MONITORED_BY "flomesh.io/monitored-by"
-#define SMI "HTTPRouteGroup:v1alpha4,TCPRoute:v1alpha4,TrafficSplit:v1alpha4,TrafficTarget:v1alpha3"
+#define SMI          "HTTPRouteGroup:v1alpha4,TCPRoute:v1alpha4,TrafficSplit:v1alpha4,TrafficTarget:v1alpha3"
 
 static const char *output_format;
 

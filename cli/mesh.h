@@ -4,7 +4,6 @@
 
 #include "cli/cli.h"
 
-extern const struct cli_command cli_namespace_commands[], cli_mesh_commands[],
-    cli_proxy_commands[];
+extern const struct cli_command cli_namespace_commands[], cli_mesh_commands[], cli_proxy_commands[];
 
 #endif

@@ -117,7 +117,8 @@ static int add_one(struct session *s, const char *plane, const char *name)
         return cli_fail("Could not add namespace [%s] to mesh [%s]: namespace \"%s\" not found",
                         name, mesh_name(), name);
     if (strcmp(name, plane) == 0) {
-        fprintf(stderr, "Namespace [%s] already has [%s] installed and cannot be added to mesh [%s]\n",
+        fprintf(stderr,
+                "Namespace [%s] already has [%s] installed and cannot be added to mesh [%s]\n",
                 name, CONTROLLER, mesh_name());
         return 0;
     }
@@ -129,9 +130,9 @@ static int add_one(struct session *s, const char *plane, const char *name)
         printf("Namespace [%s] has already been added to mesh [%s]\n", name, mesh_name());
         return 0;
     }
-    int rc = change(s, name, json_pack("{s:s}", MONITORED_BY, mesh_name()),
-                    json_pack("{s:s}", INJECTION,
-                              flags.disable_injection ? "disabled" : "enabled"));
+    int rc =
+        change(s, name, json_pack("{s:s}", MONITORED_BY, mesh_name()),
+               json_pack("{s:s}", INJECTION, flags.disable_injection ? "disabled" : "enabled"));
     if (rc == 0)
         printf("Namespace [%s] successfully added to mesh [%s]\n", name, mesh_name());
     return rc;

@@ -33,7 +33,8 @@ static char *namespace_cell(const json_t *row)
 
 static char *kind_name_cell(const json_t *row)
 {
-    return ref_text(kube_kind_of(json_str(row, "kind", "")) ?: "", json_str(row, "metadata.name", ""));
+    return ref_text(kube_kind_of(json_str(row, "kind", "")) ?: "",
+                    json_str(row, "metadata.name", ""));
 }
 
 static const struct out_column namespace_column = {.title = "NAMESPACE", .text = namespace_cell};
@@ -146,7 +147,7 @@ static void write_jsonpath(const struct output *out, const json_t *rows,
 }
 
 static const struct out_writer writers[] = {
-    {"table", write_table}, {"wide", write_table},  {"json", write_json},
+    {"table", write_table}, {"wide", write_table}, {"json", write_json},
     {"yaml", write_yaml},   {"name", write_names}, {"jsonpath", write_jsonpath},
 };
 

@@ -14,10 +14,10 @@
 #include <stdio.h>
 
 struct out_column {
-    const char *title;                 /* NULL ends a table */
-    char *(*text)(const json_t *row);  /* returns owned; NULL = use path */
-    const char *path;                  /* "metadata.name" */
-    bool wide;                         /* only with -o wide */
+    const char *title;                /* NULL ends a table */
+    char *(*text)(const json_t *row); /* returns owned; NULL = use path */
+    const char *path;                 /* "metadata.name" */
+    bool wide;                        /* only with -o wide */
 };
 
 struct output;

@@ -18,7 +18,8 @@ static const struct opt get_opts[] = {
     TRANSPORT_OPT,
     {'n', "namespace", "NAMESPACE", "the pod's namespace (default: default)", OPT_STR(&flags.ns)},
     {'f', "file", "FILE", "write to FILE instead of standard output", OPT_STR(&flags.file)},
-    {'p', "port", "PORT", "the sidecar's admin port (default 15000)", OPT_UINT(&flags.port, 1, 65535)},
+    {'p', "port", "PORT", "the sidecar's admin port (default 15000)",
+     OPT_UINT(&flags.port, 1, 65535)},
     OPT_END};
 
 static const char *const queries[] = {"config_dump", "clusters", "listeners",
@@ -59,8 +60,8 @@ static int cmd_get(int argc, char **argv)
     struct transport *t = transport_open(&e);
     char *path = xasprintf("/%s", argv[0]);
     if (t)
-        status = t->ops->pod_get(t, flags.ns ? flags.ns : "default", pod, flags.port, path, &body,
-                                 &e);
+        status =
+            t->ops->pod_get(t, flags.ns ? flags.ns : "default", pod, flags.port, path, &body, &e);
     if (status < 0)
         rc = cli_fail("%s", e.text);
     else
@@ -75,9 +76,10 @@ const struct cli_command cli_proxy_commands[] = {
     {.name = "get",
      .args = "{config_dump|clusters|listeners|certs|ready|stats} POD",
      .summary = "ask a pod's sidecar",
-     .description = "Asks the admin port of the sidecar, inside the pod, and prints the answer: the "
-                    "configuration it follows, its clusters, listeners, certificates, whether it is "
-                    "ready, its metrics.",
+     .description =
+         "Asks the admin port of the sidecar, inside the pod, and prints the answer: the "
+         "configuration it follows, its clusters, listeners, certificates, whether it is "
+         "ready, its metrics.",
      .examples = "  fsm proxy get config_dump curl -n curl\n"
                  "  fsm proxy get stats curl -n curl | grep upstream",
      .opts = get_opts,

@@ -40,8 +40,11 @@ void transport_close(struct transport *t);
 
 extern const char *transport_local; /* target of --local */
 #define TRANSPORT_OPT                                                                              \
-    {0, "local", "NAME", "the instance of fsm local (default: fsm, or the only one that is up)",   \
-     OPT_STR(&transport_local)}
+    {                                                                                              \
+        0, "local", "NAME",                                                                        \
+            "the instance of fsm local (default: fsm, or the only one that is up)",                \
+            OPT_STR(&transport_local)                                                              \
+    }
 
 /* local/transport_local.c */
 struct transport *transport_local_open(const char *name, struct err *e);

@@ -92,7 +92,7 @@ static unsigned port_of(const struct container *c, const json_t *port)
             return (unsigned)json_int(p, "containerPort", 0);
     }
     return slice_u64(slice_str(json_string_value(port)), 65535, &number) == 0 ? (unsigned)number
-                                                                               : 0;
+                                                                              : 0;
 }
 
 static const char *host_of(const struct container *c, const json_t *h, char *out, size_t size)
@@ -169,13 +169,12 @@ static void start_http(struct check *ck, struct fetcher *f, const struct contain
     bool tls = strcmp(json_str(h, "scheme", "HTTP"), "HTTPS") == 0;
     const char *path = json_str(h, "path", "/");
     char host[256];
-    char *url = xasprintf("%s://%s:%u%s%s", tls ? "https" : "http",
-                          host_of(c, h, host, sizeof(host)),
-                          port_of(c, json_object_get(h, "port")), *path == '/' ? "" : "/", path);
+    char *url =
+        xasprintf("%s://%s:%u%s%s", tls ? "https" : "http", host_of(c, h, host, sizeof(host)),
+                  port_of(c, json_object_get(h, "port")), *path == '/' ? "" : "/", path);
     char **headers = http_headers(json_object_get(h, "httpHeaders"));
-    struct fetch_spec s = {.url = url,
-                           .headers = (const char *const *)headers,
-                           .timeout_ms = timeout_ms};
+    struct fetch_spec s = {
+        .url = url, .headers = (const char *const *)headers, .timeout_ms = timeout_ms};
 
     ck->fetch = fetch_start(f, &s, on_http, ck);
     free_strings(headers);
@@ -192,9 +191,9 @@ static void start_grpc(struct check *ck, struct fetcher *f, const struct contain
     size_t n = strlen(service) < 120 ? strlen(service) : 120;
     unsigned char msg[128] = {0};
     char host[256];
-    char *url = xasprintf("http://%s:%u/grpc.health.v1.Health/Check",
-                          host_of(c, h, host, sizeof(host)),
-                          port_of(c, json_object_get(h, "port")));
+    char *url =
+        xasprintf("http://%s:%u/grpc.health.v1.Health/Check", host_of(c, h, host, sizeof(host)),
+                  port_of(c, json_object_get(h, "port")));
     size_t len = 5;
 
     if (n) {

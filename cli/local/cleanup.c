@@ -19,8 +19,8 @@
 #include "common/base/mem.h"
 #include "common/base/slice.h"
 
-#define KILL_ROUNDS  500 /* of 10 ms: what does not die in 5 s hangs in the kernel */
-#define ENVIRON_MAX  (1u << 20)
+#define KILL_ROUNDS 500 /* of 10 ms: what does not die in 5 s hangs in the kernel */
+#define ENVIRON_MAX (1u << 20)
 
 /* ---- processes ------------------------------------------------------------------------------- */
 

@@ -36,8 +36,9 @@ int client_open(const char *name, json_t *request, struct err *e)
     fd = frame_connect(path, &why);
     free(path);
     if (fd < 0) {
-        err_set(e, "the daemon of instance \"%s\" does not answer (%s): 'fsm local down' removes "
-                   "what is left, then 'fsm local up'",
+        err_set(e,
+                "the daemon of instance \"%s\" does not answer (%s): 'fsm local down' removes "
+                "what is left, then 'fsm local up'",
                 in->name, why.text);
         goto out;
     }

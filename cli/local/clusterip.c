@@ -26,8 +26,8 @@ struct clusterip {
     struct local *l;
     struct proc *nft;
     int output_fd;
-    bool again;      /* something changed while nft ran */
-    char *last;      /* what the kernel has; NULL = unknown */
+    bool again; /* something changed while nft ran */
+    char *last; /* what the kernel has; NULL = unknown */
     char *under_way;
     struct timer retry;
 };
@@ -146,8 +146,7 @@ int clusterip_assign(struct local *l, json_t *service, struct err *e)
     if (!json_is_object(spec) || strcmp(json_str(spec, "type", ""), "ExternalName") == 0)
         return 0;
     if (!json_object_get(spec, "ipFamilies") && ip_parse(asked, &ip) == 0)
-        json_object_set_new(spec, "ipFamilies",
-                            json_pack("[s]", ip.family == 6 ? "IPv6" : "IPv4"));
+        json_object_set_new(spec, "ipFamilies", json_pack("[s]", ip.family == 6 ? "IPv6" : "IPv4"));
     json_t *families = families_of(l, spec, e);
     if (!families)
         return -1;
@@ -162,11 +161,11 @@ int clusterip_assign(struct local *l, json_t *service, struct err *e)
 /* ---- the table ------------------------------------------------------------------------------- */
 
 struct rules {
-    struct buf maps[2];   /* elements of services4, services6 */
-    struct buf hairs[2];  /* pods that may meet themselves */
+    struct buf maps[2];  /* elements of services4, services6 */
+    struct buf hairs[2]; /* pods that may meet themselves */
     struct buf chains;
     unsigned n_chains;
-    struct table *seen;   /* addresses in hairs */
+    struct table *seen; /* addresses in hairs */
 };
 
 /* one endpoint of a Service's port: "10.0.0.2 . 8080" */
@@ -204,8 +203,8 @@ static unsigned collect_targets(struct local *l, struct rules *r, const struct k
     unsigned n = 0;
 
     for (void *it = NULL; (s = kube_store_next(l->store, "EndpointSlice", svc->ns, &it)) != NULL;) {
-        const char *of = json_string_value(
-            json_object_get(json_at(s->body, "metadata.labels"), SERVICE_LABEL));
+        const char *of =
+            json_string_value(json_object_get(json_at(s->body, "metadata.labels"), SERVICE_LABEL));
         int64_t port = slice_port(s->body, sp);
         const json_t *list = json_object_get(s->body, "endpoints");
         if (!of || strcmp(of, svc->name) != 0 || !port ||
@@ -239,8 +238,8 @@ static void add_port(struct local *l, struct rules *r, const struct kube_object 
     if (!n)
         n = collect_targets(l, r, svc, sp, v6, true, &targets);
     if (n) {
-        buf_printf(&r->chains, " chain s%u {\n  meta l4proto %s dnat %s to ", r->n_chains,
-                   protocol, family);
+        buf_printf(&r->chains, " chain s%u {\n  meta l4proto %s dnat %s to ", r->n_chains, protocol,
+                   family);
         if (sticky)
             buf_printf(&r->chains, "jhash %s saddr", family);
         else
@@ -276,8 +275,8 @@ static void put_family(const struct instance *in, const struct rules *r, bool v6
 {
     const char *type = v6 ? "ipv6_addr" : "ipv4_addr";
 
-    buf_printf(b, " map services%c { type %s . inet_proto . inet_service : verdict;", v6 ? '6' : '4',
-               type);
+    buf_printf(b, " map services%c { type %s . inet_proto . inet_service : verdict;",
+               v6 ? '6' : '4', type);
     put_elements(b, &r->maps[v6]);
     buf_printf(b, " set itself%c { type %s . %s;", v6 ? '6' : '4', type, type);
     put_elements(b, &r->hairs[v6]);
@@ -358,7 +357,8 @@ static char *build_rules(struct local *l)
     return buf_take(&b);
 }
 
-/* ---- giving it to the kernel ------------------------------------------------------------------- */
+/* ---- giving it to the kernel -------------------------------------------------------------------
+ */
 
 static void log_failure(const struct clusterip *c)
 {

@@ -147,11 +147,11 @@ static int delete_one(const struct target *t)
 {
     struct err e;
     char *text = ref_text(t->kind, t->name);
-    json_t *reply = client_call(NULL,
-                                json_pack("{s:s, s:s, s:s, s:s, s:I}", "verb", "delete", "kind",
-                                          t->kind, "namespace", t->ns, "name", t->name, "grace",
-                                          (json_int_t)grace()),
-                                &e);
+    json_t *reply =
+        client_call(NULL,
+                    json_pack("{s:s, s:s, s:s, s:s, s:I}", "verb", "delete", "kind", t->kind,
+                              "namespace", t->ns, "name", t->name, "grace", (json_int_t)grace()),
+                    &e);
     bool missing = !reply && strstr(e.text, "not found");
     int rc = reply || (missing && flags.ignore_missing) ? 0 : cli_fail("%s", e.text);
 
@@ -220,7 +220,8 @@ static int add_selected(struct targets *ts, const char *kind)
     const json_t *items = json_object_get(reply, "items");
     for (size_t i = 0; i < json_array_size(items); i++) {
         const json_t *o = json_array_get(items, i);
-        add_target(ts, kind, json_str(o, "metadata.namespace", ""), json_str(o, "metadata.name", ""));
+        add_target(ts, kind, json_str(o, "metadata.namespace", ""),
+                   json_str(o, "metadata.name", ""));
     }
     json_decref(reply);
     return 0;

@@ -47,12 +47,12 @@ static const char *pod_name(const char *word)
 static json_t *ask(const char *verb, const char *pod, json_t *argv)
 {
     struct err e;
-    json_t *reply = client_call(NULL,
-                                json_pack("{s:s, s:s, s:s, s:s*, s:b, s:o*}", "verb", verb,
-                                          "namespace", local_ns(), "pod", pod_name(pod),
-                                          "container", local_flags.container, "tty", flags.tty,
-                                          "argv", argv),
-                                &e);
+    json_t *reply =
+        client_call(NULL,
+                    json_pack("{s:s, s:s, s:s, s:s*, s:b, s:o*}", "verb", verb, "namespace",
+                              local_ns(), "pod", pod_name(pod), "container", local_flags.container,
+                              "tty", flags.tty, "argv", argv),
+                    &e);
 
     if (!reply)
         cli_fail("%s", e.text);

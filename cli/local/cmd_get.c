@@ -17,7 +17,8 @@ static struct {
 const struct opt local_get_opts[] = {
     LOCAL_OPT_NAME,
     LOCAL_OPT_NS,
-    {'A', "all-namespaces", NULL, "objects of all namespaces", OPT_FLAG(&local_flags.all_namespaces)},
+    {'A', "all-namespaces", NULL, "objects of all namespaces",
+     OPT_FLAG(&local_flags.all_namespaces)},
     LOCAL_OPT_SELECTOR,
     {'o', "output", "FORMAT", "table, wide, json, yaml, name or jsonpath=EXPRESSION",
      OPT_STR(&local_flags.output)},
@@ -43,8 +44,8 @@ static json_t *names_of(const struct object_refs *refs, const char *kind)
 static json_t *request(const char *verb, const char *kind, const struct object_refs *refs,
                        const json_t *labels)
 {
-    json_t *r = json_pack("{s:s, s:s, s:o*}", "verb", verb, "kind", kind, "names",
-                          names_of(refs, kind));
+    json_t *r =
+        json_pack("{s:s, s:s, s:o*}", "verb", verb, "kind", kind, "names", names_of(refs, kind));
 
     if (!local_flags.all_namespaces)
         json_object_set_new(r, "namespace", json_string(local_ns()));
@@ -177,8 +178,8 @@ int local_get(int argc, char **argv)
     if (flags.watch)
         rc = watch(&out, &refs, labels);
     else
-        rc = output_is_table(&out) ? get_tables(&out, &refs, labels)
-                                   : get_data(&out, &refs, labels);
+        rc =
+            output_is_table(&out) ? get_tables(&out, &refs, labels) : get_data(&out, &refs, labels);
     json_decref(labels);
     refs_free(&refs);
     return rc;

@@ -52,16 +52,15 @@ static int send_patch(const struct object_ref *ref, const char *type, json_t *pa
         return 2;
     }
     json_t *reply = client_call(NULL,
-                                json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "verb", "patch",
-                                          "kind", ref->kind, "namespace", local_ns(), "name",
-                                          ref->name, "type", type, "patch", patch),
+                                json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "verb", "patch", "kind",
+                                          ref->kind, "namespace", local_ns(), "name", ref->name,
+                                          "type", type, "patch", patch),
                                 &e);
     if (!reply)
         return cli_fail("%s", e.text);
     if (output_is_table(&out)) {
         char *text = ref_text(ref->kind, ref->name);
-        printf("%s %s%s\n", text, word,
-               json_bool(reply, "changed", false) ? "" : " (no change)");
+        printf("%s %s%s\n", text, word, json_bool(reply, "changed", false) ? "" : " (no change)");
         free(text);
     } else {
         json_t *rows = json_pack("[O]", json_object_get(reply, "object"));
@@ -171,8 +170,7 @@ static int check_present(const struct object_ref *ref, const char *member, const
         return cli_fail("%s", e.text);
     const json_t *o = json_array_get(json_object_get(reply, "items"), 0);
     const json_t *now = json_object_get(json_object_get(o, "metadata"), member);
-    json_object_foreach((json_t *)(uintptr_t)changes, key, v)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)changes, key, v) {
         const char *old = json_string_value(json_object_get(now, key));
         if (old && json_is_string(v) && strcmp(old, json_string_value(v)) != 0)
             rc = cli_fail("'%s' already has a value (%s), and --overwrite is not given", key, old);

@@ -14,16 +14,19 @@ const struct opt local_status_opts[] = {
     OPT_END};
 
 static const struct out_column component_columns[] = {
-    {.title = "COMPONENT", .path = "name"}, {.title = "STATE", .path = "state"},
-    {.title = "PID", .path = "pid"},        {.title = "UPTIME", .path = "uptime"},
+    {.title = "COMPONENT", .path = "name"},    {.title = "STATE", .path = "state"},
+    {.title = "PID", .path = "pid"},           {.title = "UPTIME", .path = "uptime"},
     {.title = "RESTARTS", .path = "restarts"}, {.title = NULL}};
 
-static const struct out_column pod_columns[] = {
-    {.title = "NAMESPACE", .path = "namespace"}, {.title = "POD", .path = "name"},
-    {.title = "READY", .path = "ready"},         {.title = "STATUS", .path = "state"},
-    {.title = "RESTARTS", .path = "restarts"},   {.title = "IP", .path = "ip"},
-    {.title = "SIDECAR", .path = "sidecar"},     {.title = "CONFIG", .path = "config"},
-    {.title = NULL}};
+static const struct out_column pod_columns[] = {{.title = "NAMESPACE", .path = "namespace"},
+                                                {.title = "POD", .path = "name"},
+                                                {.title = "READY", .path = "ready"},
+                                                {.title = "STATUS", .path = "state"},
+                                                {.title = "RESTARTS", .path = "restarts"},
+                                                {.title = "IP", .path = "ip"},
+                                                {.title = "SIDECAR", .path = "sidecar"},
+                                                {.title = "CONFIG", .path = "config"},
+                                                {.title = NULL}};
 
 static void section(const struct output *out, const char *title, const json_t *rows,
                     const struct out_column *columns)

@@ -31,8 +31,7 @@ static struct {
 const struct opt local_up_opts[] = {
     LOCAL_OPT_NAME,
     LOCAL_OPT_FILES,
-    {0, "images", "FILE", "more image names and their commands (may repeat)",
-     OPT_LIST(&up.images)},
+    {0, "images", "FILE", "more image names and their commands (may repeat)", OPT_LIST(&up.images)},
     {0, "pod-cidr", "CIDR", "IPv4 addresses of pods (default: a free range)",
      OPT_STR(&up.ranges.pods4)},
     {0, "service-cidr", "CIDR", "IPv4 addresses of Services", OPT_STR(&up.ranges.services4)},
@@ -76,8 +75,8 @@ static void become_daemon(const struct instance *in, int ready)
 {
     char *log = instance_path(in, "logs/daemon.log");
     int null = open("/dev/null", O_RDONLY), out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    char *argv[] = {xstrdup("fsm"), xstrdup("local"), xstrdup(LOCAL_DAEMON_VERB),
-                    xstrdup(in->name), NULL};
+    char *argv[] = {xstrdup("fsm"), xstrdup("local"), xstrdup(LOCAL_DAEMON_VERB), xstrdup(in->name),
+                    NULL};
 
     setsid();
     setenv(INSTANCE_MARK, in->name, 1);
@@ -202,8 +201,9 @@ static int bring_up(struct instance *in, struct err *e)
     pid_t pid = cleanup_daemon_pid(in);
 
     if (pid)
-        return err_set(e, "instance \"%s\" is up already (pid %d): 'fsm local status' shows it, "
-                          "'fsm local down' ends it",
+        return err_set(e,
+                       "instance \"%s\" is up already (pid %d): 'fsm local status' shows it, "
+                       "'fsm local down' ends it",
                        in->name, (int)pid);
     if (cleanup_instance(in, e))
         return err_prefix(e, "what an earlier run left cannot be removed");
@@ -275,8 +275,8 @@ static void stop_daemon(const struct instance *in)
 
     if (!pid)
         return;
-    json_decref(client_call(in->name, json_pack("{s:s, s:i}", "verb", "stop", "grace", (int)grace_s),
-                            &e));
+    json_decref(
+        client_call(in->name, json_pack("{s:s, s:i}", "verb", "stop", "grace", (int)grace_s), &e));
     uint64_t end = clock_mono_ms() + (uint64_t)up.grace_ms + STOP_WAIT_MS;
     while (clock_mono_ms() < end && cleanup_daemon_pid(in) == pid)
         nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);

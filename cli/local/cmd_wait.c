@@ -30,7 +30,7 @@ const struct opt local_wait_opts[] = {
 /* what --for means */
 struct goal {
     bool gone;
-    char type[64];  /* condition, or "" for "ready" of whatever kind */
+    char type[64]; /* condition, or "" for "ready" of whatever kind */
     char value[16];
 };
 
@@ -161,8 +161,8 @@ static int expand(const struct object_ref *ref, struct object_refs *out)
     if (!labels && !flags.all)
         return cli_usage("which? Name the objects, or use -l SELECTOR or --all");
     json_t *reply = client_call(NULL,
-                                json_pack("{s:s, s:s, s:s, s:o*}", "verb", "get", "kind",
-                                          ref->kind, "namespace", local_ns(), "labels", labels),
+                                json_pack("{s:s, s:s, s:s, s:o*}", "verb", "get", "kind", ref->kind,
+                                          "namespace", local_ns(), "labels", labels),
                                 &e);
     if (!reply)
         return cli_fail("%s", e.text);

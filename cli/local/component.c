@@ -18,7 +18,7 @@
 #define RESTART_MAX_MS   5000
 #define STABLE_MS        10000 /* a run this long makes the next end a first one */
 #define LOG_CHECK_MS     30000
-#define LOG_TAIL         400   /* bytes of last words */
+#define LOG_TAIL         400 /* bytes of last words */
 
 struct component {
     TAILQ_ENTRY(component) link;
@@ -75,7 +75,7 @@ static void on_logs(void *arg)
     struct component *c;
 
     bound_log(cs->l, "daemon");
-    TAILQ_FOREACH(c, &cs->list, link)
+    TAILQ_FOREACH (c, &cs->list, link)
         bound_log(cs->l, c->name);
     timer_set(&cs->logs, LOG_CHECK_MS);
 }
@@ -124,7 +124,7 @@ static void on_end(struct proc *p, int status, void *arg)
     log_error("component", "ended, is started again name=%s status=%#x ran_ms=%llu wait_ms=%llu",
               c->name, (unsigned)status, (unsigned long long)ran, (unsigned long long)c->wait_ms);
     timer_set(&c->timer, c->wait_ms);
-    c->wait_ms = c->wait_ms == 0 ? RESTART_FIRST_MS
+    c->wait_ms = c->wait_ms == 0                   ? RESTART_FIRST_MS
                  : c->wait_ms * 2 > RESTART_MAX_MS ? RESTART_MAX_MS
                                                    : c->wait_ms * 2;
 }
@@ -215,11 +215,10 @@ json_t *components_status(const struct local *l, bool *healthy)
     const struct component *c;
     uint64_t now = loop_now_ms(l->loop);
 
-    json_array_append_new(out, json_pack("{s:s, s:s, s:i, s:s, s:i}", "name", "daemon", "state",
-                                         "running", "pid", (int)getpid(), "uptime", "",
-                                         "restarts", 0));
-    TAILQ_FOREACH(c, &l->components->list, link)
-    {
+    json_array_append_new(out,
+                          json_pack("{s:s, s:s, s:i, s:s, s:i}", "name", "daemon", "state",
+                                    "running", "pid", (int)getpid(), "uptime", "", "restarts", 0));
+    TAILQ_FOREACH (c, &l->components->list, link) {
         json_t *row = json_pack("{s:s, s:s, s:i}", "name", c->name, "state",
                                 c->proc ? "running" : "restarting", "restarts", (int)c->restarts);
         if (c->proc) {

@@ -178,8 +178,8 @@ static void on_exit_status(struct proc *proc, int status, void *arg)
         log_warn("pod", "container did not start pod=%s/%s container=%s: %s", c->pod->ns,
                  c->pod->name, c->name, c->message ? c->message : "");
     else
-        log_debug("pod", "container ended pod=%s/%s container=%s exit=%d", c->pod->ns,
-                  c->pod->name, c->name, c->exit_code);
+        log_debug("pod", "container ended pod=%s/%s container=%s exit=%d", c->pod->ns, c->pod->name,
+                  c->name, c->exit_code);
     pod_wake(c->pod);
 }
 
@@ -242,8 +242,8 @@ static int launch(struct container *c, const json_t *spec, struct err *e)
     c->status_fd = pipe_fds[0];
     pipe_fds[0] = -1;
     evutil_make_socket_nonblocking(c->status_fd);
-    c->status_ev = event_new(loop_base(c->pod->l->loop), c->status_fd, EV_READ | EV_PERSIST,
-                             on_status, c);
+    c->status_ev =
+        event_new(loop_base(c->pod->l->loop), c->status_fd, EV_READ | EV_PERSIST, on_status, c);
     event_add(c->status_ev, NULL);
     rc = 0;
 out:

@@ -32,7 +32,8 @@ static struct {
     struct timespec changed[2]; /* of ca.crt and next.crt */
 } roots;
 
-/* ---- a new root reaches every namespace -------------------------------------------------------- */
+/* ---- a new root reaches every namespace --------------------------------------------------------
+ */
 
 static struct timespec file_time(const struct local *l, const char *name)
 {
@@ -73,11 +74,24 @@ int controller_open(struct local *l, struct err *e)
     char *admin = xasprintf("unix:%s/controller.sock", l->in->dir);
     char listen[IP_TEXT_MAX];
     struct ip_port at = {l->in->gw4, LISTEN_PORT};
-    const char *argv[] = {bin,          "-f",          resources,        "--ca-dir",
-                          ca,           "--token-key", key,              "--listen",
-                          ip_port_format(&at, listen), "--admin", admin, "--mesh-name",
-                          MESH_NAME,    "--fsm-namespace", MESH_NAMESPACE, "--trust-domain",
-                          TRUST_DOMAIN, NULL};
+    const char *argv[] = {bin,
+                          "-f",
+                          resources,
+                          "--ca-dir",
+                          ca,
+                          "--token-key",
+                          key,
+                          "--listen",
+                          ip_port_format(&at, listen),
+                          "--admin",
+                          admin,
+                          "--mesh-name",
+                          MESH_NAME,
+                          "--fsm-namespace",
+                          MESH_NAMESPACE,
+                          "--trust-domain",
+                          TRUST_DOMAIN,
+                          NULL};
     int rc = -1;
 
     if (access(bin, X_OK))
@@ -136,8 +150,8 @@ void controller_ask_ready(struct local *l, void (*cb)(bool up, void *arg), void 
     ask(l, "/health/ready", q);
 }
 
-void controller_ask(struct local *l, const char *path,
-                    void (*cb)(const json_t *answer, void *arg), void *arg)
+void controller_ask(struct local *l, const char *path, void (*cb)(const json_t *answer, void *arg),
+                    void *arg)
 {
     struct question *q = xcalloc(1, sizeof(*q));
 

@@ -10,8 +10,8 @@
 
 static bool is_current(const struct kube_object *pod, const char *hash)
 {
-    const char *rev = json_string_value(
-        json_object_get(json_at(pod->body, "metadata.labels"), REVISION_LABEL));
+    const char *rev =
+        json_string_value(json_object_get(json_at(pod->body, "metadata.labels"), REVISION_LABEL));
     return rev && strcmp(rev, hash) == 0;
 }
 
@@ -32,8 +32,8 @@ static void make_pod(struct local *l, const struct kube_object *ds, const char *
 static bool should_end(const struct kube_object *ds, const struct kube_object *pod,
                        const char *hash, unsigned kept)
 {
-    bool on_delete = strcmp(json_str(ds->body, "spec.updateStrategy.type", "RollingUpdate"),
-                            "OnDelete") == 0;
+    bool on_delete =
+        strcmp(json_str(ds->body, "spec.updateStrategy.type", "RollingUpdate"), "OnDelete") == 0;
     return pod_is_over(pod) || kept > 0 || (!on_delete && !is_current(pod, hash));
 }
 

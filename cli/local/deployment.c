@@ -33,7 +33,7 @@ static int64_t ready_replicas(const struct kube_object *rs)
     return json_int(rs->body, "status.readyReplicas", 0);
 }
 
-#define PERCENT_DEFAULT 25    /* of Deployments that name none, or none that can be read */
+#define PERCENT_DEFAULT 25 /* of Deployments that name none, or none that can be read */
 #define PERCENT_MAX     10000
 
 /* "25%" of the replicas, or a number */
@@ -275,11 +275,12 @@ static void write_status(const struct rollout *r)
     if (json_object_get(old, "conditions"))
         json_object_set_new(status, "conditions",
                             json_deep_copy(json_object_get(old, "conditions")));
-    json_t *counts = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I}", "replicas", (json_int_t)pods, "updatedReplicas",
-        (json_int_t)updated, "readyReplicas", (json_int_t)ready, "availableReplicas",
-        (json_int_t)ready, "unavailableReplicas", (json_int_t)(r->want > ready ? r->want - ready : 0),
-        "observedGeneration", (json_int_t)json_int(r->d->body, "metadata.generation", 1));
+    json_t *counts =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "replicas", (json_int_t)pods, "updatedReplicas",
+                  (json_int_t)updated, "readyReplicas", (json_int_t)ready, "availableReplicas",
+                  (json_int_t)ready, "unavailableReplicas",
+                  (json_int_t)(r->want > ready ? r->want - ready : 0), "observedGeneration",
+                  (json_int_t)json_int(r->d->body, "metadata.generation", 1));
     json_object_update(status, counts);
     json_decref(counts);
     put_conditions(r, ready, updated == r->want && pods == r->want && ready == r->want, status);

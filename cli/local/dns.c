@@ -59,8 +59,8 @@ static void add_headless(struct local *l, struct buf *b, const struct kube_objec
     const struct kube_object *s;
 
     for (void *it = NULL; (s = kube_store_next(l->store, "EndpointSlice", svc->ns, &it)) != NULL;) {
-        const char *of = json_string_value(
-            json_object_get(json_at(s->body, "metadata.labels"), SERVICE_LABEL));
+        const char *of =
+            json_string_value(json_object_get(json_at(s->body, "metadata.labels"), SERVICE_LABEL));
         if (of && strcmp(of, svc->name) == 0)
             add_endpoints(b, svc, s->body);
     }
@@ -153,11 +153,24 @@ static void add_upstream(struct words *w, const char *upstream)
 
 static void build_words(const struct instance *in, struct words *w)
 {
-    static const char *const fixed[] = {
-        "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_bind_service,+setgid",
-        "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root", "--pid-file=",
-        "--no-hosts", "--no-poll", "--bind-interfaces", "--except-interface=lo", "--log-facility=-",
-        "--local=/" TRUST_DOMAIN "/", "--dns-forward-max=1000", "--cache-size=0"};
+    static const char *const fixed[] = {"setpriv",
+                                        "--no-new-privs",
+                                        "--inh-caps=-all",
+                                        "--bounding-set=-all,+net_bind_service,+setgid",
+                                        "dnsmasq",
+                                        "--keep-in-foreground",
+                                        "--conf-file=/dev/null",
+                                        "--user=root",
+                                        "--group=root",
+                                        "--pid-file=",
+                                        "--no-hosts",
+                                        "--no-poll",
+                                        "--bind-interfaces",
+                                        "--except-interface=lo",
+                                        "--log-facility=-",
+                                        "--local=/" TRUST_DOMAIN "/",
+                                        "--dns-forward-max=1000",
+                                        "--cache-size=0"};
     char ip[IP_TEXT_MAX];
 
     for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed); i++)

@@ -111,8 +111,8 @@ static json_t *endpoint(const json_t *service, const json_t *pod, const char *ad
         "kind", "Pod", "namespace", json_str(pod, "metadata.namespace", ""), "name",
         json_str(pod, "metadata.name", ""), "uid", json_str(pod, "metadata.uid", ""));
 
-    if (host && strcmp(json_str(pod, "spec.subdomain", ""),
-                       json_str(service, "metadata.name", "")) == 0)
+    if (host &&
+        strcmp(json_str(pod, "spec.subdomain", ""), json_str(service, "metadata.name", "")) == 0)
         json_object_set_new(e, "hostname", json_string(host));
     return e;
 }
@@ -121,12 +121,11 @@ static json_t *endpoint(const json_t *service, const json_t *pod, const char *ad
 
 static json_t *new_slice(const struct kube_object *svc, const char *name, bool v6, json_t *ports)
 {
-    json_t *s = json_pack(
-        "{s:s, s:s, s:{s:s, s:s, s:{s:s, s:s}, s:[o]}, s:s, s:o, s:[]}", "apiVersion",
-        "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata", "name", name, "namespace",
-        svc->ns, "labels", SERVICE_LABEL, svc->name, MANAGED_LABEL, FIELD_MANAGER,
-        "ownerReferences", owner_reference(svc), "addressType", v6 ? "IPv6" : "IPv4", "ports",
-        ports, "endpoints");
+    json_t *s = json_pack("{s:s, s:s, s:{s:s, s:s, s:{s:s, s:s}, s:[o]}, s:s, s:o, s:[]}",
+                          "apiVersion", "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata",
+                          "name", name, "namespace", svc->ns, "labels", SERVICE_LABEL, svc->name,
+                          MANAGED_LABEL, FIELD_MANAGER, "ownerReferences", owner_reference(svc),
+                          "addressType", v6 ? "IPv6" : "IPv4", "ports", ports, "endpoints");
 
     if (strcmp(json_str(svc->body, "spec.clusterIP", ""), "None") == 0)
         json_object_set_new(json_object_get(json_object_get(s, "metadata"), "labels"),
@@ -203,8 +202,8 @@ struct change {
 
 static bool is_ours(const struct kube_object *slice)
 {
-    const char *by = json_string_value(
-        json_object_get(json_at(slice->body, "metadata.labels"), MANAGED_LABEL));
+    const char *by =
+        json_string_value(json_object_get(json_at(slice->body, "metadata.labels"), MANAGED_LABEL));
     return by && strcmp(by, FIELD_MANAGER) == 0;
 }
 
@@ -231,8 +230,7 @@ static json_t *all_wanted(struct local *l)
             strcmp(json_str(svc->body, "spec.type", ""), "ExternalName") == 0)
             continue;
         json_t *wanted = wanted_slices(l, svc);
-        json_object_foreach(wanted, name, body)
-        {
+        json_object_foreach (wanted, name, body) {
             char *key = xasprintf("%s/%s", svc->ns, name);
             json_object_set(all, key, body);
             free(key);
@@ -258,8 +256,7 @@ static void compare(struct local *l, json_t *all, struct change *c)
     }
     const char *key;
     json_t *body;
-    json_object_foreach(all, key, body)
-    {
+    json_object_foreach (all, key, body) {
         json_array_append(c->create, body);
     }
 }

@@ -1,4 +1,5 @@
-/* endpoints.h - EndpointSlices of Services with a selector, as Kubernetes' controller makes them. */
+/* endpoints.h - EndpointSlices of Services with a selector, as Kubernetes' controller makes them.
+ */
 #ifndef FSM_CLI_LOCAL_ENDPOINTS_H
 #define FSM_CLI_LOCAL_ENDPOINTS_H
 

@@ -67,9 +67,10 @@ char *env_field(const struct pod *p, const char *path, struct err *e)
     for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
         if (strcmp(path, plain[i]) == 0)
             return xstrdup(json_str(p->object->body, path, ""));
-    err_set(e, "fieldPath: got \"%s\", expected metadata.{name,namespace,uid,labels['K'],"
-               "annotations['K']}, spec.{nodeName,serviceAccountName} or "
-               "status.{podIP,podIPs,hostIP}",
+    err_set(e,
+            "fieldPath: got \"%s\", expected metadata.{name,namespace,uid,labels['K'],"
+            "annotations['K']}, spec.{nodeName,serviceAccountName} or "
+            "status.{podIP,podIPs,hostIP}",
             path);
     return NULL;
 }
@@ -176,8 +177,7 @@ static int add_all_of(struct env *env, const char *kind, const json_t *source, c
         return json_bool(source, "optional", false)
                    ? 0
                    : err_set(e, "envFrom: %s \"%s\" not found", kind, name);
-    json_object_foreach(json_object_get(o->body, "data"), key, value)
-    {
+    json_object_foreach (json_object_get(o->body, "data"), key, value) {
         char *v = map_value(o, key);
         char *full = xasprintf("%s%s", prefix, key);
         if (v)
@@ -211,8 +211,7 @@ static void add_defaults(struct env *env, const json_t *image)
     table_put_str(env->vars, "PATH", xasprintf("%s:" DEFAULT_PATH, env->p->l->in->bin_dir));
     table_put_str(env->vars, "HOSTNAME", xstrdup(pod_hostname(env->p)));
     table_put_str(env->vars, "HOME", xstrdup("/root"));
-    json_object_foreach(json_object_get(image, "env"), key, value)
-    {
+    json_object_foreach (json_object_get(image, "env"), key, value) {
         if (json_is_string(value))
             table_put_str(env->vars, key, xstrdup(json_string_value(value)));
     }
@@ -224,8 +223,7 @@ static json_t *to_strings(const struct table *vars)
     struct slice name;
     char *value;
 
-    table_foreach(vars, it, &name, &value)
-    {
+    table_foreach (vars, it, &name, &value) {
         char *s = xasprintf("%.*s=%s", SLICE_FMT(name), value);
         json_t *j = json_string(s);
         /* a value that is no UTF-8 cannot travel in JSON: it is left out rather than mangled */

@@ -1,4 +1,5 @@
-/* events.c - what happened to objects, for people: kept as Event objects, the newest few hundred. */
+/* events.c - what happened to objects, for people: kept as Event objects, the newest few hundred.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

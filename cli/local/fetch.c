@@ -85,8 +85,8 @@ static void on_timer(void *arg)
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct fetcher *f = arg;
-    int running, action = (what & EV_READ ? CURL_CSELECT_IN : 0) |
-                          (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    int running,
+        action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
 
     curl_multi_socket_action(f->multi, fd, action, &running);
     harvest(f);
@@ -212,8 +212,7 @@ static void set_options(struct fetch *ft, const struct fetch_spec *s)
         curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, s->unix_path);
 }
 
-struct fetch *fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_cb *cb,
-                          void *arg)
+struct fetch *fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetch_cb *cb, void *arg)
 {
     struct fetch *ft = xcalloc(1, sizeof(*ft));
 

@@ -14,17 +14,17 @@ struct fetch;
 
 struct fetch_spec {
     const char *url;
-    const char *unix_path;       /* connect here, or NULL */
-    const char *const *headers;  /* "Name: value", NULL-terminated; or NULL */
-    struct slice body;           /* p != NULL: POST */
+    const char *unix_path;      /* connect here, or NULL */
+    const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
+    struct slice body;          /* p != NULL: POST */
     unsigned timeout_ms;
     bool http2;
 };
 struct fetch_result {
-    unsigned status;      /* 0: no answer, error says why */
+    unsigned status; /* 0: no answer, error says why */
     const char *error;
     const struct buf *body; /* at most FETCH_BODY_MAX bytes are kept */
-    int grpc_status;      /* from header or trailer; -1 = none */
+    int grpc_status;        /* from header or trailer; -1 = none */
 };
 #define FETCH_BODY_MAX (8u << 20)
 

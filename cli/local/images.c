@@ -49,11 +49,11 @@ static int check_entry(const char *file, size_t i, json_t *entry, struct err *e)
 
     if (!json_is_object(entry) || !json_str(entry, "match", NULL))
         return err_set(e, "%s: images[%zu]: expected an object with \"match\"", file, i);
-    json_object_foreach(entry, k, v)
-    {
+    json_object_foreach (entry, k, v) {
         if (!is_key(k))
-            return err_set(e, "%s: images[%zu].%s: unknown field: expected match, command, args, "
-                              "env, user or workingDir",
+            return err_set(e,
+                           "%s: images[%zu].%s: unknown field: expected match, command, args, "
+                           "env, user or workingDir",
                            file, i, k);
     }
     if (!is_strings(json_object_get(entry, "command")) ||

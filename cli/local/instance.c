@@ -28,8 +28,9 @@ int instance_check_name(const char *name, struct err *e)
     for (const char *p = name; ok && *p; p++)
         ok = (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '-';
     if (!ok)
-        return err_set(e, "--name: got \"%s\", expected at most %d of a-z, 0-9 and '-', "
-                          "beginning and ending with a letter or digit",
+        return err_set(e,
+                       "--name: got \"%s\", expected at most %d of a-z, 0-9 and '-', "
+                       "beginning and ending with a letter or digit",
                        name, NAME_MAX_LEN);
     return 0;
 }
@@ -302,8 +303,9 @@ static int choose(struct instance *in, const struct instance_ranges *want,
         if (!conflict_of(in, taken, mine, theirs))
             return 0;
     }
-    return err_set(e, "%s overlaps %s, which this machine routes or another instance uses: choose "
-                      "with --pod-cidr, --service-cidr, --pod-cidr6, --service-cidr6",
+    return err_set(e,
+                   "%s overlaps %s, which this machine routes or another instance uses: choose "
+                   "with --pod-cidr, --service-cidr, --pod-cidr6, --service-cidr6",
                    mine, theirs);
 }
 
@@ -341,13 +343,13 @@ int instance_save(const struct instance *in, struct err *e)
 
     for (char **i = in->images; *i; i++)
         json_array_append_new(images, json_string(*i));
-    json_t *j = json_pack(
-        "{s:o, s:o, s:o, s:o, s:s, s:b, s:b, s:i, s:i, s:i, s:s, s:o}", "podCidr",
-        cidr_json(&in->pods4), "serviceCidr", cidr_json(&in->services4), "podCidr6",
-        cidr_json(&in->pods6), "serviceCidr6", cidr_json(&in->services6), "binDir", in->bin_dir,
-        "controller", in->controller, "nativeSidecar", in->native_sidecar, "backoffMs",
-        (int)in->backoff_ms, "leadMs", (int)in->lead_ms, "logMax", (int)in->log_max,
-        "dnsUpstream", in->dns_upstream, "images", images);
+    json_t *j =
+        json_pack("{s:o, s:o, s:o, s:o, s:s, s:b, s:b, s:i, s:i, s:i, s:s, s:o}", "podCidr",
+                  cidr_json(&in->pods4), "serviceCidr", cidr_json(&in->services4), "podCidr6",
+                  cidr_json(&in->pods6), "serviceCidr6", cidr_json(&in->services6), "binDir",
+                  in->bin_dir, "controller", in->controller, "nativeSidecar", in->native_sidecar,
+                  "backoffMs", (int)in->backoff_ms, "leadMs", (int)in->lead_ms, "logMax",
+                  (int)in->log_max, "dnsUpstream", in->dns_upstream, "images", images);
     json_print_pretty(j, 2, false, &text);
     char *path = instance_path(in, "config.json");
     int rc = file_write(path, text.p, text.len, 0600, e);
@@ -410,8 +412,9 @@ struct instance *instance_load(const char *name, struct err *e)
     if (j) {
         fill(in, j);
     } else {
-        err_set(e, "no fsm local instance \"%s\" is up here: start it with "
-                   "'fsm local up%s%s'",
+        err_set(e,
+                "no fsm local instance \"%s\" is up here: start it with "
+                "'fsm local up%s%s'",
                 name, strcmp(name, INSTANCE_DEFAULT) ? " --name " : "",
                 strcmp(name, INSTANCE_DEFAULT) ? name : "");
         instance_free(in);

@@ -22,20 +22,20 @@
 
 struct instance {
     char *name;
-    char *dir;                /* /run/fsm/local/NAME, 0700 */
-    char *bin_dir;            /* where fsm-controller, fsm-sidecar ... are */
-    char bridge[IFNAMSIZ];    /* "fl" and six hex digits; its ports add "p" and a number */
-    char table[64];           /* nftables: "fsm-local-NAME" */
+    char *dir;             /* /run/fsm/local/NAME, 0700 */
+    char *bin_dir;         /* where fsm-controller, fsm-sidecar ... are */
+    char bridge[IFNAMSIZ]; /* "fl" and six hex digits; its ports add "p" and a number */
+    char table[64];        /* nftables: "fsm-local-NAME" */
     struct cidr pods4, services4;
     struct cidr pods6, services6; /* ip.family 0 = the machine has no IPv6 */
     struct ip gw4, gw6;           /* the bridge's addresses: first of the pod ranges */
-    bool controller;          /* run fsm-controller (and so inject) */
+    bool controller;              /* run fsm-controller (and so inject) */
     bool native_sidecar;
-    unsigned backoff_ms;      /* first waiting time between restarts of a container */
-    unsigned lead_ms;         /* endpoints are gone this long before SIGTERM is sent */
-    unsigned log_max;         /* bytes of a container's log file */
-    char *dns_upstream;       /* "" = names outside the cluster do not exist; else addresses */
-    char **images;            /* image map files, NULL-terminated */
+    unsigned backoff_ms; /* first waiting time between restarts of a container */
+    unsigned lead_ms;    /* endpoints are gone this long before SIGTERM is sent */
+    unsigned log_max;    /* bytes of a container's log file */
+    char *dns_upstream;  /* "" = names outside the cluster do not exist; else addresses */
+    char **images;       /* image map files, NULL-terminated */
 };
 
 /* a name that may become a path and an interface: DNS label of at most 32 characters */

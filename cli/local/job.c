@@ -59,8 +59,8 @@ static int restarts_of(const struct kube_object *pod)
 
 static void count(struct job *j)
 {
-    bool on_failure = strcmp(json_str(j->o->body, "spec.template.spec.restartPolicy", ""),
-                             "OnFailure") == 0;
+    bool on_failure =
+        strcmp(json_str(j->o->body, "spec.template.spec.restartPolicy", ""), "OnFailure") == 0;
 
     for (unsigned i = 0; i < j->pods.n; i++) {
         const struct kube_object *p = j->pods.v[i];
@@ -123,8 +123,7 @@ static bool judge(struct job *j)
     if (j->succeeded >= need && !waits)
         finish(j, "Complete", NULL, NULL);
     else if (j->failed > json_int(j->o->body, "spec.backoffLimit", BACKOFF_LIMIT))
-        finish(j, "Failed", "BackoffLimitExceeded",
-               "Job has reached the specified backoff limit");
+        finish(j, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit");
     else if (over_deadline(j))
         finish(j, "Failed", "DeadlineExceeded", "Job was active longer than specified deadline");
     else
@@ -149,9 +148,9 @@ static int64_t backoff_left(const struct job *j)
 static void make_pods(struct job *j, int64_t n)
 {
     const char *uid = object_uid(j->o);
-    json_t *labels = json_pack("{s:s, s:s, s:s, s:s}", "job-name", j->o->name,
-                               "batch.kubernetes.io/job-name", j->o->name, "controller-uid", uid,
-                               "batch.kubernetes.io/controller-uid", uid);
+    json_t *labels =
+        json_pack("{s:s, s:s, s:s, s:s}", "job-name", j->o->name, "batch.kubernetes.io/job-name",
+                  j->o->name, "controller-uid", uid, "batch.kubernetes.io/controller-uid", uid);
     struct err e;
     int rc = 0;
 

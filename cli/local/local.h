@@ -44,8 +44,8 @@ struct local {
     struct clusterip *clusterip;
     struct sync *sync;
     struct api *api;
-    char *token_key;          /* PEM; signs service-account tokens */
-    uint64_t started_ms;      /* loop time */
+    char *token_key;     /* PEM; signs service-account tokens */
+    uint64_t started_ms; /* loop time */
     bool stopping;
     struct loop_job reconcile; /* workloads, endpoints: once per turn, however much changed */
 };

@@ -27,18 +27,30 @@ struct local_flags {
 extern struct local_flags local_flags;
 
 #define LOCAL_OPT_NAME                                                                             \
-    {0, "name", "NAME", "the instance (default: fsm)", OPT_STR(&local_flags.name)}
+    {                                                                                              \
+        0, "name", "NAME", "the instance (default: fsm)", OPT_STR(&local_flags.name)               \
+    }
 #define LOCAL_OPT_NS                                                                               \
-    {'n', "namespace", "NAMESPACE", "the namespace (default: default)", OPT_STR(&local_flags.ns)}
+    {                                                                                              \
+        'n', "namespace", "NAMESPACE", "the namespace (default: default)",                         \
+            OPT_STR(&local_flags.ns)                                                               \
+    }
 #define LOCAL_OPT_FILES                                                                            \
-    {'f', "filename", "FILE", "a file or directory of YAML, \"-\" = standard input (may repeat)",  \
-     OPT_LIST(&local_flags.files)}
+    {                                                                                              \
+        'f', "filename", "FILE",                                                                   \
+            "a file or directory of YAML, \"-\" = standard input (may repeat)",                    \
+            OPT_LIST(&local_flags.files)                                                           \
+    }
 #define LOCAL_OPT_SELECTOR                                                                         \
-    {'l', "selector", "SELECTOR", "labels: key=value,key!=value,key,!key,key in (a,b)",            \
-     OPT_STR(&local_flags.selector)}
+    {                                                                                              \
+        'l', "selector", "SELECTOR", "labels: key=value,key!=value,key,!key,key in (a,b)",         \
+            OPT_STR(&local_flags.selector)                                                         \
+    }
 #define LOCAL_OPT_CONTAINER                                                                        \
-    {'c', "container", "CONTAINER", "the container (default: the pod's first)",                    \
-     OPT_STR(&local_flags.container)}
+    {                                                                                              \
+        'c', "container", "CONTAINER", "the container (default: the pod's first)",                 \
+            OPT_STR(&local_flags.container)                                                        \
+    }
 
 /* ---- client.c ---- */
 /* name NULL = the default instance.  takes request; returns owned, or NULL and e (what the daemon
@@ -91,10 +103,10 @@ int local_status(int argc, char **argv);
 int local_scale(int argc, char **argv);
 int local_restart(int argc, char **argv);
 int local_wait(int argc, char **argv);
-extern const struct opt local_up_opts[], local_down_opts[], local_apply_opts[],
-    local_create_opts[], local_delete_opts[], local_get_opts[], local_patch_opts[],
-    local_meta_opts[], local_exec_opts[], local_logs_opts[], local_status_opts[],
-    local_scale_opts[], local_restart_opts[], local_wait_opts[];
+extern const struct opt local_up_opts[], local_down_opts[], local_apply_opts[], local_create_opts[],
+    local_delete_opts[], local_get_opts[], local_patch_opts[], local_meta_opts[], local_exec_opts[],
+    local_logs_opts[], local_status_opts[], local_scale_opts[], local_restart_opts[],
+    local_wait_opts[];
 /* applies what -f names to a running instance, printing one line per object; exit status */
 int apply_files(const struct opt_list *files, const char *ns, bool create);
 

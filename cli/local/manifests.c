@@ -22,8 +22,8 @@
 
 struct reading {
     json_t *out;
-    const char *ns;              /* for objects that name none */
-    struct kube_object **good;   /* checked objects of the file */
+    const char *ns;            /* for objects that name none */
+    struct kube_object **good; /* checked objects of the file */
     unsigned n_good;
 };
 

@@ -153,8 +153,11 @@ static json_t *parse_requirement(struct slice s)
     static const struct {
         const char *sign, *op;
         bool set;
-    } signs[] = {{" notin ", "NotIn", true}, {" in ", "In", true}, {"!=", "NotIn", false},
-                 {"==", "In", false},        {"=", "In", false}};
+    } signs[] = {{" notin ", "NotIn", true},
+                 {" in ", "In", true},
+                 {"!=", "NotIn", false},
+                 {"==", "In", false},
+                 {"=", "In", false}};
     struct slice key;
 
     for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++) {
@@ -194,8 +197,9 @@ json_t *selector_parse(const char *text, struct err *e)
         json_t *r = parse_requirement(cut_requirement(&rest));
         if (!r) {
             json_decref(list);
-            err_set(e, "-l: got \"%s\", expected key=value, key!=value, key, !key or "
-                       "key in (a,b), separated by commas",
+            err_set(e,
+                    "-l: got \"%s\", expected key=value, key!=value, key, !key or "
+                    "key in (a,b), separated by commas",
                     text);
             return NULL;
         }

@@ -51,8 +51,7 @@ static bool is_empty(struct local *l, const char *ns)
 {
     for (unsigned i = 0; i < kube_kinds_count(); i++) {
         void *it = NULL;
-        if (kube_kind_at(i)->namespaced &&
-            kube_store_next(l->store, kube_kind_at(i)->key, ns, &it))
+        if (kube_kind_at(i)->namespaced && kube_store_next(l->store, kube_kind_at(i)->key, ns, &it))
             return false;
     }
     return true;

@@ -52,7 +52,8 @@ static void bridge_commands(const struct instance *in, struct buf *b)
 {
     char ip[IP_TEXT_MAX], range[IP_TEXT_MAX];
 
-    buf_printf(b, "link add %s type bridge forward_delay 0 stp_state 0 mcast_snooping 0\n", in->bridge);
+    buf_printf(b, "link add %s type bridge forward_delay 0 stp_state 0 mcast_snooping 0\n",
+               in->bridge);
     buf_printf(b, "addr add %s/%u dev %s\n", ip_format(&in->gw4, ip), in->pods4.bits, in->bridge);
     if (in->gw6.family) {
         /* a link-local address without duplicate detection: its two seconds would hold up the
@@ -212,7 +213,8 @@ static int make_namespaces(struct sandbox *sb, const char *hostname, struct err 
     if (pid > 0)
         waitpid(pid, NULL, 0);
     if (sb->uts_fd < 0 || sb->ipc_fd < 0 || (!sb->host && sb->net_fd < 0))
-        return err_set(e, "cannot make a pod's namespaces: the kernel needs NET_NS, UTS_NS, IPC_NS");
+        return err_set(e,
+                       "cannot make a pod's namespaces: the kernel needs NET_NS, UTS_NS, IPC_NS");
     return 0;
 }
 
@@ -242,8 +244,8 @@ static int plug_in(struct network *n, struct sandbox *sb, struct err *e)
     return rc ? err_prefix(e, "pod network") : 0;
 }
 
-int network_sandbox(struct network *n, const char *hostname, bool host_network,
-                    struct sandbox *sb, struct err *e)
+int network_sandbox(struct network *n, const char *hostname, bool host_network, struct sandbox *sb,
+                    struct err *e)
 {
     *sb = (struct sandbox)SANDBOX_INIT;
     sb->host = host_network;

@@ -25,12 +25,15 @@ struct sandbox {
     bool host;                  /* hostNetwork: no namespace of its own, the bridge's address */
     unsigned slot;              /* its place in the pod range; 0 = none */
     struct ip ip4, ip6;
-    char veth[IFNAMSIZ];        /* the machine's end */
+    char veth[IFNAMSIZ]; /* the machine's end */
 };
-#define SANDBOX_INIT {.net_fd = -1, .uts_fd = -1, .ipc_fd = -1}
+#define SANDBOX_INIT                                                                               \
+    {                                                                                              \
+        .net_fd = -1, .uts_fd = -1, .ipc_fd = -1                                                   \
+    }
 
-int network_sandbox(struct network *n, const char *hostname, bool host_network,
-                    struct sandbox *sb, struct err *e);
+int network_sandbox(struct network *n, const char *hostname, bool host_network, struct sandbox *sb,
+                    struct err *e);
 /* takes link and address back; the namespaces go with their last process.  The link is removed
  * behind our back (it takes the kernel a while); with procs NULL it goes with its namespace. */
 void network_release(struct network *n, struct sandbox *sb, struct procs *procs);

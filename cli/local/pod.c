@@ -3,8 +3,8 @@
  *   new --> sandbox, volumes --> init containers, in order --> containers --> (all done) --+
  *    |          (native sidecars among them are started, and stay)                         |
  *    +--- delete: no endpoint any more, lead time, containers stop, sidecars stop in ------+
- *         reverse order, everything is taken away, the object goes                finishing: sidecars
- *                                                                                 stop, the object stays
+ *         reverse order, everything is taken away, the object goes                finishing:
+ * sidecars stop, the object stays
  */
 #include "cli/local/pod.h"
 
@@ -24,12 +24,12 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-#define RETRY_MS         1000           /* after the machine refused something */
-#define BACKOFF_MAX_MS   (300 * 1000)   /* as kubelet */
-#define BACKOFF_RESET_MS (600 * 1000)   /* a run this long makes the next crash a first one */
-#define SIDECAR_GRACE_MS 2000           /* what a sidecar gets at least */
+#define RETRY_MS         1000         /* after the machine refused something */
+#define BACKOFF_MAX_MS   (300 * 1000) /* as kubelet */
+#define BACKOFF_RESET_MS (600 * 1000) /* a run this long makes the next crash a first one */
+#define SIDECAR_GRACE_MS 2000         /* what a sidecar gets at least */
 #define GRACE_DEFAULT_S  30
-#define REFRESH_MS       (20 * 1000)    /* how often tokens are looked at */
+#define REFRESH_MS       (20 * 1000) /* how often tokens are looked at */
 
 struct pods {
     struct local *l;
@@ -125,7 +125,9 @@ static void add_containers(struct pod *p, const json_t *list, bool init)
         const json_t *spec = json_array_get(list, i);
         bool stays = init && strcmp(json_str(spec, "restartPolicy", ""), "Always") == 0;
         container_init(&p->ctrs[p->n_ctrs++], p, spec,
-                       stays ? CTR_SIDECAR : init ? CTR_INIT : CTR_MAIN);
+                       stays  ? CTR_SIDECAR
+                       : init ? CTR_INIT
+                              : CTR_MAIN);
     }
 }
 
@@ -517,7 +519,7 @@ void pods_kill_all(struct local *l)
 {
     struct pod *p;
 
-    TAILQ_FOREACH(p, &l->pods->list, link)
+    TAILQ_FOREACH (p, &l->pods->list, link)
         for (unsigned i = 0; i < p->n_ctrs; i++)
             if (p->ctrs[i].proc)
                 proc_kill(p->ctrs[i].proc, SIGKILL);
@@ -547,8 +549,7 @@ static void on_map(const char *type, const struct kube_object *o, void *arg)
     struct pods *ps = arg;
     struct pod *p;
 
-    TAILQ_FOREACH(p, &ps->list, link)
-    {
+    TAILQ_FOREACH (p, &ps->list, link) {
         if (strcmp(p->ns, o->ns) != 0)
             continue;
         if (p->has_volumes && !p->finishing && volumes_uses(p, o->kind, o->name))

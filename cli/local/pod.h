@@ -20,7 +20,7 @@ enum ctr_kind { CTR_INIT, CTR_SIDECAR /* init container that is kept running */,
     X(WAITING, "waiting")   /* for its turn, or for its back-off */                                \
     X(STARTING, "starting") /* the shim prepares it */                                             \
     X(RUNNING, "running")                                                                          \
-    X(ENDED, "ended")       /* and will not be started again, unless the pod says so */
+    X(ENDED, "ended") /* and will not be started again, unless the pod says so */
 enum ctr_state {
 #define X(id, text) CTR_##id,
     CTR_STATES(X)
@@ -31,27 +31,27 @@ enum probe_kind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS, PROBE_KINDS };
 
 struct container {
     struct pod *pod;
-    const json_t *spec;      /* borrowed from the pod's object */
+    const json_t *spec; /* borrowed from the pod's object */
     const char *name;
     enum ctr_kind kind;
     enum ctr_state state;
-    struct proc *proc;       /* its shim, or NULL */
-    int status_fd;           /* the shim's words; -1 */
+    struct proc *proc; /* its shim, or NULL */
+    int status_fd;     /* the shim's words; -1 */
     struct event *status_ev;
-    char line[1200];         /* of the shim's words, so far */
+    char line[1200]; /* of the shim's words, so far */
     size_t line_len;
     unsigned restarts, runs;
-    int exit_code;           /* of the last run; -1 = never ended */
-    bool never_ran;          /* the last run failed before the command began */
+    int exit_code;                /* of the last run; -1 = never ended */
+    bool never_ran;               /* the last run failed before the command began */
     int64_t started_ms, ended_ms; /* wall clock */
-    json_t *last;            /* owned: the "terminated" of the run before, or NULL */
-    char *reason, *message;  /* owned: why it waits or how it ended; may be NULL */
+    json_t *last;                 /* owned: the "terminated" of the run before, or NULL */
+    char *reason, *message;       /* owned: why it waits or how it ended; may be NULL */
     struct timer backoff, kill;
-    unsigned backoff_ms;     /* what the next restart waits */
-    bool started, ready;     /* by its probes */
+    unsigned backoff_ms; /* what the next restart waits */
+    bool started, ready; /* by its probes */
     bool stopping, stop_sent;
     struct probe *probes[PROBE_KINDS];
-    struct hook *hook;       /* postStart or preStop under way */
+    struct hook *hook; /* postStart or preStop under way */
 };
 
 struct pod {
@@ -60,21 +60,21 @@ struct pod {
     char *ns, *name, *uid;
     struct kube_object *object; /* ref: as created; the spec does not change */
     const json_t *spec;
-    struct container *ctrs;  /* init containers in order, then the others */
+    struct container *ctrs; /* init containers in order, then the others */
     unsigned n_ctrs;
     struct sandbox sb;
     bool has_sandbox, has_volumes;
-    char *dir;               /* pods/UID: volumes, file systems; private to the daemon's mounts */
+    char *dir; /* pods/UID: volumes, file systems; private to the daemon's mounts */
     char *log_dir;
-    struct loop_job job;     /* step and publish */
-    struct timer retry;      /* after something outside failed */
-    struct timer lead;       /* between "no longer an endpoint" and SIGTERM */
-    struct timer refresh;    /* of tokens */
-    bool finishing;          /* all containers are done: only sidecars are left to stop */
+    struct loop_job job;  /* step and publish */
+    struct timer retry;   /* after something outside failed */
+    struct timer lead;    /* between "no longer an endpoint" and SIGTERM */
+    struct timer refresh; /* of tokens */
+    bool finishing;       /* all containers are done: only sidecars are left to stop */
     bool deleting, lead_over, gone;
-    bool failed;             /* phase when it is over */
-    const char *fail_reason; /* static text, or NULL */
-    uint64_t deadline_ms;    /* loop time at which grace is over */
+    bool failed;                    /* phase when it is over */
+    const char *fail_reason;        /* static text, or NULL */
+    uint64_t deadline_ms;           /* loop time at which grace is over */
     int64_t created_ms, started_ms; /* wall clock */
 };
 

@@ -14,8 +14,7 @@
 
 #define RESOLV_MAX 65536
 
-static int write_plain(const struct pod *p, const char *name, const struct buf *text,
-                       struct err *e)
+static int write_plain(const struct pod *p, const char *name, const struct buf *text, struct err *e)
 {
     char *path = xasprintf("%s/%s", p->dir, name);
     int rc = -1, fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -51,8 +50,7 @@ static void put_options(struct buf *b, const json_t *options, const char *dflt)
         const json_t *o = json_array_get(options, i);
         const char *value = json_str(o, "value", NULL);
         ndots = ndots || strcmp(json_str(o, "name", ""), "ndots") == 0;
-        buf_printf(&line, " %s%s%s", json_str(o, "name", ""), value ? ":" : "",
-                   value ? value : "");
+        buf_printf(&line, " %s%s%s", json_str(o, "name", ""), value ? ":" : "", value ? value : "");
     }
     if (!ndots && *dflt)
         buf_printf(&line, " %s", dflt);
@@ -97,8 +95,7 @@ static int write_resolv(const struct pod *p, struct err *e)
         put_list(&b, "search", json_object_get(config, "searches"), true);
         put_list(&b, "nameserver", json_object_get(config, "nameservers"), false);
         put_options(&b, json_object_get(config, "options"), "");
-    } else if (strcmp(policy, "Default") == 0 ||
-               (strcmp(policy, "ClusterFirst") == 0 && host)) {
+    } else if (strcmp(policy, "Default") == 0 || (strcmp(policy, "ClusterFirst") == 0 && host)) {
         rc = file_read("/etc/resolv.conf", RESOLV_MAX, &b, e);
     } else {
         resolv_cluster(p, &b);

@@ -117,8 +117,8 @@ static void put_addresses(const struct pod *p, json_t *status)
 
 static void put_conditions(const struct pod *p, const struct summary *s, json_t *status)
 {
-    const char *why = p->finishing ? (p->failed ? "PodFailed" : "PodCompleted")
-                                   : "ContainersNotReady";
+    const char *why =
+        p->finishing ? (p->failed ? "PodFailed" : "PodCompleted") : "ContainersNotReady";
     bool ready = s->ready && s->initialized && !p->finishing;
 
     condition_set(status, "PodScheduled", true, NULL, NULL);

@@ -97,7 +97,8 @@ int presets_create(struct local *l, struct err *e)
     return 0;
 }
 
-/* ---- every namespace --------------------------------------------------------------------------- */
+/* ---- every namespace ---------------------------------------------------------------------------
+ */
 
 /* all roots the mesh trusts now, as fsm-controller keeps them on disk; returns owned or NULL */
 static char *read_roots(const struct local *l)
@@ -119,9 +120,9 @@ static void ensure_roots(struct local *l, const char *ns, const char *roots)
     const struct kube_object *o = res_get(l, "ConfigMap", ns, ROOT_CONFIG_MAP);
     struct err e;
 
-    if (o && strcmp(json_string_value(json_object_get(json_object_get(o->body, "data"), ROOT_KEY))
-                        ?: "",
-                    roots) == 0)
+    if (o &&
+        strcmp(json_string_value(json_object_get(json_object_get(o->body, "data"), ROOT_KEY)) ?: "",
+               roots) == 0)
         return;
     json_t *body = o ? res_edit(o) : object("ConfigMap", ns, ROOT_CONFIG_MAP);
     json_object_set_new(body, "data", json_pack("{s:s}", ROOT_KEY, roots));

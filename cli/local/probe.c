@@ -19,8 +19,8 @@ struct probe {
     enum probe_kind kind;
     struct timer timer;
     struct check *check;
-    uint64_t due_ms;  /* loop time of the next attempt that counts */
-    bool counts;      /* the attempt under way does */
+    uint64_t due_ms; /* loop time of the next attempt that counts */
+    bool counts;     /* the attempt under way does */
     bool eager;
     unsigned successes, failures; /* in a row */
 };
@@ -184,8 +184,8 @@ static void start_kind(struct container *c, enum probe_kind kind)
     /* a command inside the container costs more than a packet; liveness is never in a hurry */
     p->eager = kind != PROBE_LIVENESS && !json_object_get(spec, "exec") &&
                json_int(spec, "successThreshold", 1) == 1;
-    p->due_ms = loop_now_ms(c->pod->l->loop) +
-                (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000;
+    p->due_ms =
+        loop_now_ms(c->pod->l->loop) + (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000;
     timer_init(&p->timer, c->pod->l->loop, on_due, p);
     timer_set(&p->timer, (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000);
     c->probes[kind] = p;

@@ -119,8 +119,8 @@ static pid_t spawn(const struct proc_spec *s, struct err *e)
 {
     if (s->n_fds > 16)
         return err_set(e, "too many descriptors for %s", s->argv[0]);
-    pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)s->clone_flags | SIGCHLD, NULL, NULL,
-                               NULL, 0UL);
+    pid_t pid =
+        (pid_t)syscall(SYS_clone, (unsigned long)s->clone_flags | SIGCHLD, NULL, NULL, NULL, 0UL);
     if (pid < 0)
         return err_errno(e, "starting %s", s->argv[0]);
     if (pid == 0)
@@ -128,8 +128,8 @@ static pid_t spawn(const struct proc_spec *s, struct err *e)
     return pid;
 }
 
-struct proc *proc_spawn(struct procs *ps, const struct proc_spec *spec, proc_exit_cb *cb,
-                        void *arg, struct err *e)
+struct proc *proc_spawn(struct procs *ps, const struct proc_spec *spec, proc_exit_cb *cb, void *arg,
+                        struct err *e)
 {
     pid_t pid = spawn(spec, e);
 
@@ -210,8 +210,7 @@ static int judge(const char *const *argv, int status, const struct buf *text, st
                    (unsigned)status);
 }
 
-int proc_run(const char *const *argv, const char *input, int netns, struct buf *out,
-             struct err *e)
+int proc_run(const char *const *argv, const char *input, int netns, struct buf *out, struct err *e)
 {
     struct proc_spec s = PROC_SPEC_INIT;
     struct buf text = BUF_INIT;

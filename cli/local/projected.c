@@ -69,8 +69,7 @@ static int link_top(const char *dir, const struct table *files, struct err *e)
 {
     struct slice name;
 
-    table_foreach(files, it, &name, NULL)
-    {
+    table_foreach (files, it, &name, NULL) {
         char *top = first_part(name);
         char *at = xasprintf("%s/%s", dir, top), *to = xasprintf("..data/%s", top);
         int rc = symlink(to, at) && errno != EEXIST ? err_errno(e, "%s", at) : 0;
@@ -87,8 +86,7 @@ static bool is_top(const struct table *files, const char *entry)
 {
     struct slice name;
 
-    table_foreach(files, it, &name, NULL)
-    {
+    table_foreach (files, it, &name, NULL) {
         char *top = first_part(name);
         bool same = strcmp(top, entry) == 0;
         free(top);
@@ -146,8 +144,7 @@ int projected_write(const char *dir, const struct table *files, gid_t gid, struc
     char *version_dir = xasprintf("%s/%s", dir, version);
     if (mkdir(version_dir, 0755))
         rc = err_errno(e, "%s", version_dir);
-    table_foreach(files, it, &name, &f)
-    {
+    table_foreach (files, it, &name, &f) {
         char *n = xstrndup(name.p, name.n);
         if (rc == 0)
             rc = write_one(version_dir, n, f, gid, e);

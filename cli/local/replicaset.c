@@ -75,10 +75,10 @@ static void write_status(struct local *l, const struct kube_object *rs,
     for (unsigned i = 0; i < pods->n; i++)
         ready += pod_is_ready(pods->v[i]);
     json_t *status = json_deep_copy(json_object_get(now->body, "status")) ?: json_object();
-    json_t *counts = json_pack("{s:i, s:i, s:i, s:i, s:I}", "replicas", (int)pods->n,
-                               "fullyLabeledReplicas", (int)pods->n, "readyReplicas", ready,
-                               "availableReplicas", ready, "observedGeneration",
-                               (json_int_t)json_int(now->body, "metadata.generation", 1));
+    json_t *counts =
+        json_pack("{s:i, s:i, s:i, s:i, s:I}", "replicas", (int)pods->n, "fullyLabeledReplicas",
+                  (int)pods->n, "readyReplicas", ready, "availableReplicas", ready,
+                  "observedGeneration", (json_int_t)json_int(now->body, "metadata.generation", 1));
     json_object_update(status, counts);
     json_decref(counts);
     res_set_status(l, "ReplicaSet", rs->ns, rs->name, status);

@@ -91,8 +91,7 @@ static void flush_dirty(struct resources *r)
     struct slice key;
     struct dirty *d;
 
-    table_foreach(r->dirty, it, &key, &d)
-    {
+    table_foreach (r->dirty, it, &key, &d) {
         char *file = xstrndup(key.p, key.n);
         flush_one(r, file, d);
         free(file);
@@ -173,7 +172,7 @@ static void on_change(const struct kube_object *old, const struct kube_object *n
     mark_dirty(r, o);
     loop_defer(r->l->loop, &r->l->reconcile);
     r->in_round++;
-    TAILQ_FOREACH(w, &r->watches, link)
+    TAILQ_FOREACH (w, &r->watches, link)
         if (!w->removed && (!w->kind || strcmp(w->kind, o->kind) == 0))
             w->cb(type, o, w->arg);
     if (--r->in_round == 0)
@@ -210,7 +209,7 @@ void res_free(struct resources *r)
 
     if (!r)
         return;
-    TAILQ_FOREACH(w, &r->watches, link)
+    TAILQ_FOREACH (w, &r->watches, link)
         w->removed = true;
     sweep_watches(r);
     kube_store_free(r->store);

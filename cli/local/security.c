@@ -9,21 +9,54 @@
 #define ALL_CAPS ((1ull << 63) - 1)
 
 /* in the order of their numbers (linux/capability.h) */
-static const char *const cap_names[] = {
-    "CHOWN",          "DAC_OVERRIDE",     "DAC_READ_SEARCH", "FOWNER",           "FSETID",
-    "KILL",           "SETGID",           "SETUID",          "SETPCAP",          "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST",  "NET_ADMIN",       "NET_RAW",          "IPC_LOCK",
-    "IPC_OWNER",      "SYS_MODULE",       "SYS_RAWIO",       "SYS_CHROOT",       "SYS_PTRACE",
-    "SYS_PACCT",      "SYS_ADMIN",        "SYS_BOOT",        "SYS_NICE",         "SYS_RESOURCE",
-    "SYS_TIME",       "SYS_TTY_CONFIG",   "MKNOD",           "LEASE",            "AUDIT_WRITE",
-    "AUDIT_CONTROL",  "SETFCAP",          "MAC_OVERRIDE",    "MAC_ADMIN",        "SYSLOG",
-    "WAKE_ALARM",     "BLOCK_SUSPEND",    "AUDIT_READ",      "PERFMON",          "BPF",
-    "CHECKPOINT_RESTORE"};
+static const char *const cap_names[] = {"CHOWN",
+                                        "DAC_OVERRIDE",
+                                        "DAC_READ_SEARCH",
+                                        "FOWNER",
+                                        "FSETID",
+                                        "KILL",
+                                        "SETGID",
+                                        "SETUID",
+                                        "SETPCAP",
+                                        "LINUX_IMMUTABLE",
+                                        "NET_BIND_SERVICE",
+                                        "NET_BROADCAST",
+                                        "NET_ADMIN",
+                                        "NET_RAW",
+                                        "IPC_LOCK",
+                                        "IPC_OWNER",
+                                        "SYS_MODULE",
+                                        "SYS_RAWIO",
+                                        "SYS_CHROOT",
+                                        "SYS_PTRACE",
+                                        "SYS_PACCT",
+                                        "SYS_ADMIN",
+                                        "SYS_BOOT",
+                                        "SYS_NICE",
+                                        "SYS_RESOURCE",
+                                        "SYS_TIME",
+                                        "SYS_TTY_CONFIG",
+                                        "MKNOD",
+                                        "LEASE",
+                                        "AUDIT_WRITE",
+                                        "AUDIT_CONTROL",
+                                        "SETFCAP",
+                                        "MAC_OVERRIDE",
+                                        "MAC_ADMIN",
+                                        "SYSLOG",
+                                        "WAKE_ALARM",
+                                        "BLOCK_SUSPEND",
+                                        "AUDIT_READ",
+                                        "PERFMON",
+                                        "BPF",
+                                        "CHECKPOINT_RESTORE"};
 
 /* what container engines leave a container that says nothing */
 static const char *const default_caps[] = {
-    "CHOWN",  "DAC_OVERRIDE", "FSETID", "FOWNER",  "MKNOD",            "NET_RAW",    "SETGID",
-    "SETUID", "SETFCAP",      "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL",   "AUDIT_WRITE"};
+    "CHOWN",   "DAC_OVERRIDE", "FSETID",           "FOWNER",
+    "MKNOD",   "NET_RAW",      "SETGID",           "SETUID",
+    "SETFCAP", "SETPCAP",      "NET_BIND_SERVICE", "SYS_CHROOT",
+    "KILL",    "AUDIT_WRITE"};
 
 /* bit mask of one name, with or without CAP_; ALL is every one; 0 = unknown */
 static uint64_t cap_mask(const char *name)
@@ -45,8 +78,9 @@ static int cap_list(const json_t *list, const char *field, uint64_t *out, struct
         const char *name = json_string_value(json_array_get(list, i)) ?: "";
         uint64_t mask = cap_mask(name);
         if (!mask)
-            return err_set(e, "securityContext.capabilities.%s[%zu]: got \"%s\", expected the "
-                              "name of a Linux capability, such as NET_ADMIN",
+            return err_set(e,
+                           "securityContext.capabilities.%s[%zu]: got \"%s\", expected the "
+                           "name of a Linux capability, such as NET_ADMIN",
                            field, i, name);
         *out |= mask;
     }

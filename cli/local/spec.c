@@ -24,8 +24,9 @@ static json_t *words(const struct container *c, const json_t *image, struct err 
     bool own = json_array_size(command) > 0;
 
     if (!own && !json_array_size(json_object_get(image, "command"))) {
-        err_set(e, "image \"%s\" is not in the image map and the container has no command: add "
-                   "it to a file for 'fsm local up --images' (see fsm-local-images(5))",
+        err_set(e,
+                "image \"%s\" is not in the image map and the container has no command: add "
+                "it to a file for 'fsm local up --images' (see fsm-local-images(5))",
                 json_str(c->spec, "image", ""));
         return NULL;
     }
@@ -43,8 +44,8 @@ static void add_file_mount(const struct pod *p, json_t *mounts, const char *name
 {
     char *source = xasprintf("%s/%s", p->dir, name);
 
-    json_array_append_new(mounts, json_pack("{s:s, s:s, s:b}", "source", source, "target", target,
-                                            "replaceLink", 1));
+    json_array_append_new(
+        mounts, json_pack("{s:s, s:s, s:b}", "source", source, "target", target, "replaceLink", 1));
     free(source);
 }
 

@@ -61,8 +61,8 @@ static void release(struct set *s)
 
 static bool is_current(const struct set *s, const struct kube_object *pod)
 {
-    const char *rev = json_string_value(
-        json_object_get(json_at(pod->body, "metadata.labels"), REVISION_LABEL));
+    const char *rev =
+        json_string_value(json_object_get(json_at(pod->body, "metadata.labels"), REVISION_LABEL));
     return rev && strcmp(rev, s->revision) == 0;
 }
 
@@ -192,10 +192,9 @@ static void write_status(const struct set *s)
     list_free(&pods);
     res_set_status(s->l, "StatefulSet", s->sts->ns, s->sts->name,
                    json_pack("{s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:I}", "replicas", n,
-                             "readyReplicas", ready, "availableReplicas", ready,
-                             "currentReplicas", updated, "updatedReplicas", updated,
-                             "currentRevision", s->revision, "updateRevision", s->revision,
-                             "observedGeneration",
+                             "readyReplicas", ready, "availableReplicas", ready, "currentReplicas",
+                             updated, "updatedReplicas", updated, "currentRevision", s->revision,
+                             "updateRevision", s->revision, "observedGeneration",
                              (json_int_t)json_int(s->sts->body, "metadata.generation", 1)));
 }
 
@@ -206,8 +205,8 @@ static void sync_one(struct local *l, const struct kube_object *sts)
 
     template_hash(json_at(sts->body, "spec.template"), hash);
     snprintf(s.revision, sizeof(s.revision), "%.52s-%s", sts->name, hash);
-    s.ordered = strcmp(json_str(sts->body, "spec.podManagementPolicy", "OrderedReady"),
-                       "Parallel") != 0;
+    s.ordered =
+        strcmp(json_str(sts->body, "spec.podManagementPolicy", "OrderedReady"), "Parallel") != 0;
     collect(&s);
     if (!replace_broken(&s) && fill_up(&s) && cut_down(&s))
         update(&s);

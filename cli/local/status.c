@@ -105,8 +105,8 @@ static json_t *pod_row(const struct pod *p, const json_t *proxies)
     char *sidecar = sidecar_text(sidecar_of(p)), *config = config_text(proxy_of(proxies, p));
     json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s}", "namespace", p->ns, "name",
                             p->name, "ready", ready, "state", pod_state(p), "restarts", n.restarts,
-                            "ip", json_str(p->object->body, "status.podIP", ""), "sidecar",
-                            sidecar, "config", config);
+                            "ip", json_str(p->object->body, "status.podIP", ""), "sidecar", sidecar,
+                            "config", config);
 
     free(ready);
     free(sidecar);
@@ -190,17 +190,17 @@ static json_t *warnings_report(struct local *l)
 
     for (void *it = NULL; (ev = kube_store_next(l->store, "Event", NULL, &it)) != NULL;) {
         const json_t *about = json_object_get(ev->body, "involvedObject");
-        const struct kube_object *o = res_get(l, json_str(about, "kind", ""),
-                                              json_str(about, "namespace", ""),
-                                              json_str(about, "name", ""));
+        const struct kube_object *o =
+            res_get(l, json_str(about, "kind", ""), json_str(about, "namespace", ""),
+                    json_str(about, "name", ""));
         /* what a pod that is ready now went through while it started is history */
         if (strcmp(json_str(ev->body, "type", ""), "Warning") != 0 || !o || pod_is_ready(o))
             continue;
-        json_array_append_new(
-            out, json_sprintf("%s %s %s/%s: %s: %s (%lld times)",
-                              json_str(ev->body, "lastTimestamp", ""), o->kind, ev->ns, o->name,
-                              json_str(ev->body, "reason", ""), json_str(ev->body, "message", ""),
-                              (long long)json_int(ev->body, "count", 1)));
+        json_array_append_new(out, json_sprintf("%s %s %s/%s: %s: %s (%lld times)",
+                                                json_str(ev->body, "lastTimestamp", ""), o->kind,
+                                                ev->ns, o->name, json_str(ev->body, "reason", ""),
+                                                json_str(ev->body, "message", ""),
+                                                (long long)json_int(ev->body, "count", 1)));
         if (json_array_size(out) > WARNINGS_MAX)
             json_array_remove(out, 0);
     }

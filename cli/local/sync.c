@@ -30,8 +30,8 @@ struct sync {
     struct local *l;
     struct res_watch *watch;
     unsigned due;
-    struct timer workloads;  /* workload_again() */
-    struct timer ready;      /* until all answer */
+    struct timer workloads; /* workload_again() */
+    struct timer ready;     /* until all answer */
     uint64_t ready_end_ms;
     struct conn *dns;
     bool dns_up, controller_up, asking;

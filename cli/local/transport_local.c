@@ -38,11 +38,11 @@ static json_t *local_list(struct transport *t, const char *kind, const char *ns,
 static int local_merge(struct transport *t, const char *kind, const char *ns, const char *name,
                        json_t *patch, struct err *e)
 {
-    json_t *reply = client_call(name_of(t),
-                                json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "verb", "patch", "kind",
-                                          kind, "namespace", ns, "name", name, "type", "merge",
-                                          "patch", patch),
-                                e);
+    json_t *reply =
+        client_call(name_of(t),
+                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "verb", "patch", "kind", kind,
+                              "namespace", ns, "name", name, "type", "merge", "patch", patch),
+                    e);
 
     json_decref(reply);
     return reply ? 0 : -1;

@@ -160,8 +160,8 @@ static void verb_delete(struct api_request *r)
     const char *ns = kube_kind_is_namespaced(kind) ? json_str(m, "namespace", "") : "";
     struct err e;
 
-    if (res_delete(api_local(r), kind, ns, json_str(m, "name", ""),
-                   (long)json_int(m, "grace", -1), &e))
+    if (res_delete(api_local(r), kind, ns, json_str(m, "name", ""), (long)json_int(m, "grace", -1),
+                   &e))
         api_fail(r, "%s", e.text);
     else
         api_reply(r, json_pack("{s:b}", "deleted", 1));
@@ -248,11 +248,10 @@ static void verb_stop(struct api_request *r)
 static const struct {
     const char *verb;
     void (*run)(struct api_request *r);
-} verbs[] = {{"apply", verb_apply}, {"delete", verb_delete}, {"exec", verb_exec},
-             {"get", verb_get},     {"logs", verb_logs},     {"patch", verb_patch},
-             {"ping", verb_ping},   {"process", verb_process},
-               {"status", status_reply}, {"stop", verb_stop},
-             {"watch", verb_watch}};
+} verbs[] = {{"apply", verb_apply}, {"delete", verb_delete},   {"exec", verb_exec},
+             {"get", verb_get},     {"logs", verb_logs},       {"patch", verb_patch},
+             {"ping", verb_ping},   {"process", verb_process}, {"status", status_reply},
+             {"stop", verb_stop},   {"watch", verb_watch}};
 
 void api_dispatch(struct api_request *r)
 {

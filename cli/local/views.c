@@ -104,8 +104,7 @@ static char *pod_state(const json_t *pod)
 
 static char *pod_restarts(const json_t *pod)
 {
-    static const char *const lists[] = {"status.containerStatuses",
-                                        "status.initContainerStatuses"};
+    static const char *const lists[] = {"status.containerStatuses", "status.initContainerStatuses"};
     int64_t n = 0;
 
     for (size_t l = 0; l < 2; l++) {
@@ -117,10 +116,14 @@ static char *pod_restarts(const json_t *pod)
 }
 
 static const struct out_column pod_columns[] = {
-    {.title = "NAME", .path = "metadata.name"},  {.title = "READY", .text = pod_ready},
-    {.title = "STATUS", .text = pod_state},      {.title = "RESTARTS", .text = pod_restarts},
-    {.title = "AGE", .text = age},               {.title = "IP", .path = "status.podIP", .wide = true},
-    {.title = "NODE", .path = "spec.nodeName", .wide = true}, {.title = NULL}};
+    {.title = "NAME", .path = "metadata.name"},
+    {.title = "READY", .text = pod_ready},
+    {.title = "STATUS", .text = pod_state},
+    {.title = "RESTARTS", .text = pod_restarts},
+    {.title = "AGE", .text = age},
+    {.title = "IP", .path = "status.podIP", .wide = true},
+    {.title = "NODE", .path = "spec.nodeName", .wide = true},
+    {.title = NULL}};
 
 /* ---- services -------------------------------------------------------------------------------- */
 
@@ -174,10 +177,12 @@ static char *slice_ports(const json_t *s)
     return buf_take(&b);
 }
 
-static const struct out_column slice_columns[] = {
-    {.title = "NAME", .path = "metadata.name"},   {.title = "ADDRESSTYPE", .path = "addressType"},
-    {.title = "PORTS", .text = slice_ports},      {.title = "ENDPOINTS", .text = slice_endpoints},
-    {.title = "AGE", .text = age},                {.title = NULL}};
+static const struct out_column slice_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                  {.title = "ADDRESSTYPE", .path = "addressType"},
+                                                  {.title = "PORTS", .text = slice_ports},
+                                                  {.title = "ENDPOINTS", .text = slice_endpoints},
+                                                  {.title = "AGE", .text = age},
+                                                  {.title = NULL}};
 
 /* ---- workloads ------------------------------------------------------------------------------- */
 
@@ -202,13 +207,17 @@ static char *available(const json_t *o)
 }
 
 static const struct out_column deployment_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "READY", .text = ready_of_replicas},
-    {.title = "UP-TO-DATE", .text = updated},   {.title = "AVAILABLE", .text = available},
-    {.title = "AGE", .text = age},              {.title = NULL}};
+    {.title = "NAME", .path = "metadata.name"},
+    {.title = "READY", .text = ready_of_replicas},
+    {.title = "UP-TO-DATE", .text = updated},
+    {.title = "AVAILABLE", .text = available},
+    {.title = "AGE", .text = age},
+    {.title = NULL}};
 
-static const struct out_column stateful_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "READY", .text = ready_of_replicas},
-    {.title = "AGE", .text = age},              {.title = NULL}};
+static const struct out_column stateful_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                     {.title = "READY", .text = ready_of_replicas},
+                                                     {.title = "AGE", .text = age},
+                                                     {.title = NULL}};
 
 static char *desired(const json_t *o)
 {
@@ -225,10 +234,12 @@ static char *ready(const json_t *o)
     return number(o, "status.readyReplicas");
 }
 
-static const struct out_column replica_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "DESIRED", .text = desired},
-    {.title = "CURRENT", .text = current},      {.title = "READY", .text = ready},
-    {.title = "AGE", .text = age},              {.title = NULL}};
+static const struct out_column replica_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                    {.title = "DESIRED", .text = desired},
+                                                    {.title = "CURRENT", .text = current},
+                                                    {.title = "READY", .text = ready},
+                                                    {.title = "AGE", .text = age},
+                                                    {.title = NULL}};
 
 static const struct out_column daemon_columns[] = {
     {.title = "NAME", .path = "metadata.name"},
@@ -255,10 +266,11 @@ static char *job_state(const json_t *o)
     return xstrdup("Running");
 }
 
-static const struct out_column job_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "STATUS", .text = job_state},
-    {.title = "COMPLETIONS", .text = completions}, {.title = "AGE", .text = age},
-    {.title = NULL}};
+static const struct out_column job_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                {.title = "STATUS", .text = job_state},
+                                                {.title = "COMPLETIONS", .text = completions},
+                                                {.title = "AGE", .text = age},
+                                                {.title = NULL}};
 
 /* ---- others ---------------------------------------------------------------------------------- */
 
@@ -284,17 +296,21 @@ static char *event_object(const json_t *o)
     return ref_text(json_str(o, "involvedObject.kind", ""), json_str(o, "involvedObject.name", ""));
 }
 
-static const struct out_column config_map_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "DATA", .text = data_count},
-    {.title = "AGE", .text = age}, {.title = NULL}};
+static const struct out_column config_map_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                       {.title = "DATA", .text = data_count},
+                                                       {.title = "AGE", .text = age},
+                                                       {.title = NULL}};
 
-static const struct out_column secret_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "TYPE", .path = "type"},
-    {.title = "DATA", .text = data_count}, {.title = "AGE", .text = age}, {.title = NULL}};
+static const struct out_column secret_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                   {.title = "TYPE", .path = "type"},
+                                                   {.title = "DATA", .text = data_count},
+                                                   {.title = "AGE", .text = age},
+                                                   {.title = NULL}};
 
-static const struct out_column namespace_columns[] = {
-    {.title = "NAME", .path = "metadata.name"}, {.title = "STATUS", .text = namespace_state},
-    {.title = "AGE", .text = age}, {.title = NULL}};
+static const struct out_column namespace_columns[] = {{.title = "NAME", .path = "metadata.name"},
+                                                      {.title = "STATUS", .text = namespace_state},
+                                                      {.title = "AGE", .text = age},
+                                                      {.title = NULL}};
 
 static const struct out_column event_columns[] = {
     {.title = "LAST SEEN", .text = last_seen}, {.title = "TYPE", .path = "type"},

@@ -93,8 +93,8 @@ static int add_file(struct filling *f, const char *path, char *data, size_t len,
 static int object_bytes(const struct kube_object *o, const char *key, char **data, size_t *len)
 {
     const char *text = json_string_value(json_object_get(json_object_get(o->body, "data"), key));
-    const char *coded = json_string_value(
-        json_object_get(json_object_get(o->body, "binaryData"), key));
+    const char *coded =
+        json_string_value(json_object_get(json_object_get(o->body, "binaryData"), key));
     struct buf b = BUF_INIT;
 
     if (strcmp(o->kind, "Secret") == 0) {
@@ -128,8 +128,7 @@ static int add_all_keys(struct filling *f, const struct kube_object *o, struct e
     json_t *v;
 
     for (size_t i = 0; i < 3; i++)
-        json_object_foreach(json_object_get(o->body, members[i]), key, v)
-        {
+        json_object_foreach (json_object_get(o->body, members[i]), key, v) {
             if (add_key(f, o, key, key, -1, e))
                 return -1;
         }
@@ -164,8 +163,7 @@ static char *whole_map(const struct pod *p, const char *path)
     const char *key;
     json_t *v;
 
-    json_object_foreach(json_at(p->object->body, path), key, v)
-    {
+    json_object_foreach (json_at(p->object->body, path), key, v) {
         char *quoted = json_dumps(v, JSON_ENCODE_ANY);
         buf_printf(&b, "%s%s=%s", b.len ? "\n" : "", key, quoted);
         free(quoted);
@@ -184,8 +182,7 @@ static int add_downward(struct filling *f, const json_t *source, struct err *e)
         if (strcmp(field, "metadata.labels") == 0 || strcmp(field, "metadata.annotations") == 0)
             v = whole_map(f->p, field);
         else
-            v = json_object_get(it, "resourceFieldRef") ? xstrdup("0")
-                                                        : env_field(f->p, field, e);
+            v = json_object_get(it, "resourceFieldRef") ? xstrdup("0") : env_field(f->p, field, e);
         if (!v ||
             add_file(f, json_str(it, "path", ""), v, strlen(v), json_int(it, "mode", -1), 0, e))
             return -1;
@@ -309,8 +306,7 @@ static int fill(struct pod *p, const json_t *volume, const struct volume_kind *k
     return rc;
 }
 
-static int make_empty_dir(const struct pod *p, const char *dir, const json_t *source,
-                          struct err *e)
+static int make_empty_dir(const struct pod *p, const char *dir, const json_t *source, struct err *e)
 {
     gid_t group = fs_group(p);
 
@@ -358,8 +354,10 @@ static int prepare_one(struct pod *p, const json_t *volume, struct err *e)
                           "persistentVolumeClaim");
     if (strcmp(kind->key, "hostPath") == 0)
         return check_host_path(source, e);
-    if (strchr(json_str(source, "claimName", "x"), '/') || *json_str(source, "claimName", "x") == '.')
-        return err_set(e, "claimName: got \"%s\", expected a name", json_str(source, "claimName", ""));
+    if (strchr(json_str(source, "claimName", "x"), '/') ||
+        *json_str(source, "claimName", "x") == '.')
+        return err_set(e, "claimName: got \"%s\", expected a name",
+                       json_str(source, "claimName", ""));
     char *dir = volume_dir(p, volume);
     int rc = file_mkdirs(dir, 0755, e);
     if (rc == 0)
@@ -401,10 +399,10 @@ void volumes_refresh(struct pod *p)
 
 static bool source_uses(const json_t *source, const char *kind, const char *name)
 {
-    const char *found = strcmp(kind, "ConfigMap") == 0
-                            ? json_str(source, "configMap.name", "")
-                            : json_str(source, "secret.secretName",
-                                       json_str(source, "secret.name", ""));
+    const char *found =
+        strcmp(kind, "ConfigMap") == 0
+            ? json_str(source, "configMap.name", "")
+            : json_str(source, "secret.secretName", json_str(source, "secret.name", ""));
     return strcmp(found, name) == 0;
 }
 

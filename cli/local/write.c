@@ -25,8 +25,7 @@ static void drop_members(json_t *target, const json_t *last, const json_t *now)
     const char *key;
     json_t *v;
 
-    json_object_foreach((json_t *)(uintptr_t)last, key, v)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)last, key, v) {
         const json_t *n = json_object_get(now, key);
         if (!n)
             json_object_del(target, key);
@@ -57,8 +56,8 @@ static void remember_applied(json_t *body, const json_t *applied)
 
 static json_t *last_applied(const struct kube_object *o)
 {
-    const char *text = json_string_value(
-        json_object_get(json_at(o->body, "metadata.annotations"), LAST_APPLIED));
+    const char *text =
+        json_string_value(json_object_get(json_at(o->body, "metadata.annotations"), LAST_APPLIED));
     json_t *j = text ? json_loads(text, 0, NULL) : NULL;
 
     return j ? j : json_object();
@@ -104,8 +103,11 @@ static const char *create_new(struct local *l, const json_t *applied, bool creat
 }
 
 /* metadata that only the daemon writes */
-static const char *const own_members[] = {"uid", "creationTimestamp", "generation",
-                                          "resourceVersion", "deletionTimestamp",
+static const char *const own_members[] = {"uid",
+                                          "creationTimestamp",
+                                          "generation",
+                                          "resourceVersion",
+                                          "deletionTimestamp",
                                           "deletionGracePeriodSeconds"};
 
 static json_t *without_system(const json_t *body)

@@ -189,7 +189,8 @@ int exec_run(struct shim_spec *s)
     char slave[64] = "";
     int master = -1;
 
-    if (enter(s->target, &e) || (s->tty && (master = open_terminal(slave, sizeof(slave), &e)) < 0)) {
+    if (enter(s->target, &e) ||
+        (s->tty && (master = open_terminal(slave, sizeof(slave), &e)) < 0)) {
         fprintf(stderr, "fsm local exec: %s\n", e.text);
         return 125;
     }

@@ -86,8 +86,9 @@ int identity_exec(const struct shim_spec *s, struct err *e)
     environ = s->env; /* execvp searches the container's PATH, not ours */
     execvp(s->argv[0], s->argv);
     if (errno == ENOENT)
-        return err_set(e, "command \"%s\": no such file on this machine (containers run the "
-                          "machine's own programs; PATH is the container's)",
+        return err_set(e,
+                       "command \"%s\": no such file on this machine (containers run the "
+                       "machine's own programs; PATH is the container's)",
                        s->argv[0]);
     return err_errno(e, "command \"%s\"", s->argv[0]);
 }

@@ -122,9 +122,8 @@ static int supervise(pid_t command, int sigfd, struct pump *p)
     int status = 0;
 
     for (;;) {
-        struct pollfd fds[3] = {{sigfd, POLLIN, 0},
-                                {p->streams[0].fd, POLLIN, 0},
-                                {p->streams[1].fd, POLLIN, 0}};
+        struct pollfd fds[3] = {
+            {sigfd, POLLIN, 0}, {p->streams[0].fd, POLLIN, 0}, {p->streams[1].fd, POLLIN, 0}};
         if (poll(fds, 3, -1) < 0)
             continue;
         for (unsigned i = 0; i < 2; i++)

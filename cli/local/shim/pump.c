@@ -53,8 +53,8 @@ static void write_line(struct pump *p, const char *tag, char flag, const char *t
     clock_gettime(CLOCK_REALTIME, &ts);
     gmtime_r(&ts.tv_sec, &tm);
     int h = snprintf(head, sizeof(head), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ %s %c ",
-                     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                     tm.tm_sec, ts.tv_nsec, tag, flag);
+                     tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+                     ts.tv_nsec, tag, flag);
     struct iovec iov[3] = {{head, (size_t)h}, {(void *)(uintptr_t)text, n}, {(void *)"\n", 1}};
     if (p->size > p->max)
         rotate(p);

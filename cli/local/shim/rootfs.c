@@ -25,8 +25,8 @@
 
 static int overlay(const char *lower, const char *upper, const char *work, const char *target)
 {
-    char *data = xasprintf("lowerdir=%s,upperdir=%s,workdir=%s," OVERLAY_OPTIONS, lower, upper,
-                           work);
+    char *data =
+        xasprintf("lowerdir=%s,upperdir=%s,workdir=%s," OVERLAY_OPTIONS, lower, upper, work);
     int rc = mount("fsm-local", target, "overlay", 0, data);
 
     free(data);
@@ -72,11 +72,10 @@ static bool under(const char *path, const char *dir)
 
 static bool is_pseudo(const char *fstype)
 {
-    static const char *const pseudo[] = {"proc",    "sysfs",    "devtmpfs",   "devpts",  "cgroup",
-                                         "cgroup2", "debugfs",  "tracefs",    "bpf",     "mqueue",
-                                         "autofs",  "pstore",   "securityfs", "configfs", "nsfs",
-                                         "efivarfs", "hugetlbfs", "binfmt_misc", "fusectl",
-                                         "rpc_pipefs"};
+    static const char *const pseudo[] = {
+        "proc",    "sysfs",    "devtmpfs",  "devpts",      "cgroup",  "cgroup2",    "debugfs",
+        "tracefs", "bpf",      "mqueue",    "autofs",      "pstore",  "securityfs", "configfs",
+        "nsfs",    "efivarfs", "hugetlbfs", "binfmt_misc", "fusectl", "rpc_pipefs"};
 
     for (size_t i = 0; i < sizeof(pseudo) / sizeof(*pseudo); i++)
         if (strcmp(fstype, pseudo[i]) == 0)

@@ -33,8 +33,8 @@
 #define SHIM_FD_JOIN   6
 
 struct shim_mount {
-    char *source;      /* absolute path on the machine, or "tmpfs" */
-    char *target;      /* absolute path inside the container */
+    char *source; /* absolute path on the machine, or "tmpfs" */
+    char *target; /* absolute path inside the container */
     bool readonly;
     bool replace_link; /* a symbolic link at target is replaced by an empty file first */
     char *options;     /* of a tmpfs: "size=64m,mode=0755"; else NULL */
@@ -49,18 +49,18 @@ struct shim_spec {
     gid_t gid;
     gid_t *groups;
     size_t n_groups;
-    uint64_t caps;      /* bounding set, and effective for uid 0 */
+    uint64_t caps; /* bounding set, and effective for uid 0 */
     bool no_new_privs;
-    bool tty;           /* exec: on a terminal of the container's own */
-    bool privileged;    /* writable /proc/sys, the machine's /dev */
+    bool tty;        /* exec: on a terminal of the container's own */
+    bool privileged; /* writable /proc/sys, the machine's /dev */
     bool readonly_root;
     const char *rootfs; /* directory with upper/, work/ and merged/, private to this run */
     const char *log_name;
-    uint64_t log_max;   /* bytes of one log file; two are kept */
+    uint64_t log_max; /* bytes of one log file; two are kept */
     struct shim_mount *mounts;
     size_t n_mounts;
-    size_t n_join;      /* namespace descriptors from SHIM_FD_JOIN on */
-    pid_t target;       /* exec: PID 1 of the container, as the caller sees it */
+    size_t n_join; /* namespace descriptors from SHIM_FD_JOIN on */
+    pid_t target;  /* exec: PID 1 of the container, as the caller sees it */
 };
 
 /* spec.c: reads all of fd.  -1 and e if it is not a specification */
