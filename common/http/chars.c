@@ -4,8 +4,8 @@
 #include <string.h>
 
 #define VCHAR  CH_FIELD
-#define QSTN   (VCHAR | CH_QUERY)                       /* only in queries */
-#define EXTRA  (VCHAR | CH_PATH | CH_QUERY)             /* in a URI, or sent there by browsers */
+#define QSTN   (VCHAR | CH_QUERY)           /* only in queries */
+#define EXTRA  (VCHAR | CH_PATH | CH_QUERY) /* in a URI, or sent there by browsers */
 #define SYMBOL (EXTRA | CH_TOKEN)
 #define NAME   (SYMBOL | CH_HOST)
 #define ALPHA  NAME
@@ -15,16 +15,43 @@
 const uint8_t http_class[256] = {
     ['\t'] = CH_FIELD | CH_WS,
     [' '] = CH_FIELD | CH_WS,
-    ['!'] = SYMBOL, ['"'] = QSTN, ['#'] = VCHAR | CH_TOKEN, ['$'] = SYMBOL, ['%'] = SYMBOL,
-    ['&'] = SYMBOL, ['\''] = SYMBOL, ['('] = EXTRA, [')'] = EXTRA, ['*'] = SYMBOL,
-    ['+'] = SYMBOL, [','] = EXTRA, ['-'] = NAME, ['.'] = NAME, ['/'] = EXTRA,
+    ['!'] = SYMBOL,
+    ['"'] = QSTN,
+    ['#'] = VCHAR | CH_TOKEN,
+    ['$'] = SYMBOL,
+    ['%'] = SYMBOL,
+    ['&'] = SYMBOL,
+    ['\''] = SYMBOL,
+    ['('] = EXTRA,
+    [')'] = EXTRA,
+    ['*'] = SYMBOL,
+    ['+'] = SYMBOL,
+    [','] = EXTRA,
+    ['-'] = NAME,
+    ['.'] = NAME,
+    ['/'] = EXTRA,
     ['0' ... '9'] = DIGIT,
-    [':'] = EXTRA, [';'] = EXTRA, ['<'] = QSTN, ['='] = EXTRA, ['>'] = QSTN, ['?'] = QSTN,
+    [':'] = EXTRA,
+    [';'] = EXTRA,
+    ['<'] = QSTN,
+    ['='] = EXTRA,
+    ['>'] = QSTN,
+    ['?'] = QSTN,
     ['@'] = EXTRA,
-    ['A' ... 'F'] = HEXA, ['G' ... 'Z'] = ALPHA,
-    ['['] = EXTRA, ['\\'] = QSTN, [']'] = EXTRA, ['^'] = SYMBOL, ['_'] = NAME, ['`'] = SYMBOL,
-    ['a' ... 'f'] = HEXA, ['g' ... 'z'] = ALPHA,
-    ['{'] = EXTRA, ['|'] = SYMBOL, ['}'] = EXTRA, ['~'] = NAME,
+    ['A' ... 'F'] = HEXA,
+    ['G' ... 'Z'] = ALPHA,
+    ['['] = EXTRA,
+    ['\\'] = QSTN,
+    [']'] = EXTRA,
+    ['^'] = SYMBOL,
+    ['_'] = NAME,
+    ['`'] = SYMBOL,
+    ['a' ... 'f'] = HEXA,
+    ['g' ... 'z'] = ALPHA,
+    ['{'] = EXTRA,
+    ['|'] = SYMBOL,
+    ['}'] = EXTRA,
+    ['~'] = NAME,
     [0x80 ... 0xff] = CH_FIELD,
 };
 

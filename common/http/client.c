@@ -16,23 +16,27 @@
 #include "common/http/uri.h"
 #include "common/io/conn.h"
 
-#define TIMEOUT_MS 30000u
-#define MAX_BODY   ((size_t)64 * 1024 * 1024)
-#define READ_STEP  16384u
-#define READ_TURN  16u  /* steps before others have their turn */
-#define ADDRS_MAX  8u
+#define TIMEOUT_MS  30000u
+#define MAX_BODY    ((size_t)64 * 1024 * 1024)
+#define READ_STEP   16384u
+#define READ_TURN   16u /* steps before others have their turn */
+#define ADDRS_MAX   8u
 #define INTERIM_MAX 16u /* 1xx heads before the answer */
 
-static const struct h1_limits limits = {.head_bytes = 16384, .line_bytes = 8192, .fields = 100,
-                                        .ext_bytes = 256, .ext_total = 16384,
-                                        .trailer_bytes = 4096, .trailers = 32};
+static const struct h1_limits limits = {.head_bytes = 16384,
+                                        .line_bytes = 8192,
+                                        .fields = 100,
+                                        .ext_bytes = 256,
+                                        .ext_total = 16384,
+                                        .trailer_bytes = 4096,
+                                        .trailers = 32};
 
 enum state { CL_IDLE, CL_RESOLVE, CL_CONNECT, CL_EXCHANGE };
 
 struct answer { /* being received; owned by whoever reports it in the end */
     struct http_head head;
     struct http_field fields[HTTP_FIELDS_MAX];
-    char *text;                 /* what head points into */
+    char *text; /* what head points into */
     struct buf body;
     char trailer_mem[4096];
     struct http_field trailer_fields[32];
@@ -43,19 +47,19 @@ struct http_client {
     struct loop *loop;
     struct http_client_opts o;
     struct tls_ctx *tls;
-    char *base, *host, *path;   /* path: of a Unix socket; host without brackets */
-    char *authority;            /* for Host */
+    char *base, *host, *path; /* path: of a Unix socket; host without brackets */
+    char *authority;          /* for Host */
     char *verify_host;
     uint16_t port;
     bool https;
     enum state state;
     struct conn *conn;
-    bool reused;                /* the connection served a request before */
+    bool reused; /* the connection served a request before */
     struct ip addrs[ADDRS_MAX];
     unsigned n_addrs, next_addr;
     uint64_t dns_id;
     struct timer timer;
-    struct loop_job job;        /* reports what finish() set */
+    struct loop_job job; /* reports what finish() set */
     enum http_method method;
     struct buf out;
     size_t out_sent;
@@ -65,7 +69,7 @@ struct http_client {
     bool in_body;
     unsigned interim;
     struct answer *answer;
-    char error[512];            /* "" = the answer is good */
+    char error[512]; /* "" = the answer is good */
     http_result_cb *cb;
     void *arg;
 };
@@ -194,8 +198,10 @@ static void want_trailers(struct http_client *c)
 {
     struct answer *a = c->answer;
 
-    a->trailers = (struct h1_trailers){.mem = a->trailer_mem, .size = sizeof(a->trailer_mem),
-                                       .fields = a->trailer_fields, .max = 32};
+    a->trailers = (struct h1_trailers){.mem = a->trailer_mem,
+                                       .size = sizeof(a->trailer_mem),
+                                       .fields = a->trailer_fields,
+                                       .max = 32};
     h1_body_trailers(&c->body, &a->trailers);
 }
 
@@ -204,8 +210,7 @@ static int take_body(struct http_client *c)
     struct slice in = buf_slice(&c->in), data;
     int ev;
 
-    while ((ev = h1_body_next(&c->body, &in, &data)) == H1_BODY_DATA ||
-           ev == H1_BODY_WANT_MEM) {
+    while ((ev = h1_body_next(&c->body, &in, &data)) == H1_BODY_DATA || ev == H1_BODY_WANT_MEM) {
         if (ev == H1_BODY_WANT_MEM) {
             want_trailers(c);
             continue;
@@ -425,9 +430,9 @@ static void go_on(struct http_client *c)
 static void on_timeout(void *arg)
 {
     struct http_client *c = arg;
-    static const char *const what[] = {
-        [CL_RESOLVE] = "looking up the name", [CL_CONNECT] = "connecting",
-        [CL_EXCHANGE] = "waiting for the answer"};
+    static const char *const what[] = {[CL_RESOLVE] = "looking up the name",
+                                       [CL_CONNECT] = "connecting",
+                                       [CL_EXCHANGE] = "waiting for the answer"};
 
     fail(c, what[c->state], "timed out");
 }
@@ -444,8 +449,7 @@ static void put_request(struct http_client *c, const char *method, const char *t
         buf_printf(&c->out, "%s\r\n", *headers);
     if (content_type)
         buf_printf(&c->out, "Content-Type: %s\r\n", content_type);
-    if (body.n || c->method == HTTP_M_POST || c->method == HTTP_M_PUT ||
-        c->method == HTTP_M_PATCH)
+    if (body.n || c->method == HTTP_M_POST || c->method == HTTP_M_PUT || c->method == HTTP_M_PATCH)
         buf_printf(&c->out, "Content-Length: %zu\r\n", body.n);
     buf_puts(&c->out, "\r\n");
     buf_put_slice(&c->out, body);

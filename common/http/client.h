@@ -16,14 +16,14 @@
 struct http_client;
 
 struct http_client_opts {
-    struct dns *dns;        /* borrowed; needed unless hosts are numeric */
-    struct tls_ctx *tls;    /* for https://; own reference taken */
-    const char *verify_host;/* default: the URL's host */
-    unsigned timeout_ms;    /* whole exchange; 0 = 30 s */
-    size_t max_body;        /* 0 = 64 MiB */
+    struct dns *dns;         /* borrowed; needed unless hosts are numeric */
+    struct tls_ctx *tls;     /* for https://; own reference taken */
+    const char *verify_host; /* default: the URL's host */
+    unsigned timeout_ms;     /* whole exchange; 0 = 30 s */
+    size_t max_body;         /* 0 = 64 MiB */
 };
 struct http_result {
-    unsigned status;              /* 0: no answer, error says why */
+    unsigned status; /* 0: no answer, error says why */
     const char *error;
     const struct http_head *head; /* borrowed, valid in the callback only */
     struct slice body;

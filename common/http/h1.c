@@ -28,10 +28,9 @@ const struct h1_limits h1_limits_default = H1_LIMITS_DEFAULT;
 
 const char *h1_error_name(int err)
 {
-    static const char *const names[H1_ERR_COUNT] = {
-        "",
+    static const char *const names[H1_ERR_COUNT] = {"",
 #define X(id, name, status) name,
-        H1_ERRORS(X)
+                                                    H1_ERRORS(X)
 #undef X
     };
 
@@ -40,10 +39,9 @@ const char *h1_error_name(int err)
 
 unsigned h1_error_status(int err)
 {
-    static const uint16_t status[H1_ERR_COUNT] = {
-        0,
+    static const uint16_t status[H1_ERR_COUNT] = {0,
 #define X(id, name, code) code,
-        H1_ERRORS(X)
+                                                  H1_ERRORS(X)
 #undef X
     };
 
@@ -210,8 +208,7 @@ static int request_line(struct h1_parser *p, const char *s, const char *end, str
 }
 
 /* "200 OK" CRLF, or "200" CRLF as some servers write it */
-static int status_and_reason(const char *p, const char *end, struct http_head *h,
-                             const char **next)
+static int status_and_reason(const char *p, const char *end, struct http_head *h, const char **next)
 {
     const char *stop;
     int r;

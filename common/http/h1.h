@@ -26,41 +26,41 @@
 /* id, name for logs and metrics, status to answer a request with.  In a response every one of
  * them means 502; those that only a response can have say 502 here. */
 #define H1_ERRORS(X)                                                                               \
-    X(LINE_END, "bare_cr_or_lf", 400)             /* RFC 9112 2.2 */                               \
-    X(CONTROL, "control_character", 400)          /* RFC 9110 5.5, RFC 9112 3 */                   \
-    X(METHOD, "bad_method", 400)                  /* RFC 9110 9.1 */                               \
-    X(REQUEST_LINE, "bad_request_line", 400)      /* RFC 9112 3 */                                 \
-    X(TARGET, "bad_target", 400)                  /* RFC 9112 3.2 */                               \
-    X(SCHEME, "bad_scheme", 400)                  /* RFC 9112 3.2.2: neither http nor https */     \
-    X(VERSION, "bad_version", 400)                /* RFC 9112 2.3 */                               \
+    X(LINE_END, "bare_cr_or_lf", 400)        /* RFC 9112 2.2 */                                    \
+    X(CONTROL, "control_character", 400)     /* RFC 9110 5.5, RFC 9112 3 */                        \
+    X(METHOD, "bad_method", 400)             /* RFC 9110 9.1 */                                    \
+    X(REQUEST_LINE, "bad_request_line", 400) /* RFC 9112 3 */                                      \
+    X(TARGET, "bad_target", 400)             /* RFC 9112 3.2 */                                    \
+    X(SCHEME, "bad_scheme", 400)             /* RFC 9112 3.2.2: neither http nor https */          \
+    X(VERSION, "bad_version", 400)           /* RFC 9112 2.3 */                                    \
     X(VERSION_UNSUPPORTED, "unsupported_version", 505)                                             \
-    X(STATUS_LINE, "bad_status_line", 502)        /* RFC 9112 4 */                                 \
-    X(FIELD_NAME, "bad_field_name", 400)          /* RFC 9110 5.1 */                               \
-    X(FIELD_SPACE, "space_before_colon", 400)     /* RFC 9112 5.1 */                               \
-    X(FIELD_FOLD, "folded_field", 400)            /* RFC 9112 5.2 */                               \
-    X(HOST_MISSING, "host_missing", 400)          /* RFC 9112 3.2 */                               \
-    X(HOST_TWICE, "host_twice", 400)              /* RFC 9112 3.2 */                               \
-    X(HOST_BAD, "bad_host", 400)                  /* RFC 9110 4.2, 7.2 */                          \
-    X(HOST_DIFFERS, "host_differs_from_target", 400) /* RFC 9112 3.2.2 */                          \
-    X(LENGTH_BAD, "bad_content_length", 400)      /* RFC 9110 8.6 */                               \
-    X(LENGTH_TWICE, "content_length_twice", 400)  /* RFC 9112 6.3 rule 5 */                        \
-    X(LENGTH_FORBIDDEN, "content_length_forbidden", 400) /* RFC 9110 8.6, 9.3.6, 9.3.8 */          \
-    X(CODING, "bad_transfer_encoding", 400)       /* RFC 9112 6.1, 6.3 rule 4 */                   \
-    X(CODING_UNKNOWN, "unknown_transfer_coding", 501) /* RFC 9112 6.1 */                           \
+    X(STATUS_LINE, "bad_status_line", 502)                 /* RFC 9112 4 */                        \
+    X(FIELD_NAME, "bad_field_name", 400)                   /* RFC 9110 5.1 */                      \
+    X(FIELD_SPACE, "space_before_colon", 400)              /* RFC 9112 5.1 */                      \
+    X(FIELD_FOLD, "folded_field", 400)                     /* RFC 9112 5.2 */                      \
+    X(HOST_MISSING, "host_missing", 400)                   /* RFC 9112 3.2 */                      \
+    X(HOST_TWICE, "host_twice", 400)                       /* RFC 9112 3.2 */                      \
+    X(HOST_BAD, "bad_host", 400)                           /* RFC 9110 4.2, 7.2 */                 \
+    X(HOST_DIFFERS, "host_differs_from_target", 400)       /* RFC 9112 3.2.2 */                    \
+    X(LENGTH_BAD, "bad_content_length", 400)               /* RFC 9110 8.6 */                      \
+    X(LENGTH_TWICE, "content_length_twice", 400)           /* RFC 9112 6.3 rule 5 */               \
+    X(LENGTH_FORBIDDEN, "content_length_forbidden", 400)   /* RFC 9110 8.6, 9.3.6, 9.3.8 */        \
+    X(CODING, "bad_transfer_encoding", 400)                /* RFC 9112 6.1, 6.3 rule 4 */          \
+    X(CODING_UNKNOWN, "unknown_transfer_coding", 501)      /* RFC 9112 6.1 */                      \
     X(CODING_HTTP10, "transfer_encoding_in_http_1_0", 400) /* RFC 9112 6.1 */                      \
     X(CODING_AND_LENGTH, "transfer_encoding_and_content_length", 400) /* RFC 9112 6.3 rule 3 */    \
-    X(CODING_FORBIDDEN, "transfer_encoding_forbidden", 400) /* RFC 9112 6.1 */                     \
-    X(CONNECTION, "connection_names_framing", 400) /* RFC 9110 7.6.1 */                            \
-    X(UNASKED_101, "unasked_101", 502)            /* RFC 9110 15.2.2 */                            \
-    X(LINE_LONG, "request_line_too_long", 414)    /* RFC 9112 3 */                                 \
-    X(HEAD_LARGE, "head_too_large", 431)          /* RFC 6585 5 */                                 \
-    X(FIELDS_MANY, "too_many_fields", 431)        /* RFC 6585 5 */                                 \
-    X(CHUNK_SIZE, "bad_chunk_size", 400)          /* RFC 9112 7.1 */                               \
-    X(CHUNK_EXT, "bad_chunk_extension", 400)      /* RFC 9112 7.1.1 */                             \
-    X(CHUNK_END, "bad_chunk_end", 400)            /* RFC 9112 7.1 */                               \
-    X(TRAILER_FORBIDDEN, "forbidden_trailer", 400) /* RFC 9110 6.5.1 */                            \
-    X(TRAILERS_LARGE, "trailers_too_large", 431)  /* RFC 6585 5 */                                 \
-    X(TRUNCATED, "message_cut_short", 400)        /* RFC 9112 8 */
+    X(CODING_FORBIDDEN, "transfer_encoding_forbidden", 400)           /* RFC 9112 6.1 */           \
+    X(CONNECTION, "connection_names_framing", 400)                    /* RFC 9110 7.6.1 */         \
+    X(UNASKED_101, "unasked_101", 502)                                /* RFC 9110 15.2.2 */        \
+    X(LINE_LONG, "request_line_too_long", 414)                        /* RFC 9112 3 */             \
+    X(HEAD_LARGE, "head_too_large", 431)                              /* RFC 6585 5 */             \
+    X(FIELDS_MANY, "too_many_fields", 431)                            /* RFC 6585 5 */             \
+    X(CHUNK_SIZE, "bad_chunk_size", 400)                              /* RFC 9112 7.1 */           \
+    X(CHUNK_EXT, "bad_chunk_extension", 400)                          /* RFC 9112 7.1.1 */         \
+    X(CHUNK_END, "bad_chunk_end", 400)                                /* RFC 9112 7.1 */           \
+    X(TRAILER_FORBIDDEN, "forbidden_trailer", 400)                    /* RFC 9110 6.5.1 */         \
+    X(TRAILERS_LARGE, "trailers_too_large", 431)                      /* RFC 6585 5 */             \
+    X(TRUNCATED, "message_cut_short", 400)                            /* RFC 9112 8 */
 enum h1_error_index {
     H1_ERR_NONE,
 #define X(id, name, status) H1_ERR_##id,
@@ -88,8 +88,10 @@ struct h1_limits {
     uint16_t trailers;      /* its fields: 431 */
 };
 #define H1_LIMITS_DEFAULT                                                                          \
-    {.head_bytes = 32768, .line_bytes = 8192, .fields = 100, .ext_bytes = 256, .ext_total = 16384, \
-     .trailer_bytes = 8192, .trailers = 32}
+    {                                                                                              \
+        .head_bytes = 32768, .line_bytes = 8192, .fields = 100, .ext_bytes = 256,                  \
+        .ext_total = 16384, .trailer_bytes = 8192, .trailers = 32                                  \
+    }
 extern const struct h1_limits h1_limits_default;
 
 /* Where an unfinished head stands.  A head that arrives byte by byte is read once, not once per
@@ -120,7 +122,7 @@ ssize_t h1_parse_request(struct h1_parser *p, const char *buf, size_t n, struct 
 /* what the request was that a response answers */
 struct h1_asked {
     enum http_method method;
-    bool upgrade;           /* it asked for an upgrade: 101 is allowed */
+    bool upgrade; /* it asked for an upgrade: 101 is allowed */
 };
 ssize_t h1_parse_response(struct h1_parser *p, const char *buf, size_t n,
                           const struct h1_asked *asked, struct http_head *h);
@@ -129,7 +131,7 @@ ssize_t h1_parse_response(struct h1_parser *p, const char *buf, size_t n,
 
 /* where the trailer section is kept; memory of the caller, needed only if there is one */
 struct h1_trailers {
-    char *mem;                 /* the section's text; fields' slices point here */
+    char *mem; /* the section's text; fields' slices point here */
     uint32_t size, len;
     struct http_field *fields;
     uint16_t max, n;
@@ -146,11 +148,11 @@ struct h1_body {
     const struct h1_limits *lim; /* borrowed */
     enum http_body kind;
     uint8_t state;
-    uint8_t digits;              /* of the chunk size */
-    uint16_t ext;                /* extension bytes of this chunk */
+    uint8_t digits; /* of the chunk size */
+    uint16_t ext;   /* extension bytes of this chunk */
     uint32_t ext_total;
-    uint32_t line;               /* in trailers: offset of the unfinished line in mem */
-    uint64_t left;               /* payload bytes of the body or the chunk still to come */
+    uint32_t line; /* in trailers: offset of the unfinished line in mem */
+    uint64_t left; /* payload bytes of the body or the chunk still to come */
     struct h1_trailers *trailers;
 };
 
@@ -180,11 +182,11 @@ struct h1_emit {
     struct slice authority; /* requests: p == NULL = the head's authority */
     enum http_body body;    /* NONE, LENGTH, CHUNKED (also for STREAM), CLOSE or TUNNEL */
     uint64_t content_length;
-    bool http10;            /* write HTTP/1.0 as the version */
-    bool head_reply;        /* the response answers HEAD: its Content-Length is passed on */
-    bool close;             /* "Connection: close" */
-    bool keep_alive;        /* "Connection: keep-alive" (to an HTTP/1.0 peer) */
-    bool upgrade;           /* "Connection: upgrade" and the head's Upgrade field */
+    bool http10;                  /* write HTTP/1.0 as the version */
+    bool head_reply;              /* the response answers HEAD: its Content-Length is passed on */
+    bool close;                   /* "Connection: close" */
+    bool keep_alive;              /* "Connection: keep-alive" (to an HTTP/1.0 peer) */
+    bool upgrade;                 /* "Connection: upgrade" and the head's Upgrade field */
     const struct http_field *add; /* fields added behind; those marked dropped are not */
     unsigned n_add;
 };

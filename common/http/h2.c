@@ -15,10 +15,9 @@ const struct h2_limits h2_limits_default = H2_LIMITS_DEFAULT;
 
 const char *h2_error_name(int err)
 {
-    static const char *const names[] = {
-        "",
+    static const char *const names[] = {"",
 #define X(id, name) name,
-        H2_ERRORS(X)
+                                        H2_ERRORS(X)
 #undef X
     };
 
@@ -137,7 +136,7 @@ void h2_unblock_all(struct h2c *c)
 {
     struct stream *st;
 
-    TAILQ_FOREACH(st, &c->blocked, blocked_link)
+    TAILQ_FOREACH (st, &c->blocked, blocked_link)
         h2_unblock(st);
 }
 
@@ -487,7 +486,7 @@ int h2_output(struct h2c *c, struct iovec *iov, int n)
         dispatch(c);
         h2_pump(c);
     }
-    TAILQ_FOREACH(pg, &c->out, link) {
+    TAILQ_FOREACH (pg, &c->out, link) {
         if (i == n)
             break;
         iov[i++] = (struct iovec){pg->data + pg->start, pg->end - pg->start};

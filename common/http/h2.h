@@ -35,29 +35,31 @@ void h2_pool_free(struct h2_pool *p);
 size_t h2_pool_bytes(const struct h2_pool *p);
 
 struct h2_limits {
-    uint32_t max_streams;       /* the peer may have open (server) */
-    uint32_t stream_window;     /* bytes the peer may send ahead on one stream */
-    uint32_t conn_window;       /* ... on the connection */
-    uint32_t header_bytes;      /* decoded header list, as SETTINGS counts it: 431 */
-    uint16_t header_count;      /* at most HTTP_FIELDS_MAX: 431 */
+    uint32_t max_streams;   /* the peer may have open (server) */
+    uint32_t stream_window; /* bytes the peer may send ahead on one stream */
+    uint32_t conn_window;   /* ... on the connection */
+    uint32_t header_bytes;  /* decoded header list, as SETTINGS counts it: 431 */
+    uint16_t header_count;  /* at most HTTP_FIELDS_MAX: 431 */
     uint16_t trailer_count;
-    uint16_t info_heads;        /* 1xx responses on one stream */
-    uint32_t resets_per_s;      /* RST_STREAM from the peer, and streams it made us reset */
-    uint32_t control_per_s;     /* PING, SETTINGS, PRIORITY, empty DATA, surplus WINDOW_UPDATE */
-    uint32_t out_bytes;         /* output kept; above, h2_write takes nothing */
-    uint16_t continuations;     /* CONTINUATION frames of one header block */
+    uint16_t info_heads;    /* 1xx responses on one stream */
+    uint32_t resets_per_s;  /* RST_STREAM from the peer, and streams it made us reset */
+    uint32_t control_per_s; /* PING, SETTINGS, PRIORITY, empty DATA, surplus WINDOW_UPDATE */
+    uint32_t out_bytes;     /* output kept; above, h2_write takes nothing */
+    uint16_t continuations; /* CONTINUATION frames of one header block */
 };
 #define H2_LIMITS_DEFAULT                                                                          \
-    {.max_streams = 256, .stream_window = 256 * 1024, .conn_window = 1024 * 1024,                  \
-     .header_bytes = 32768, .header_count = 100, .trailer_count = 32, .info_heads = 16,            \
-     .resets_per_s = 200, .control_per_s = 1000, .out_bytes = 256 * 1024, .continuations = 8}
+    {                                                                                              \
+        .max_streams = 256, .stream_window = 256 * 1024, .conn_window = 1024 * 1024,               \
+        .header_bytes = 32768, .header_count = 100, .trailer_count = 32, .info_heads = 16,         \
+        .resets_per_s = 200, .control_per_s = 1000, .out_bytes = 256 * 1024, .continuations = 8    \
+    }
 extern const struct h2_limits h2_limits_default;
 
 /* why h2_recv refuses to go on; the names are log fields */
 #define H2_ERRORS(X)                                                                               \
-    X(PROTOCOL, "protocol_error")   /* RFC 9113 5.4.1; the GOAWAY is in the output */              \
+    X(PROTOCOL, "protocol_error") /* RFC 9113 5.4.1; the GOAWAY is in the output */                \
     X(PREFACE, "bad_preface")                                                                      \
-    X(FLOOD, "flood")               /* a rate of h2_limits was passed */                           \
+    X(FLOOD, "flood") /* a rate of h2_limits was passed */                                         \
     X(NOMEM, "no_memory")
 enum h2_error_index {
     H2_ERR_NONE,
@@ -74,8 +76,14 @@ const char *h2_error_name(int err);
 
 /* RFC 9113 7; what h2_reset takes and the close callback gives */
 enum h2_code {
-    H2_NO_ERROR = 0, H2_PROTOCOL_ERROR = 1, H2_INTERNAL_ERROR = 2, H2_FLOW_CONTROL_ERROR = 3,
-    H2_STREAM_CLOSED = 5, H2_REFUSED_STREAM = 7, H2_CANCEL = 8, H2_ENHANCE_YOUR_CALM = 11,
+    H2_NO_ERROR = 0,
+    H2_PROTOCOL_ERROR = 1,
+    H2_INTERNAL_ERROR = 2,
+    H2_FLOW_CONTROL_ERROR = 3,
+    H2_STREAM_CLOSED = 5,
+    H2_REFUSED_STREAM = 7,
+    H2_CANCEL = 8,
+    H2_ENHANCE_YOUR_CALM = 11,
     H2_HTTP_1_1_REQUIRED = 13
 };
 const char *h2_code_name(uint32_t code);
@@ -85,24 +93,24 @@ struct h2c; /* a connection's session */
 /* a stream; fields are read-only but user */
 struct h2s {
     struct h2c *conn;
-    void *user;             /* the caller's; from h2_request, or set in the head callback */
+    void *user; /* the caller's; from h2_request, or set in the head callback */
     int32_t id;
 };
 
 /* A received head and its memory.  Owned by the head callback's receiver until h2_head_free(),
  * which may come at any time while the pool lives, also after the stream or session is gone. */
 struct h2_head {
-    struct http_head h;     /* with HTTP_FIELDS_MAX places */
+    struct http_head h; /* with HTTP_FIELDS_MAX places */
 };
 void h2_head_free(struct h2_head *hh);
 
 /* how a stream came to its end */
 enum h2_end {
-    H2_END_DONE,            /* both sides finished */
+    H2_END_DONE, /* both sides finished */
     H2_END_PEER_RESET,
-    H2_END_LOCAL_RESET,     /* h2_reset, or malformed input */
-    H2_END_UNPROCESSED,     /* the peer never acted on it (GOAWAY, REFUSED_STREAM): safe to retry */
-    H2_END_CONN,            /* the connection went away beneath it */
+    H2_END_LOCAL_RESET, /* h2_reset, or malformed input */
+    H2_END_UNPROCESSED, /* the peer never acted on it (GOAWAY, REFUSED_STREAM): safe to retry */
+    H2_END_CONN,        /* the connection went away beneath it */
 };
 const char *h2_end_name(enum h2_end e);
 

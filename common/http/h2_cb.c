@@ -379,7 +379,7 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *f, int er
 
     if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    TAILQ_FOREACH(st, &c->streams, link) {
+    TAILQ_FOREACH (st, &c->streams, link) {
         if (st->pub.id == f->hd.stream_id)
             return closed(st, st->local_reset ? NGHTTP2_CANCEL : NGHTTP2_REFUSED_STREAM);
     }

@@ -19,9 +19,9 @@ struct more {
 struct block {
     struct h2_head pub; /* first: a struct h2_head is a struct block */
     struct h2_pool *pool;
-    struct more *more;  /* text that did not fit here */
-    char *at, *end;     /* free text memory */
-    size_t bytes;       /* of the header list as RFC 9113 6.5.2 counts */
+    struct more *more; /* text that did not fit here */
+    char *at, *end;    /* free text memory */
+    size_t bytes;      /* of the header list as RFC 9113 6.5.2 counts */
     struct http_field fields[HTTP_FIELDS_MAX];
     char text[];
 };
@@ -98,8 +98,8 @@ static bool parse_status(struct slice s, unsigned *status)
     if (s.n != 3 || !ch_is(s.p[0], CH_DIGIT) || !ch_is(s.p[1], CH_DIGIT) ||
         !ch_is(s.p[2], CH_DIGIT))
         return false;
-    *status = (unsigned)(s.p[0] - '0') * 100 + (unsigned)(s.p[1] - '0') * 10 +
-              (unsigned)(s.p[2] - '0');
+    *status =
+        (unsigned)(s.p[0] - '0') * 100 + (unsigned)(s.p[1] - '0') * 10 + (unsigned)(s.p[2] - '0');
     return *status >= 100 && *status <= 599;
 }
 

@@ -27,8 +27,8 @@ struct h2_page {
 struct h2_pool {
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
-    struct h2_free *lists;  /* free memory by size class */
-    size_t held, idle;      /* bytes from malloc; of those, in lists */
+    struct h2_free *lists; /* free memory by size class */
+    size_t held, idle;     /* bytes from malloc; of those, in lists */
 };
 
 void *h2_alloc(struct h2_pool *p, size_t n); /* NULL when there is no memory */
@@ -52,41 +52,51 @@ const char *h2_head_trailers(struct h2_head *hh, const struct h2_limits *lim);
 /* ---- sessions -------------------------------------------------------------------------------- */
 
 struct stream {
-    struct h2s pub; /* first: a struct h2s is a struct stream */
-    TAILQ_ENTRY(stream) link;    /* of the session */
+    struct h2s pub;           /* first: a struct h2s is a struct stream */
+    TAILQ_ENTRY(stream) link; /* of the session */
     TAILQ_ENTRY(stream) blocked_link;
-    struct h2_head *building;    /* the header block being received */
-    const char *src;             /* what h2_write is offering, src_n bytes */
+    struct h2_head *building; /* the header block being received */
+    const char *src;          /* what h2_write is offering, src_n bytes */
     size_t src_n;
-    size_t unconsumed;           /* given to `data`, not yet h2_consume'd */
-    uint16_t infos;              /* 1xx heads so far */
-    uint8_t method;              /* enum http_method of the request */
-    bool too_large;              /* the header block passed a limit */
-    bool bad_field;              /* it has a field that cannot be */
-    bool final_head;             /* the request's or final response's head was received */
-    bool delivered;              /* the head callback was called, or the request is ours */
-    bool opened;                 /* HEADERS were sent, or received */
-    bool answered;               /* server: the final response was submitted */
-    bool deferred;               /* nghttp2 waits for h2_write */
-    bool want_eof;               /* our half ends with what is offered now */
-    bool no_end_stream;          /* ... but trailers follow */
-    bool local_end;              /* our half has ended */
+    size_t unconsumed;  /* given to `data`, not yet h2_consume'd */
+    uint16_t infos;     /* 1xx heads so far */
+    uint8_t method;     /* enum http_method of the request */
+    bool too_large;     /* the header block passed a limit */
+    bool bad_field;     /* it has a field that cannot be */
+    bool final_head;    /* the request's or final response's head was received */
+    bool delivered;     /* the head callback was called, or the request is ours */
+    bool opened;        /* HEADERS were sent, or received */
+    bool answered;      /* server: the final response was submitted */
+    bool deferred;      /* nghttp2 waits for h2_write */
+    bool want_eof;      /* our half ends with what is offered now */
+    bool no_end_stream; /* ... but trailers follow */
+    bool local_end;     /* our half has ended */
     bool remote_end;
     bool peer_reset, local_reset;
-    bool muted;                  /* h2_reset, or malformed: nothing but close is told */
-    bool refused;                /* malformed */
-    bool closed;                 /* nghttp2 knows it no more; the close event is queued */
-    bool blocked;                /* in the session's blocked list */
+    bool muted;   /* h2_reset, or malformed: nothing but close is told */
+    bool refused; /* malformed */
+    bool closed;  /* nghttp2 knows it no more; the close event is queued */
+    bool blocked; /* in the session's blocked list */
     bool writable_queued;
 };
 
-enum event_type { EV_HEAD, EV_DATA, EV_TRAILERS, EV_END, EV_WRITABLE, EV_CLOSE, EV_GOAWAY,
-                  EV_SETTINGS, EV_PONG, EV_REFUSED };
+enum event_type {
+    EV_HEAD,
+    EV_DATA,
+    EV_TRAILERS,
+    EV_END,
+    EV_WRITABLE,
+    EV_CLOSE,
+    EV_GOAWAY,
+    EV_SETTINGS,
+    EV_PONG,
+    EV_REFUSED
+};
 
 struct event {
     STAILQ_ENTRY(event) link;
     enum event_type type;
-    struct stream *st;          /* NULL: the connection */
+    struct stream *st; /* NULL: the connection */
     union {
         struct {
             struct h2_head *head;
@@ -112,18 +122,18 @@ struct h2c {
     STAILQ_HEAD(, event) events;
     TAILQ_HEAD(h2_pages, h2_page) out;
     size_t out_len;
-    uint64_t now_ms, window_ms;  /* of the rates */
-    uint32_t resets, controls;   /* in the present second */
-    uint32_t window_updates;     /* that may still come for what we sent */
+    uint64_t now_ms, window_ms; /* of the rates */
+    uint32_t resets, controls;  /* in the present second */
+    uint32_t window_updates;    /* that may still come for what we sent */
     unsigned n_streams;
-    int failed;                  /* enum h2_error, 0 = none */
-    uint32_t goodbye;            /* code of the GOAWAY to be sent for it, 0 = none */
+    int failed;       /* enum h2_error, 0 = none */
+    uint32_t goodbye; /* code of the GOAWAY to be sent for it, 0 = none */
     bool server;
-    bool dead;                   /* nghttp2 must not be called any more */
+    bool dead; /* nghttp2 must not be called any more */
     bool draining, drain_sent;
     bool goaway_received;
     bool dispatching;
-    bool out_was_full;           /* blocked streams may go on when output was written */
+    bool out_was_full; /* blocked streams may go on when output was written */
 };
 
 struct stream *h2_stream_new(struct h2c *c, int32_t id);

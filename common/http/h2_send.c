@@ -171,8 +171,8 @@ static int submit_final(struct stream *st, const struct nvs *v, bool end)
 {
     nghttp2_data_provider source = source_of(st);
 
-    if (nghttp2_submit_response(st->pub.conn->ng, st->pub.id, v->nv, v->n,
-                                end ? NULL : &source) != 0)
+    if (nghttp2_submit_response(st->pub.conn->ng, st->pub.id, v->nv, v->n, end ? NULL : &source) !=
+        0)
         return -1;
     st->answered = true;
     st->local_end = end;

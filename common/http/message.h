@@ -58,8 +58,16 @@ enum http_hdr http_hdr_id(struct slice name);
 const char *http_hdr_name(enum http_hdr id);
 
 enum http_method {
-    HTTP_M_OTHER, HTTP_M_GET, HTTP_M_HEAD, HTTP_M_POST, HTTP_M_PUT, HTTP_M_DELETE, HTTP_M_CONNECT,
-    HTTP_M_OPTIONS, HTTP_M_TRACE, HTTP_M_PATCH
+    HTTP_M_OTHER,
+    HTTP_M_GET,
+    HTTP_M_HEAD,
+    HTTP_M_POST,
+    HTTP_M_PUT,
+    HTTP_M_DELETE,
+    HTTP_M_CONNECT,
+    HTTP_M_OPTIONS,
+    HTTP_M_TRACE,
+    HTTP_M_PATCH
 };
 /* case-sensitive (RFC 9110 9.1) */
 enum http_method http_method_id(struct slice m);
@@ -68,18 +76,18 @@ enum http_version { HTTP_V10, HTTP_V11, HTTP_V2 };
 
 struct http_field {
     struct slice name, value;
-    uint16_t id;        /* enum http_hdr */
-    bool dropped;       /* removed by a filter or hop-by-hop: not sent on */
+    uint16_t id;  /* enum http_hdr */
+    bool dropped; /* removed by a filter or hop-by-hop: not sent on */
 };
 
 /* how the body's end is known */
 enum http_body {
-    HTTP_BODY_NONE,     /* there is none */
-    HTTP_BODY_LENGTH,   /* content_length bytes follow */
-    HTTP_BODY_CHUNKED,  /* HTTP/1.1 chunks, maybe trailers */
-    HTTP_BODY_CLOSE,    /* response until the connection ends */
-    HTTP_BODY_STREAM,   /* HTTP/2 without content-length */
-    HTTP_BODY_TUNNEL,   /* after 101, or 2xx to CONNECT: bytes both ways until closed */
+    HTTP_BODY_NONE,    /* there is none */
+    HTTP_BODY_LENGTH,  /* content_length bytes follow */
+    HTTP_BODY_CHUNKED, /* HTTP/1.1 chunks, maybe trailers */
+    HTTP_BODY_CLOSE,   /* response until the connection ends */
+    HTTP_BODY_STREAM,  /* HTTP/2 without content-length */
+    HTTP_BODY_TUNNEL,  /* after 101, or 2xx to CONNECT: bytes both ways until closed */
 };
 
 #define HTTP_FIELDS_MAX 128
@@ -89,17 +97,17 @@ struct http_head {
     enum http_version version;
     enum http_method method;
     struct slice method_text;
-    struct slice scheme;      /* "" in origin-form HTTP/1 */
-    struct slice authority;   /* from the absolute-form target, :authority or Host, in this order */
-    struct slice target;      /* as received (HTTP/1: the request-target; HTTP/2: :path) */
-    struct slice path;        /* target up to '?' or its end; "/" for an empty absolute path; "*" */
-    struct slice query;       /* behind the '?', without it; p == NULL: there is no '?' */
-    unsigned status;          /* responses */
+    struct slice scheme;    /* "" in origin-form HTTP/1 */
+    struct slice authority; /* from the absolute-form target, :authority or Host, in this order */
+    struct slice target;    /* as received (HTTP/1: the request-target; HTTP/2: :path) */
+    struct slice path;      /* target up to '?' or its end; "/" for an empty absolute path; "*" */
+    struct slice query;     /* behind the '?', without it; p == NULL: there is no '?' */
+    unsigned status;        /* responses */
     struct slice reason;
     enum http_body body;
-    uint64_t content_length;  /* valid for HTTP_BODY_LENGTH */
-    bool keep_alive;          /* HTTP/1: the connection may be used again after this message */
-    bool upgrade;             /* asks for, or answers with, an upgrade (Connection: upgrade) */
+    uint64_t content_length; /* valid for HTTP_BODY_LENGTH */
+    bool keep_alive;         /* HTTP/1: the connection may be used again after this message */
+    bool upgrade;            /* asks for, or answers with, an upgrade (Connection: upgrade) */
     bool expect_continue;
     bool te_trailers;
     unsigned n_fields;

@@ -21,29 +21,33 @@
 #include "common/io/conn.h"
 #include "common/io/listener.h"
 
-#define IDLE_MS        60000u
-#define SLOW_MS        15000u
-#define LINGER_MS      2000u
-#define MAX_BODY       (1024u * 1024)
-#define MAX_CONNS      256u
-#define EXTRA_CONNS    32u    /* beyond max_conns, told 503 */
-#define READ_STEP      16384u
-#define READ_TURN      (64u * 1024) /* from one connection before others have their turn */
-#define AHEAD_MAX      (64u * 1024) /* pipelined input kept while a request waits */
+#define IDLE_MS     60000u
+#define SLOW_MS     15000u
+#define LINGER_MS   2000u
+#define MAX_BODY    (1024u * 1024)
+#define MAX_CONNS   256u
+#define EXTRA_CONNS 32u /* beyond max_conns, told 503 */
+#define READ_STEP   16384u
+#define READ_TURN   (64u * 1024) /* from one connection before others have their turn */
+#define AHEAD_MAX   (64u * 1024) /* pipelined input kept while a request waits */
 
-static const struct h1_limits limits = {.head_bytes = 16384, .line_bytes = 8192, .fields = 100,
-                                        .ext_bytes = 256, .ext_total = 4096,
-                                        .trailer_bytes = 2048, .trailers = 16};
+static const struct h1_limits limits = {.head_bytes = 16384,
+                                        .line_bytes = 8192,
+                                        .fields = 100,
+                                        .ext_bytes = 256,
+                                        .ext_total = 4096,
+                                        .trailer_bytes = 2048,
+                                        .trailers = 16};
 
 enum state { ST_HANDSHAKE, ST_HEAD, ST_BODY, ST_WAIT, ST_REPLY, ST_LINGER };
 
 struct http_req {
-    struct sconn *sc;           /* NULL once the client is gone */
+    struct sconn *sc; /* NULL once the client is gone */
     struct http_head head;
     struct http_field fields[HTTP_FIELDS_MAX];
-    char *text;                 /* owned: what head points into */
+    char *text; /* owned: what head points into */
     struct buf body;
-    struct buf headers;         /* of the reply */
+    struct buf headers; /* of the reply */
     void (*gone)(struct http_req *r, void *arg);
     void *gone_arg;
     char trailer_mem[2048];
@@ -54,19 +58,19 @@ struct http_req {
 struct sconn {
     LIST_ENTRY(sconn) link;
     struct http_server *srv;
-    struct conn *conn;          /* NULL: closed, freed at the end of the turn */
+    struct conn *conn; /* NULL: closed, freed at the end of the turn */
     enum state state;
     struct timer timer;
     struct loop_job job;
     struct buf in;
     struct h1_parser parser;
     struct h1_body body;
-    struct http_req *req;       /* HEAD (being parsed) to WAIT */
+    struct http_req *req; /* HEAD (being parsed) to WAIT */
     struct buf out;
     size_t out_sent;
-    size_t pending;             /* of out, as counted in the server's sum */
-    bool eof;                   /* the peer has ended */
-    bool close;                 /* after the reply */
+    size_t pending; /* of out, as counted in the server's sum */
+    bool eof;       /* the peer has ended */
+    bool close;     /* after the reply */
     bool stepping, step_again;
 };
 
@@ -77,7 +81,7 @@ struct http_server {
     http_req_cb *cb;
     void *arg;
     unsigned n_conns;
-    size_t pending;             /* bytes written into out and not sent, over all conns */
+    size_t pending; /* bytes written into out and not sent, over all conns */
     bool freeing;
     LIST_HEAD(, sconn) conns;
 };
@@ -417,8 +421,10 @@ static void want_trailers(struct sconn *sc)
 {
     struct http_req *r = sc->req;
 
-    r->trailers = (struct h1_trailers){.mem = r->trailer_mem, .size = sizeof(r->trailer_mem),
-                                       .fields = r->trailer_fields, .max = 16};
+    r->trailers = (struct h1_trailers){.mem = r->trailer_mem,
+                                       .size = sizeof(r->trailer_mem),
+                                       .fields = r->trailer_fields,
+                                       .max = 16};
     h1_body_trailers(&sc->body, &r->trailers);
 }
 
@@ -427,8 +433,7 @@ static int step_body(struct sconn *sc)
     struct slice in = buf_slice(&sc->in), data;
     int ev;
 
-    while ((ev = h1_body_next(&sc->body, &in, &data)) == H1_BODY_DATA ||
-           ev == H1_BODY_WANT_MEM) {
+    while ((ev = h1_body_next(&sc->body, &in, &data)) == H1_BODY_DATA || ev == H1_BODY_WANT_MEM) {
         if (ev == H1_BODY_WANT_MEM) {
             want_trailers(sc);
             continue;
@@ -548,8 +553,8 @@ static void on_event(struct conn *c, unsigned events, void *arg)
     struct sconn *sc = arg;
 
     if (events & CONN_EV_FAIL) {
-        log_debug(sc->srv->o.name, "connection failed reason=%s detail=%s",
-                  conn_fail_name(c->fail), tls_conn_error(c) ? tls_conn_error(c) : "");
+        log_debug(sc->srv->o.name, "connection failed reason=%s detail=%s", conn_fail_name(c->fail),
+                  tls_conn_error(c) ? tls_conn_error(c) : "");
         sconn_close(sc);
         return;
     }

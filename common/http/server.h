@@ -24,11 +24,11 @@ struct http_req;
 typedef void http_req_cb(struct http_req *r, void *arg);
 
 struct http_server_opts {
-    struct tls_ctx *tls;    /* NULL = plain; the server takes its own reference */
-    size_t max_body;        /* 0 = 1 MiB; above: 413 */
-    unsigned max_conns;     /* 0 = 256; above: accepted and closed with 503 */
-    const char *name;       /* subsystem for the log; borrowed */
-    unsigned slow_ms;       /* 0 = 15 s */
+    struct tls_ctx *tls; /* NULL = plain; the server takes its own reference */
+    size_t max_body;     /* 0 = 1 MiB; above: 413 */
+    unsigned max_conns;  /* 0 = 256; above: accepted and closed with 503 */
+    const char *name;    /* subsystem for the log; borrowed */
+    unsigned slow_ms;    /* 0 = 15 s */
 };
 /* takes fd (a bound, listening socket: TCP or Unix) */
 struct http_server *http_server_new(struct loop *l, int fd, const struct http_server_opts *o,

@@ -155,10 +155,10 @@ static void drop_upstream(struct stream *s, enum reason why)
 void stream_answer(struct stream *s, unsigned status, struct slice body, enum reason why)
 {
     char length[24];
-    struct http_field fields[2] = {
-        {.name = SLICE_LIT("content-type"), .value = SLICE_LIT("text/plain"),
-         .id = HDR_CONTENT_TYPE},
-        {.name = SLICE_LIT("content-length"), .id = HDR_CONTENT_LENGTH}};
+    struct http_field fields[2] = {{.name = SLICE_LIT("content-type"),
+                                    .value = SLICE_LIT("text/plain"),
+                                    .id = HDR_CONTENT_TYPE},
+                                   {.name = SLICE_LIT("content-length"), .id = HDR_CONTENT_LENGTH}};
     struct http_head h = {.status = status,
                           .version = HTTP_V11,
                           .body = body.n ? HTTP_BODY_LENGTH : HTTP_BODY_NONE,

@@ -66,9 +66,9 @@ struct worker {
     struct h2_pool *h2_pool;
     struct tls_sessions *sessions;
     struct gather *gather;
-    char *scratch; /* SCRATCH_SIZE, for the length of a call */
-    char *rbuf;    /* RBUF_SIZE, for everybody; nothing in it outlives a callback */
-    struct http_head head;                     /* being parsed; likewise */
+    char *scratch;         /* SCRATCH_SIZE, for the length of a call */
+    char *rbuf;            /* RBUF_SIZE, for everybody; nothing in it outlives a callback */
+    struct http_head head; /* being parsed; likewise */
     struct http_field fields[HTTP_FIELDS_MAX]; /* its fields */
     struct h1_limits h1_limits;
     struct h2_limits h2_limits;

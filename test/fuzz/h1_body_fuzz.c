@@ -13,9 +13,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* what the slow parser does not bound is not bounded here either */
-    static const struct h1_limits lim = {.head_bytes = 32768, .line_bytes = 8192, .fields = 100,
-                                         .ext_bytes = 60000, .ext_total = 1000000,
-                                         .trailer_bytes = 100000, .trailers = 100};
+    static const struct h1_limits lim = {.head_bytes = 32768,
+                                         .line_bytes = 8192,
+                                         .fields = 100,
+                                         .ext_bytes = 60000,
+                                         .ext_total = 1000000,
+                                         .trailer_bytes = 100000,
+                                         .trailers = 100};
     static char slow[20000];
     struct buf whole = BUF_INIT, pieces = BUF_INIT;
     size_t slow_n = 0;

@@ -25,7 +25,8 @@ static void check_rewritten(const char *text, size_t n, bool request, const char
     ssize_t len;
 
     h1_parser_init(&p, NULL);
-    CHECK((request ? h1_parse_request(&p, text, n, &h) : h1_parse_response(&p, text, n, &a, &h)) > 0);
+    CHECK((request ? h1_parse_request(&p, text, n, &h) : h1_parse_response(&p, text, n, &a, &h)) >
+          0);
     http_drop_hop_by_hop(&h, h.upgrade);
     how.body = h.body;
     how.content_length = h.content_length;
@@ -69,8 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text = (const char *)data + 1;
     size--;
     r = head_text(text, size, question, request, WHOLE, 0, NULL, &whole);
-    again = head_text(text, size, question, request, IN_TWO, size ? data[1] % size : 0, NULL,
-                      &pieces);
+    again =
+        head_text(text, size, question, request, IN_TWO, size ? data[1] % size : 0, NULL, &pieces);
     /* an error may be seen later when the line it is in has not ended, never differently */
     CHECK(r == again || (r < 0 && again == 0));
     CHECK(again == 0 || strcmp(whole.p, pieces.p) == 0);
