@@ -280,6 +280,9 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     ev->data = slice_of((const char *)data, n);
     st->unconsumed += n;
+    /* Credit on the connection comes back at once: one stream whose reader is slow must not stop
+     * the others.  What a peer can make us keep is bounded by the windows of its streams. */
+    nghttp2_session_consume_connection(ng, n);
     return 0;
 }
 
@@ -311,8 +314,6 @@ static int closed(struct stream *st, uint32_t code)
     if (st->closed)
         return 0;
     st->closed = true;
-    if (st->unconsumed)
-        nghttp2_session_consume_connection(c->ng, st->unconsumed);
     st->unconsumed = 0;
     ev = h2_event(c, EV_CLOSE, st);
     if (!ev)

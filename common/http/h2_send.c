@@ -344,7 +344,7 @@ void h2_consume(struct h2s *s, size_t n)
     if (n == 0 || st->closed || s->conn->dead)
         return;
     st->unconsumed -= n;
-    nghttp2_session_consume(s->conn->ng, s->id, n);
+    nghttp2_session_consume_stream(s->conn->ng, s->id, n);
 }
 
 void h2_reset(struct h2s *s, enum h2_code code)

@@ -320,7 +320,9 @@ void upconn_idle(struct upconn *u)
     struct epool *ep = u->ep;
     const struct view *v = worker_view(ep->w);
     count_bytes(u);
-    if (ep->w->draining || upconn_stale(u) || ep->n_idle >= v->limits.idle_conns) {
+    /* an end that came with the last bytes raises no further event */
+    if (ep->w->draining || u->conn->rdhup || upconn_stale(u) ||
+        ep->n_idle >= v->limits.idle_conns) {
         upconn_close(u, REASON_OK);
         return;
     }
