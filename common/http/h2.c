@@ -351,6 +351,7 @@ struct h2c *h2_new(struct h2_pool *pool, enum h2_side side, const struct h2_limi
     c->cb = cb;
     c->user = user;
     c->server = side == H2_SERVER;
+    c->walk.left = c->server ? NGHTTP2_CLIENT_MAGIC_LEN : 0;
     c->window_updates = 100; /* before anything was sent: connection windows opened at start */
     BUG_ON(c->lim->header_count > HTTP_FIELDS_MAX);
     TAILQ_INIT(&c->streams);
@@ -546,8 +547,10 @@ int h2_recv(struct h2c *c, uint64_t now_ms, const void *p, size_t n)
     rates_at(c, now_ms);
     while (n && !c->dead && !c->failed) {
         size_t step = n < RECV_STEP ? n : RECV_STEP;
-        ssize_t r = nghttp2_session_mem_recv(c->ng, from, step);
+        ssize_t r;
 
+        h2_walk(c, from, step);
+        r = c->failed ? 0 : nghttp2_session_mem_recv(c->ng, from, step);
         if (r < 0)
             broken(c, (int)r);
         h2_pump(c); /* a GOAWAY that nghttp2 queued becomes known here */

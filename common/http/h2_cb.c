@@ -23,6 +23,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
         if (!st)
             return NGHTTP2_ERR_CALLBACK_FAILURE;
         st->opened = true;
+        c->last_id = f->hd.stream_id;
         nghttp2_session_set_stream_user_data(ng, f->hd.stream_id, st);
     }
     if (!st || st->muted)
@@ -250,17 +251,12 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user
     }
 }
 
-/* What nghttp2 is too kind about: PRIORITY, which it skips unseen when RFC 7540's priorities are
- * off, and pushes, which our SETTINGS forbid: no server answers a request before it read those. */
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *user)
 {
     struct h2c *c = user;
 
-    if (hd->type == NGHTTP2_PRIORITY)
-        h2_count_control(c);
-    if ((hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0) || /* RFC 9113 6.3 */
-        (hd->type == NGHTTP2_PUSH_PROMISE && !c->server))       /* RFC 9113 8.4 */
-        h2_fail(c, H2_E_PROTOCOL, NGHTTP2_PROTOCOL_ERROR);
+    if (hd->type == NGHTTP2_HEADERS && h2_is_stray(c, hd->stream_id))
+        h2_fail(c, H2_E_PROTOCOL, NGHTTP2_STREAM_CLOSED);
     return 0;
 }
 
@@ -344,6 +340,15 @@ static void headers_sent(struct stream *st)
                                   NGHTTP2_NO_ERROR);
 }
 
+static void reset_sent(struct h2c *c, const struct stream *st, int32_t id)
+{
+    if (!st || !st->local_reset)
+        h2_count_reset(c); /* an answer to what the peer did */
+    if (c->n_reset_ids < RESETS_KEPT)
+        c->reset_ids[c->n_reset_ids] = id;
+    c->n_reset_ids++;
+}
+
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 {
     struct h2c *c = user;
@@ -359,9 +364,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
             headers_sent(st);
         return 0;
     case NGHTTP2_RST_STREAM:
-        st = find(ng, f->hd.stream_id);
-        if (!st || !st->local_reset)
-            h2_count_reset(c); /* nghttp2's own answer to what the peer did */
+        reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id);
         return 0;
     case NGHTTP2_GOAWAY:
         if (f->goaway.error_code != NGHTTP2_NO_ERROR)

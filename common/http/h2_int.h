@@ -4,6 +4,7 @@
  * h2_cb.c    what nghttp2 calls
  * h2_head.c  received heads: building and judging them
  * h2_send.c  heads, bodies and trailers going out
+ * h2_walk.c  frames that nghttp2 would let pass
  * h2_pool.c  memory
  */
 #ifndef FSM_HTTP_H2_INT_H
@@ -111,6 +112,8 @@ struct event {
     };
 };
 
+#define RESETS_KEPT 16 /* streams we reset whose late frames are told from stray ones */
+
 struct h2c {
     struct h2_pool *pool;
     nghttp2_session *ng;
@@ -134,6 +137,16 @@ struct h2c {
     bool goaway_received;
     bool dispatching;
     bool out_was_full; /* blocked streams may go on when output was written */
+    int32_t last_id;   /* the highest stream opened */
+    int32_t reset_ids[RESETS_KEPT];
+    unsigned n_reset_ids; /* ever */
+    struct {
+        uint8_t bytes[13]; /* a frame's header, and of PRIORITY its dependency */
+        unsigned have;
+        uint32_t left;     /* payload still to come */
+        int32_t resets[4]; /* streams that the peer reset last */
+        unsigned n_resets; /* ever */
+    } walk;
 };
 
 struct stream *h2_stream_new(struct h2c *c, int32_t id);
@@ -153,6 +166,10 @@ void h2_block(struct stream *st);
 /* the window opened: queues `writable` for a blocked stream, if it may send now */
 void h2_unblock(struct stream *st);
 void h2_unblock_all(struct h2c *c);
+/* looks at the frames of the next n bytes of input before nghttp2 reads them */
+void h2_walk(struct h2c *c, const uint8_t *p, size_t n);
+/* DATA or HEADERS on a stream that is closed, and not because we reset it */
+bool h2_is_stray(const struct h2c *c, int32_t id);
 /* nothing more is told of a stream because of what the peer sent; reset: and it ends */
 void h2_refuse(struct stream *st, bool reset, uint32_t code, const char *reason);
 /* nghttp2's read callback: how much of st->src goes into the next DATA frame */

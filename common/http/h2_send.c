@@ -135,7 +135,7 @@ static struct h2s *begin_request(struct h2c *c, const struct nvs *v, enum http_m
         h2_release(c->pool, st);
         return NULL;
     }
-    st->pub.id = id;
+    st->pub.id = c->last_id = id;
     return &st->pub;
 }
 

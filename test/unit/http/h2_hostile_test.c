@@ -285,6 +285,8 @@ static const struct {
     {NGHTTP2_WINDOW_UPDATE, 0, 5, "\0\0\0\1", 4, "goaway PROTOCOL_ERROR\n"},
     {NGHTTP2_GOAWAY, 0, 1, "\0\0\0\0\0\0\0\0", 8, "goaway PROTOCOL_ERROR\n"},
     {NGHTTP2_PRIORITY, 0, 0, "\0\0\0\0\0", 5, "goaway PROTOCOL_ERROR\n"},
+    {NGHTTP2_PRIORITY, 0, 5, "\0\0\0\5\0", 5, "goaway PROTOCOL_ERROR\n"}, /* 7540 5.3.1 */
+    {NGHTTP2_PRIORITY, 0, 5, "\0\0\0\7\0", 5, ""},
     {0x42, 0xff, 9, "unknown", 7, ""}, /* 5.5: ignored */
 };
 
@@ -297,6 +299,59 @@ START_TEST(a_frame_out_of_place_ends_the_connection)
     ck_assert_msg(strcmp(back.p, frames[_i].want) == 0, "row %d: %s", _i, back.p);
     ck_assert_int_eq(r, frames[_i].want[0] ? H2_E_PROTOCOL : 0);
     ck_assert_int_eq(h2_done(server.c), frames[_i].want[0] != '\0');
+}
+END_TEST
+
+static void stray_data(uint32_t id)
+{
+    frame(NGHTTP2_DATA, 0, id, "x", 1);
+}
+
+static void stray_headers(uint32_t id)
+{
+    headers(id, F_END_STREAM, REQ);
+}
+
+START_TEST(frames_on_a_stream_that_ended_end_the_connection)
+{
+    static void (*const kinds[])(uint32_t) = {stray_data, stray_headers};
+
+    server.echo = true;
+    headers(1, F_END_STREAM, REQ);
+    headers(3, F_END_STREAM, REQ);
+    ck_assert_int_eq(send_wire(&server, &back), 0);
+    ck_assert_uint_eq(h2_streams(server.c), 0);
+    kinds[_i](1);
+    ck_assert_int_eq(send_wire(&server, &back), H2_E_PROTOCOL);
+    ck_assert_str_eq(back.p, "goaway STREAM_CLOSED\n");
+}
+END_TEST
+
+START_TEST(data_behind_a_reset_ends_the_connection)
+{
+    headers(1, 0, POST);
+    if (_i)
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+    frame(NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+    stray_data(1);
+    ck_assert_int_eq(send_wire(&server, &back), H2_E_PROTOCOL);
+    ck_assert_str_eq(back.p, "goaway STREAM_CLOSED\n");
+}
+END_TEST
+
+START_TEST(frames_that_crossed_our_reset_are_ignored)
+{
+    for (unsigned i = 0; i < 40; i++) { /* more than are remembered */
+        headers(i * 2 + 1, 0, POST);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+        h2_reset(server.last, H2_CANCEL);
+        send_wire(&server, &back);
+        stray_data(i * 2 + 1);
+        headers(i * 2 + 1, F_END_STREAM, "x: y\n");
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+        ck_assert_str_eq(back.p, "");
+    }
+    ck_assert_uint_eq(server.body.len, 0);
 }
 END_TEST
 
@@ -640,6 +695,9 @@ int main(void)
     tcase_add_test(srv, trailers_that_may_not_be_are_refused);
     tcase_add_test(srv, what_is_not_http2_is_refused);
     tcase_add_loop_test(srv, a_frame_out_of_place_ends_the_connection, 0, COUNT(frames));
+    tcase_add_loop_test(srv, frames_on_a_stream_that_ended_end_the_connection, 0, 2);
+    tcase_add_loop_test(srv, data_behind_a_reset_ends_the_connection, 0, 2);
+    tcase_add_test(srv, frames_that_crossed_our_reset_are_ignored);
     tcase_add_test(srv, a_frame_above_the_size_ends_the_connection);
     tcase_add_test(srv, data_beyond_the_window_ends_it);
     tcase_add_test(srv, padding_counts_and_is_not_shown);
