@@ -48,7 +48,7 @@ static const struct opt opts[] = {
 
 static const struct opt_prog prog = {
     .name = "fsm inject",
-    .synopsis = "-f FILE [flags]",
+    .synopsis = "-f FILE...",
     .description = "Adds the sidecar to the pods and workloads of a manifest and prints the "
                    "result. What the mesh does not concern is printed unchanged.",
     .opts = opts,

@@ -18,8 +18,8 @@ static int cmd_version(int argc, char **argv)
 const struct cli_command cli_commands[] = {
     {.name = "local",
      .summary = "a mesh on this machine, without a cluster",
-     .description = "Runs ordinary Kubernetes manifests on this machine: each pod is a network "
-                    "namespace, its containers are processes.",
+     .description = "Runs ordinary Kubernetes manifests on this machine: each pod is a network\n"
+                    "namespace, its containers are processes. Needs root.",
      .sub = cli_local_commands,
      .examples = "  fsm local up\n"
                  "  fsm local apply -f app.yaml\n"
@@ -38,7 +38,7 @@ const struct cli_command cli_commands[] = {
      .aliases = "ns",
      .summary = "which namespaces are in the mesh",
      .sub = cli_namespace_commands},
-    {.name = "mesh", .summary = "the meshes there are", .sub = cli_mesh_commands},
+    {.name = "mesh", .summary = "which meshes there are", .sub = cli_mesh_commands},
     {.name = "proxy", .summary = "ask the sidecars of pods", .sub = cli_proxy_commands},
     {.name = "completion",
      .args = "{bash|zsh}",

@@ -1,4 +1,5 @@
 /* run.c - from a command line to a row of the table, and help made from the rows. */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,20 +112,25 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
+static int help(struct opt_prog *prog, const struct cli_command *c)
+{
+    char *sentence = xasprintf("%c%s.", toupper((unsigned char)c->summary[0]), c->summary + 1);
+
+    prog->description = c->description ? c->description : sentence;
+    opt_print_help(prog);
+    if (c->examples)
+        printf("\nExamples:\n%s\n", c->examples);
+    free(sentence);
+    return 0;
+}
+
 static int run_command(const char *path, const struct cli_command *c, int argc, char **argv)
 {
-    struct opt_prog prog = {.name = path,
-                            .synopsis = c->args ? c->args : "",
-                            .description = c->description ? c->description : c->summary,
-                            .opts = c->opts};
+    struct opt_prog prog = {.name = path, .synopsis = c->args ? c->args : "", .opts = c->opts};
     int status;
 
-    if (wants_help(argc, argv)) {
-        opt_print_help(&prog);
-        if (c->examples)
-            printf("\nExamples:\n%s\n", c->examples);
-        return 0;
-    }
+    if (wants_help(argc, argv))
+        return help(&prog, c);
     int first = opt_parse(&prog, argc, argv, NULL, &status);
     if (first < 0)
         return status;

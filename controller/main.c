@@ -22,7 +22,11 @@ static struct cp cp = {
              .max_connections = 16384},
 };
 
+static struct opt_common common;
+
 static const struct opt opts[] = {
+    {'f', "file", "DIR", "a directory (with what is below it) or a file of YAML (may repeat)",
+     OPT_LIST(&common.files)},
     {0, "ca-dir", "DIR", "keep the certificate authority in DIR (made on first start)",
      OPT_STR(&cp.conf.ca_dir)},
     {0, "token-key", "FILE", "public key that service-account tokens are verified with (PEM)",
@@ -52,8 +56,8 @@ static const struct opt_prog prog = {
     .synopsis = "-f DIR --ca-dir DIR --token-key FILE",
     .description =
         "Reads the mesh's resources, issues certificates to sidecars and serves each its "
-        "configuration document. -f names a directory or file of Kubernetes YAML and may "
-        "be repeated. -n checks the resources and leaves: status 0 when all are good.",
+        "configuration document. With -n it checks the resources and leaves; -v prints what "
+        "the mesh ignores, too, and --ca-dir and --token-key are not needed.",
     .opts = opts,
     .daemon = true,
 };
@@ -69,13 +73,13 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int check_conf(const struct opt_common *common, struct err *e)
+static int check_conf(struct err *e)
 {
-    cp.conf.files = common->files;
-    cp.conf.verbose = common->verbose;
-    if (common->files.n == 0)
+    cp.conf.files = common.files;
+    cp.conf.verbose = common.verbose;
+    if (common.files.n == 0)
         return err_set(e, "-f DIR is missing: a directory or file of resources");
-    if (common->check_only)
+    if (common.check_only)
         return 0;
     if (cp.conf.document)
         return err_set(e, "--document needs -n: a running controller prints it at "
@@ -152,14 +156,13 @@ static void stop(void)
 
 int main(int argc, char **argv)
 {
-    struct opt_common common = {0};
     struct err e = {""};
     int status;
 
     json_set_alloc_funcs(xmalloc, free);
     if (opt_parse(&prog, argc, argv, &common, &status) < 0)
         return status;
-    if (check_conf(&common, &e) < 0) {
+    if (check_conf(&e) < 0) {
         fprintf(stderr, "fsm-controller: %s\n", e.text);
         return 2;
     }

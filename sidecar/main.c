@@ -41,33 +41,41 @@ static int parse_addr(const char *text, void *out)
     return ip_port_parse(text, a);
 }
 
+static struct opt_common common;
+
 static const struct opt options[] = {
+    {'f', "file", "DOCUMENT", "the configuration document, instead of a controller",
+     OPT_LIST(&common.files)},
     {0, "controller", "URL", "where documents and certificates come from (https://HOST:PORT)",
      OPT_STR(&sidecar.conf.controller)},
     {0, "token-file", "FILE", "the pod's service-account token (with --controller)",
      OPT_STR(&sidecar.conf.token_file)},
     {0, "ca-file", "FILE", "roots that the controller's certificate must chain to",
      OPT_STR(&sidecar.conf.ca_file)},
-    {0, "cert", "FILE", "certificate chain, PEM (with -f)", OPT_STR(&sidecar.conf.cert)},
+    {0, "cert", "FILE", "our certificate chain, PEM (with -f)", OPT_STR(&sidecar.conf.cert)},
     {0, "key", "FILE", "its private key, PEM (with -f)", OPT_STR(&sidecar.conf.key)},
-    {0, "ca", "FILE", "the mesh's roots, PEM (with -f)", OPT_STR(&sidecar.conf.ca)},
-    {0, "admin", "ADDR", "admin port (default 127.0.0.1:15000)", OPT_STR(&sidecar.conf.admin)},
-    {0, "metrics", "ADDR", "Prometheus port (default 0.0.0.0:15010)",
+    {0, "ca", "FILE", "roots that peers must chain to, PEM (with -f)", OPT_STR(&sidecar.conf.ca)},
+    {0, "admin", "ADDR", "admin pages: ADDR:PORT or unix:/path (default 127.0.0.1:15000)",
+     OPT_STR(&sidecar.conf.admin)},
+    {0, "metrics", "ADDR", "/stats/prometheus and /ready, for everybody (default 0.0.0.0:15010)",
      OPT_STR(&sidecar.conf.metrics)},
-    {0, "outbound", "ADDR", "outbound listener (default :15001)",
+    {0, "outbound", "ADDR", "where the pod's connections are redirected to (default :15001)",
      OPT_CALL(parse_addr, &sidecar.conf.outbound)},
-    {0, "inbound", "ADDR", "inbound listener (default :15003)",
+    {0, "inbound", "ADDR", "where connections to the pod are redirected to (default :15003)",
      OPT_CALL(parse_addr, &sidecar.conf.inbound)},
-    {0, "workers", "N", "worker threads (default 1)", OPT_UINT(&sidecar.conf.workers, 1, 64)},
-    {0, "drain", "DURATION", "longest wait for open streams at the end (default 30s)",
+    {0, "workers", "N", "threads for user traffic (default 1)",
+     OPT_UINT(&sidecar.conf.workers, 1, 64)},
+    {0, "drain", "DURATION",
+     "how long open connections may take to end after SIGTERM (default 30s)",
      OPT_MS(&sidecar.conf.drain_ms)},
     OPT_END};
 
 static const struct opt_prog prog = {
     .name = "fsm-sidecar",
-    .synopsis = "[-f DOCUMENT [--cert --key --ca]] | --controller URL --token-file F --ca-file F",
-    .description = "The proxy beside an application: carries its traffic by mutual TLS, as the "
-                   "configuration document says.",
+    .synopsis = "-f DOCUMENT | --controller URL --token-file F --ca-file F",
+    .description = "The proxy beside an application: takes the connections that it makes and those "
+                   "that come to it, and carries them as its configuration document says; to other "
+                   "sidecars by mutual TLS.",
     .opts = options,
     .daemon = true,
 };
@@ -201,12 +209,12 @@ static int start_admin(struct sidecar *sc, struct err *e)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-static int check_conf(struct sidecar_conf *c, const struct opt_common *common, struct err *e)
+static int check_conf(struct sidecar_conf *c, struct err *e)
 {
-    if (common->files.n > 1)
+    if (common.files.n > 1)
         return err_set(e, "one -f DOCUMENT only");
-    c->file = common->files.n ? common->files.v[0] : NULL;
-    c->verbose = common->verbose > 0;
+    c->file = common.files.n ? common.files.v[0] : NULL;
+    c->verbose = common.verbose > 0;
     if (!c->file == !c->controller)
         return err_set(e, "give either -f DOCUMENT or --controller URL");
     if (c->controller && (!c->token_file || !c->ca_file))
@@ -291,14 +299,11 @@ static void stop(struct sidecar *sc)
 int main(int argc, char **argv)
 {
     struct sidecar *sc = &sidecar;
-    struct opt_common common = {0};
     struct err e = {""};
     int status;
     if (opt_parse(&prog, argc, argv, &common, &status) < 0)
         return status;
-    log_init(prog.name, !common.plain_logs);
-    log_set_level(common.verbose ? LOG_DEBUG : LOG_INFO);
-    if (check_conf(&sc->conf, &common, &e) < 0) {
+    if (check_conf(&sc->conf, &e) < 0) {
         fprintf(stderr, "%s: %s\n", prog.name, e.text);
         return 2;
     }

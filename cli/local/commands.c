@@ -6,7 +6,8 @@ const struct cli_command cli_local_commands[] = {
      .args = "[--name NAME] [-f FILE]...",
      .summary = "start an instance",
      .description = "Starts a mesh on this machine and returns when it is ready. It goes on until "
-                    "'fsm local down'; several run side by side under different names.",
+                    "'fsm local down'; several run side by side under different names. -f applies "
+                    "manifests as soon as it is up.",
      .examples = "  fsm local up\n  fsm local up --name demo -f app.yaml",
      .opts = local_up_opts,
      .run = local_up},
@@ -107,7 +108,9 @@ const struct cli_command cli_local_commands[] = {
      .run = local_logs},
     {.name = "status",
      .args = "[--name NAME]",
-     .summary = "is everything well? Components, pods, problems; exit status 1 if not",
+     .summary = "is everything well?",
+     .description = "Shows the components, every pod with its sidecar, and what is wrong with "
+                    "resources. Exit status 1 if something is not well.",
      .opts = local_status_opts,
      .run = local_status},
     {.name = NULL},

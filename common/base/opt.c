@@ -45,7 +45,7 @@ static const struct opt help_opts[] = {
     OPT_END,
 };
 
-/* the flags of daemons, aimed at c */
+/* the flags of daemons, aimed at c; -f comes first, see tables_init */
 static void common_fill(struct common_table *t, struct opt_common *c)
 {
     const struct opt rows[] = {
@@ -78,7 +78,7 @@ static void tables_init(struct tables *ts, const struct opt_prog *prog, struct o
 
     common_fill(&ts->common, c);
     ts->t[0] = prog->opts ? prog->opts : none;
-    ts->t[1] = prog->daemon ? ts->common.opts : none;
+    ts->t[1] = prog->daemon ? ts->common.opts + prog->no_file : none;
     ts->t[2] = help_opts;
 }
 

@@ -58,6 +58,7 @@ struct opt_prog {
     const char *description; /* a paragraph */
     const struct opt *opts;  /* ends with OPT_END */
     bool daemon;             /* has the common flags */
+    bool no_file;            /* ... but for -f: it reads no file */
     bool stop_at_operand;    /* flags behind the first operand are not ours (subcommands, exec) */
 };
 

@@ -60,12 +60,12 @@ static const struct opt opts[] = {
 
 static const struct opt_prog prog = {
     .name = "fsm-healthcheck",
-    .synopsis = "[flags]",
     .description = "Answers health checks of the kubelet that cannot pass the sidecar: connects "
                    "to a port of this pod, or asks its gRPC health service, and tells by the HTTP "
                    "status.",
     .opts = opts,
     .daemon = true,
+    .no_file = true,
 };
 
 /* ---- what may be checked --------------------------------------------------------------------- */
@@ -196,8 +196,6 @@ static int read_args(struct ip_port *addr, struct err *e)
 {
     const char *ips = args.pod_ips;
 
-    if (args.common.files.n)
-        return err_set(e, "-f: fsm-healthcheck reads no file: expected flags only");
     if (ip_port_parse(args.listen, addr) != 0)
         return err_set(e, "--listen: \"%s\" is not valid: expected an address as [::]:15904",
                        args.listen);

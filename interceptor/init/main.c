@@ -58,12 +58,12 @@ static const struct opt opts[] = {
 
 static const struct opt_prog prog = {
     .name = "fsm-init",
-    .synopsis = "[flags]",
     .description =
         "Redirects the TCP traffic of this network namespace to the sidecar: outbound to port "
         "15001, inbound to port 15003. Running it again gives the same rules.",
     .opts = opts,
     .daemon = true,
+    .no_file = true,
 };
 
 /* ---- what is wanted -------------------------------------------------------------------------- */
@@ -158,8 +158,6 @@ static void note_reserved(struct ports *p, const char *flag, bool inbound)
 static int read_want(const struct args *a, struct redirect *want, struct err *e)
 {
     *want = (struct redirect){.uid = a->uid};
-    if (a->common.files.n)
-        return err_set(e, "-f: fsm-init reads no file: expected flags only");
     if (strcmp(a->backend, "auto") != 0 && strcmp(a->backend, "nft") != 0 &&
         strcmp(a->backend, "legacy") != 0)
         return err_set(e, "--backend: \"%s\" is not valid: expected auto, nft or legacy",

@@ -195,5 +195,17 @@ START_TEST(stops_at_the_first_operand_if_asked)
 }
 END_TEST
 
+START_TEST(a_program_may_read_no_file)
+{
+    struct opt_prog p = prog;
+
+    p.no_file = true;
+    ck_assert_int_eq(run_with(&p, "-f x"), -1);
+    ck_assert_str_eq(out, "prog: unknown flag -f: see prog --help\n");
+    ck_assert_int_eq(run_with(&p, "--help"), -1);
+    ck_assert(strstr(out, "--file") == NULL && strstr(out, "--check-only") != NULL);
+}
+END_TEST
+
 UNIT_MAIN("opt", every_form_of_a_flag, common_flags, refusals, help_names_everything,
-          version_says_how, stops_at_the_first_operand_if_asked)
+          version_says_how, stops_at_the_first_operand_if_asked, a_program_may_read_no_file)
