@@ -1,0 +1,51 @@
+#!/bin/bash
+# `fsm local down` leaves the machine as it was: links, rules, mounts, namespaces, processes, files
+# and kernel settings compared before and after; also when the daemon was killed before.
+# exclusive: other scenarios make and remove the same kinds of things meanwhile
+. "$(dirname "$0")/../lib.sh"
+look() {
+    echo "links:"
+    ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/ .*//' | sort
+    echo "addresses:"
+    ip -o addr | awk '{print $2, $4}' | sort
+    echo "routes:"
+    ip route | sort
+    echo "rules:"
+    nft list ruleset
+    echo "mounts:"
+    awk '{print $5, $9}' /proc/self/mountinfo | sort
+    echo "named namespaces:"
+    ls /run/netns 2>/dev/null
+    echo "namespaces:"
+    lsns -n -o TYPE,COMMAND 2>/dev/null | awk '$1 == "net" || $1 == "pid" || $1 == "mnt"' | grep -v lsns | sort | uniq -c
+    echo "processes:"
+    ps -eo args | grep -E '[f]sm|[d]nsmasq|[g]unicorn' | grep -v "$SCENARIO" | sort
+    echo "settings:"
+    sysctl -a 2>/dev/null | grep -E 'ip_forward |all.forwarding|bridge-nf|all.rp_filter|accept_ra '
+    echo "files:"
+    ls /run/fsm/local 2>/dev/null
+    ls -d /run/fsm 2>/dev/null
+}
+use() {
+    mesh_up
+    mesh_ns app
+    httpbin app
+    client app
+    wait_ready app deployment/httpbin pod/client
+    expect_eq "a request" "$(in_pod app client curl -s -o /dev/null -m 5 -w '%{http_code}' http://httpbin.app:14001/get)" 200
+}
+same() {
+    look >"$TMP/after"
+    diff "$TMP/before" "$TMP/after" >"$TMP/diff"
+}
+look >"$TMP/before"
+use
+fsml down >/dev/null || fail "fsm local down"
+until_ok 5 same || fail "left behind: $(cat "$TMP/diff")"
+use
+daemon=$(fsml status -o json | jq -r '.components[] | select(.name == "daemon") | .pid')
+kill -KILL "$daemon" || fail "no daemon to kill"
+fsml down >"$TMP/down.log" 2>&1 || fail "fsm local down after a crash: $(cat "$TMP/down.log")"
+until_ok 5 same || fail "left behind after the daemon was killed: $(cat "$TMP/diff")"
+MESH_UP=
+done_ok "compared twice, once after kill -9 of the daemon"
