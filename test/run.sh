@@ -54,19 +54,20 @@ list_scenarios() { # PREFIX BIN PATTERNS...
 }
 jobs_all() {
     printf 'build/gcc-mbedtls\tx\tmake -j%s all\n' "$LANES"
-    [ -z "$QUICK" ] && printf 'lint\t-\tmake lint\n'
-    printf 'check/gcc-mbedtls\t-\tmake check\n'
     if [ -n "$QUICK" ]; then
+        printf 'check/gcc-mbedtls\t-\tmake check\n'
         # shellcheck disable=SC2086
         list_scenarios e2e/ build/mbedtls/bin $QUICK_E2E
         return
     fi
-    printf 'build/gcc-openssl\t-\tmake TLS=openssl all\n'
-    printf 'check/gcc-openssl\t-\tmake TLS=openssl check\n'
-    printf 'build/clang-mbedtls\t-\tmake CC=clang all\n'
-    printf 'check/clang-mbedtls\t-\tmake CC=clang check\n'
     printf 'build/gcc-asan\t-\tmake SAN=asan all\n'
+    printf 'build/gcc-openssl\t-\tmake TLS=openssl all\n'
+    printf 'build/clang-mbedtls\t-\tmake CC=clang all\n'
     printf 'check/gcc-asan\t-\tmake SAN=asan check\n'
+    printf 'lint\t-\tmake lint\n'
+    printf 'check/gcc-mbedtls\t-\tmake check\n'
+    printf 'check/gcc-openssl\t-\tmake TLS=openssl check\n'
+    printf 'check/clang-mbedtls\t-\tmake CC=clang check\n'
     printf 'fuzz\t-\tmake fuzz FUZZ_SECONDS=%s\n' "$FUZZ_SECONDS"
     list_scenarios e2e/ build/mbedtls/bin '*'
     set -f
