@@ -44,12 +44,12 @@ static bool has_mark(pid_t pid, const char *mark)
     return found;
 }
 
-/* 0 = the text is no process id */
+/* 0 = the line is no process id */
 static pid_t pid_of(struct slice text)
 {
     unsigned long long n;
 
-    return slice_u64(text, INT_MAX, &n) == 0 ? (pid_t)n : 0;
+    return slice_u64(slice_cut(&text, '\n'), INT_MAX, &n) == 0 ? (pid_t)n : 0;
 }
 
 /* sig 0 only counts */
@@ -93,7 +93,7 @@ pid_t cleanup_daemon_pid(const struct instance *in)
     pid_t pid = 0;
 
     if (file_read(path, 64, &text, &e) == 0)
-        pid = pid_of(slice_trim(slice_of(text.p, text.len)));
+        pid = pid_of(slice_of(text.p, text.len));
     if (pid <= 1 || !has_mark(pid, mark))
         pid = 0;
     buf_free(&text);

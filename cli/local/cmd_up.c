@@ -213,27 +213,26 @@ static int bring_up(struct instance *in, struct err *e)
     return start_daemon(in, e);
 }
 
-static const char *name_flag(const char *name, char *out, size_t size)
+static void name_flag(const char *flag, const char *name, char *out, size_t size)
 {
     out[0] = '\0';
     if (strcmp(name, INSTANCE_DEFAULT) != 0)
-        snprintf(out, size, " --name %s", name);
-    return out;
+        snprintf(out, size, " %s %s", flag, name);
 }
 
 static void print_next(const struct instance *in)
 {
-    char flag[64];
+    char flag[64], local[64];
 
-    name_flag(in->name, flag, sizeof(flag));
+    name_flag("--name", in->name, flag, sizeof(flag));
+    name_flag("--local", in->name, local, sizeof(local));
     printf("instance \"%s\" is up.  What to try next:\n"
            "  fsm local apply%s -f FILE      run what a Kubernetes manifest describes\n"
-           "  fsm namespace add%s default    put a namespace into the mesh\n"
+           "  fsm namespace add%s default   put a namespace into the mesh\n"
            "  fsm local get pods -A%s        see what runs\n"
            "  fsm local status%s             is everything well?\n"
            "  fsm local down%s               remove it all again\n",
-           in->name, flag, strcmp(in->name, INSTANCE_DEFAULT) ? " --local NAME" : "", flag, flag,
-           flag);
+           in->name, flag, local, flag, flag, flag);
 }
 
 int local_up(int argc, char **argv)

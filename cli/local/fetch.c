@@ -167,7 +167,8 @@ static size_t take_header(char *p, size_t size, size_t n, void *user)
 
     n *= size;
     if (n > sizeof(name) && strncasecmp(p, name, sizeof(name) - 1) == 0) {
-        struct slice text = slice_trim(slice_of(p + sizeof(name) - 1, n - sizeof(name) + 1));
+        struct slice text = slice_of(p + sizeof(name) - 1, n - sizeof(name) + 1);
+        text = slice_trim(slice_cut(&text, '\r'));
         unsigned long long status;
         if (slice_u64(text, INT_MAX, &status) == 0)
             ft->grpc_status = (int)status;

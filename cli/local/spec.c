@@ -26,7 +26,7 @@ static json_t *words(const struct container *c, const json_t *image, struct err 
     if (!own && !json_array_size(json_object_get(image, "command"))) {
         err_set(e,
                 "image \"%s\" is not in the image map and the container has no command: add "
-                "it to a file for 'fsm local up --images' (see fsm-local-images(5))",
+                "it to a file for 'fsm local up --images' (see fsm-images(5))",
                 json_str(c->spec, "image", ""));
         return NULL;
     }
