@@ -133,6 +133,8 @@ int check_file(struct sidecar *sc, struct err *e)
         return err_set(e, "-n needs -f DOCUMENT: a controller's document is checked when it comes");
     json_t *doc = read_document(sc->conf.file, e);
     int rc = doc ? try_document(sc, doc, e) : -1;
+    if (doc && rc < 0)
+        err_prefix(e, "%s", sc->conf.file);
     json_decref(doc);
     return rc;
 }

@@ -28,7 +28,7 @@ check() { # NAME URL STATUS-REGEX
     code=$(grep -oE '[a-z]+(_[a-z]+)+' <<<"$body" | head -n 1)
     [ -n "$code" ] || fail "$1: no reason code in '$body'"
     { "$FSM" proxy get --local "$MESH" stats -n app client
-      "$FSM" proxy get --local "$MESH" stats -n app bad; } | grep -q "$code" || fail "$1: no metric names $code"
+      "$FSM" proxy get --local "$MESH" stats -n app bad; } | grep "$code" >/dev/null || fail "$1: no metric names $code"
     report="$report $1=$status/$code"
 }
 check refused nobody.app:8099/ '502|503'
