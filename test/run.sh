@@ -97,7 +97,7 @@ deploy/install-deps.sh test || exit 1
 LOGS=$ROOT/build/test-logs
 rm -rf "$LOGS"
 mkdir -p "$LOGS/state"
-PASSED=0 FAILED=0 SKIPPED=0
+PASSED=0 FAILED=0 SKIPPED=0 BROKEN=
 
 # ---- running -----------------------------------------------------------------------------------
 run_one() { # NAME COMMAND: writes its result line to the state directory
@@ -130,6 +130,8 @@ report() { # NAME
     [ "$s" -gt 0 ] && word=SKIP
     [ "$f" -gt 0 ] && word=FAILED
     printf '%-6s %-44s %6d.%01d s  %s\n' "$word" "$name" $((ms / 1000)) $((ms % 1000 / 100)) "$line"
+    # without the binaries there is nothing to test
+    [[ $word == FAILED && $name == build/* ]] && BROKEN=1
     [ "$word" = FAILED ] && tail -n 40 "$log" | sed 's/^/    | /'
     return 0
 }
@@ -165,9 +167,7 @@ while IFS=$'\t' read -r name exclusive cmd; do
     run_one "$name" "$cmd" &
     RUNNING[$!]=$name
     [ "$exclusive" = x ] && drain
-    if [[ $name == build/* && $FAILED -gt 0 ]]; then
-        break
-    fi
+    [ -z "$BROKEN" ] || break
 done < <(jobs_all)
 drain
 echo "logs: build/test-logs/   time: $(($(date +%s) - START)) s"
