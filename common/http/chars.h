@@ -31,6 +31,25 @@ static inline unsigned ch_hex(char c)
     return (unsigned)(c & 0xf) + (c > '9' ? 9 : 0);
 }
 
+/* the first byte in [p, end) that is none of mask, else end */
+static inline const char *ch_skip(const char *p, const char *end, unsigned mask)
+{
+    while (end - p >= 4) { /* one look at the end for four bytes */
+        if (!ch_is(p[0], mask))
+            return p;
+        if (!ch_is(p[1], mask))
+            return p + 1;
+        if (!ch_is(p[2], mask))
+            return p + 2;
+        if (!ch_is(p[3], mask))
+            return p + 3;
+        p += 4;
+    }
+    while (p < end && ch_is(*p, mask))
+        p++;
+    return p;
+}
+
 /* the first byte in [p, end) that is a control character (HTAB too) or DEL, else end */
 const char *ch_find_control(const char *p, const char *end);
 

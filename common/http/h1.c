@@ -87,10 +87,8 @@ static int name_error(const char *s, const char *p, const char *end)
 
 int h1_field_line(const char *s, const char *end, struct http_field *f, const char **next)
 {
-    const char *p = s, *value, *stop;
+    const char *p = ch_skip(s, end, CH_TOKEN), *value, *stop;
 
-    while (p < end && ch_is(*p, CH_TOKEN))
-        p++;
     if (p == end)
         return 0;
     if (*p != ':' || p == s)
@@ -172,7 +170,7 @@ static int method_error(const char *s, const char *p, const char *end)
 static int request_line(struct h1_parser *p, const char *s, const char *end, struct http_head *h,
                         const char **next)
 {
-    const char *m = s, *t;
+    const char *m, *t;
 
     if (*s == '\r' && !p->blank) { /* RFC 9112 2.2: an empty line before the request */
         int r = line_end(s, end, 0, next);
@@ -180,20 +178,16 @@ static int request_line(struct h1_parser *p, const char *s, const char *end, str
         p->blank = r > 0;
         return r;
     }
-    while (m < end && ch_is(*m, CH_TOKEN))
-        m++;
+    m = ch_skip(s, end, CH_TOKEN);
     if (m == end)
         return 0;
     if (*m != ' ' || m == s)
         return method_error(s, m, end);
-    t = ++m;
-    while (t < end && ch_is(*t, CH_PATH))
-        t++;
+    t = ch_skip(++m, end, CH_PATH);
     p->question = 0;
     if (t < end && *t == '?') {
         p->question = (uint32_t)(t - m);
-        while (t < end && ch_is(*t, CH_QUERY))
-            t++;
+        t = ch_skip(t, end, CH_QUERY);
     }
     if (t == end)
         return 0;
@@ -447,43 +441,51 @@ static size_t window(const struct h1_parser *p, size_t n)
     return !p->in_fields && line < w ? line : w;
 }
 
-/* one line at p->line: 1 a line, 2 the empty line, 0 unfinished, or an error */
-static int any_line(struct h1_parser *p, const char *buf, size_t n, struct http_head *h,
-                    const char **next)
+/* what a step that began at s comes to when it returned r <= 0 */
+static ssize_t stopped(struct h1_parser *p, const char *buf, const char *s, size_t n, int r)
 {
-    const char *s = buf + p->line, *end = buf + window(p, n);
+    if (r < 0)
+        return r;
+    p->line = (uint32_t)(s - buf);
+    p->scan = (uint32_t)window(p, n);
+    return passed_limit(p, n);
+}
 
-    if (s == end)
-        return 0;
-    if (!p->in_fields)
-        return h->request ? request_line(p, s, end, h, next) : status_line(p, s, end, h, next);
-    if (*s == '\r') {
-        int r = line_end(s, end, 0, next);
+/* the request or status line, and the empty line that may stand before a request */
+static int first_line(struct h1_parser *p, const char *buf, const char **s, size_t n,
+                      struct http_head *h)
+{
+    while (!p->in_fields) {
+        const char *end = buf + window(p, n);
+        int r = *s == end    ? 0
+                : h->request ? request_line(p, *s, end, h, s)
+                             : status_line(p, *s, end, h, s);
 
-        return r > 0 ? 2 : r;
+        if (r <= 0) {
+            p->in_fields = false;
+            return r;
+        }
+        p->line = (uint32_t)(*s - buf);
     }
-    return field(p, s, end, h, next);
+    return 1;
 }
 
 /* lines up to and including the empty one: length of the head, 0 or an error */
 static ssize_t lines(struct h1_parser *p, const char *buf, size_t n, struct http_head *h)
 {
-    for (;;) {
-        bool was_in_fields = p->in_fields;
-        const char *next;
-        int r = any_line(p, buf, n, h, &next);
+    const char *s = buf + p->line, *end, *next;
+    int r = first_line(p, buf, &s, n, h);
 
-        if (r == 0) {
-            p->in_fields = was_in_fields;
-            p->scan = (uint32_t)window(p, n);
-            return passed_limit(p, n);
-        }
-        if (r < 0)
-            return r;
-        p->line = p->scan = (uint32_t)(next - buf);
-        if (r == 2)
-            return (ssize_t)p->line;
+    if (r <= 0)
+        return stopped(p, buf, s, n, r);
+    end = buf + window(p, n);
+    for (; s < end && *s != '\r'; s = next) {
+        r = field(p, s, end, h, &next);
+        if (r <= 0)
+            return stopped(p, buf, s, n, r);
     }
+    r = line_end(s, end, 0, &next);
+    return r > 0 ? next - buf : stopped(p, buf, s, n, r);
 }
 
 /* still inside the line that was unfinished last time */

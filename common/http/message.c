@@ -354,10 +354,7 @@ bool http_trailer_allowed(enum http_hdr id)
 
 static bool all_of(struct slice s, unsigned mask)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (!ch_is(s.p[i], mask))
-            return false;
-    return true;
+    return s.n == 0 || ch_skip(s.p, s.p + s.n, mask) == s.p + s.n;
 }
 
 bool http_is_token(struct slice s)

@@ -5,10 +5,7 @@
 
 static bool all_of(struct slice s, unsigned mask)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (!ch_is(s.p[i], mask))
-            return false;
-    return true;
+    return s.n == 0 || ch_skip(s.p, s.p + s.n, mask) == s.p + s.n;
 }
 
 bool uri_is_path(struct slice s)
@@ -23,15 +20,13 @@ bool uri_is_query(struct slice s)
 
 bool uri_is_origin_form(struct slice s)
 {
-    size_t i = 0;
+    const char *p, *end;
 
     if (s.n == 0 || s.p[0] != '/')
         return false;
-    while (i < s.n && ch_is(s.p[i], CH_PATH))
-        i++;
-    if (i == s.n)
-        return true;
-    return s.p[i] == '?' && uri_is_query(slice_of(s.p + i + 1, s.n - i - 1));
+    end = s.p + s.n;
+    p = ch_skip(s.p, end, CH_PATH);
+    return p == end || (*p == '?' && ch_skip(p, end, CH_QUERY) == end);
 }
 
 /* ---- authority ------------------------------------------------------------------------------- */
@@ -84,8 +79,7 @@ int uri_authority(struct slice s, struct slice *host, int *port)
         if (!p)
             return -1;
     } else {
-        while (p < end && ch_is(*p, CH_HOST))
-            p++;
+        p = ch_skip(p, end, CH_HOST);
         if (p == s.p)
             return -1;
     }
