@@ -32,6 +32,8 @@ use() {
     httpbin app
     client app
     wait_ready app deployment/httpbin pod/client
+    fsml up >"$TMP/up.log" 2>&1 && fail "a second up of the same name was not refused"
+    grep -q 'is up already' "$TMP/up.log" || fail "a second up says: $(cat "$TMP/up.log")"
     expect_eq "a request" "$(in_pod app client curl -s -o /dev/null -m 5 -w '%{http_code}' http://httpbin.app:14001/get)" 200
 }
 same() {

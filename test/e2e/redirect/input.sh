@@ -28,7 +28,7 @@ refuse "--pod-ip: \"127.0.0.1\" is not valid: expected the pod's IPv4 and IPv6 a
 refuse "--backend: \"iptables\" is not valid: expected auto, nft or legacy" --backend iptables
 refuse "--check, --dry-run and --undo exclude each other: expected one of them" --check --undo
 refuse "\"80\": expected flags only" 80
-refuse "unknown flag -f" -f x
+refuse "unknown flag -f: see fsm-init --help" -f x
 refuse "unknown flag --outbound-ports-exclude: did you mean --outbound-port-exclude?" --outbound-ports-exclude 80
 
 nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all "$@"; }
