@@ -128,16 +128,10 @@ static json_t *pods_report(struct local *l, const json_t *proxies, bool *healthy
 
 /* ---- what is wrong --------------------------------------------------------------------------- */
 
-static void add_text(json_t *out, const json_t *problem)
+/* worth knowing, but nothing is wrong: "severity": "note" */
+static bool is_note(const json_t *problem)
 {
-    if (json_is_string(problem))
-        json_array_append(out, (json_t *)(uintptr_t)problem);
-    else if (json_str(problem, "text", NULL))
-        json_array_append(out, json_object_get(problem, "text"));
-    else
-        json_array_append_new(out, json_sprintf("%s: %s: %s", json_str(problem, "object", ""),
-                                                json_str(problem, "field", ""),
-                                                json_str(problem, "message", "")));
+    return strcmp(json_str(problem, "severity", ""), "note") == 0;
 }
 
 /* pods that could not be made: refused by injection or by a missing service account */
@@ -166,24 +160,32 @@ static void add_refusals(struct local *l, json_t *out)
     }
 }
 
-static json_t *problems_report(struct local *l, const json_t *from_controller, bool *healthy)
+static json_t *problems_report(struct local *l, const json_t *list, bool *healthy)
 {
-    const json_t *list = json_is_array(from_controller)
-                             ? from_controller
-                             : json_object_get(from_controller, "problems");
     json_t *out = json_array();
 
-    if (l->in->controller && !from_controller)
+    if (l->in->controller && !list)
         json_array_append_new(out, json_string("the controller does not answer"));
     for (size_t i = 0; i < json_array_size(list); i++)
-        add_text(out, json_array_get(list, i));
+        if (!is_note(json_array_get(list, i)))
+            json_array_append(out, json_object_get(json_array_get(list, i), "text"));
     add_refusals(l, out);
     if (json_array_size(out))
         *healthy = false;
     return out;
 }
 
-static json_t *warnings_report(struct local *l)
+static void add_notes(json_t *out, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        if (is_note(v))
+            json_array_append_new(
+                out, json_sprintf("%s: %s", json_str(v, "object", ""), json_str(v, "message", "")));
+    }
+}
+
+static json_t *warnings_report(struct local *l, const json_t *list)
 {
     json_t *out = json_array();
     const struct kube_object *ev;
@@ -204,6 +206,7 @@ static json_t *warnings_report(struct local *l)
         if (json_array_size(out) > WARNINGS_MAX)
             json_array_remove(out, 0);
     }
+    add_notes(out, list);
     return out;
 }
 
@@ -223,9 +226,10 @@ static json_t *build(struct report *rep)
     json_t *components = components_status(l, &healthy);
     json_t *pods = pods_report(l, rep->proxies, &healthy);
     json_t *problems = problems_report(l, rep->problems, &healthy);
-    json_t *out = json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:o}", "name", l->in->name, "healthy",
-                            healthy, "bridge", l->in->bridge, "components", components, "pods",
-                            pods, "problems", problems, "warnings", warnings_report(l));
+    json_t *out =
+        json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:o}", "name", l->in->name, "healthy", healthy,
+                  "bridge", l->in->bridge, "components", components, "pods", pods, "problems",
+                  problems, "warnings", warnings_report(l, rep->problems));
 
     put_range(out, "podCidr", &l->in->pods4);
     put_range(out, "serviceCidr", &l->in->services4);
