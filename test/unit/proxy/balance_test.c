@@ -1,0 +1,116 @@
+/* balance_test.c - weighted round robin: exact over a round, smooth inside it, never a zero weight.
+ */
+#include <string.h>
+#include "common/proxy/balance.h"
+#include "test/unit/unit.h"
+
+static struct wrr t[64];
+static struct wrr_state s;
+
+static void weights(uint32_t n, const uint32_t *w, uint32_t start)
+{
+    for (uint32_t i = 0; i < n; i++)
+        t[i].weight = w[i];
+    wrr_init(&s, t, n, start);
+}
+
+static void picks(unsigned n, unsigned *count)
+{
+    memset(count, 0, 64 * sizeof *count);
+    for (unsigned i = 0; i < n; i++) {
+        int k = wrr_pick(&s, 0);
+        ck_assert_int_ge(k, 0);
+        count[k]++;
+    }
+}
+
+START_TEST(ninety_ten_is_exact_over_each_hundred)
+{
+    unsigned count[64];
+
+    weights(2, (uint32_t[]){90, 10}, 0);
+    for (int round = 0; round < 5; round++) {
+        picks(100, count);
+        ck_assert_uint_eq(count[0], 90);
+        ck_assert_uint_eq(count[1], 10);
+    }
+}
+END_TEST
+
+START_TEST(the_smaller_share_is_spread_over_the_round)
+{
+    unsigned run = 0, longest = 0;
+
+    weights(2, (uint32_t[]){75, 25}, 0);
+    for (int i = 0; i < 100; i++) {
+        run = wrr_pick(&s, 0) == 0 ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    ck_assert_uint_le(longest, 4);
+}
+END_TEST
+
+START_TEST(equal_weights_take_turns_from_the_start)
+{
+    weights(3, (uint32_t[]){100, 100, 100}, 1);
+    for (int i = 0; i < 12; i++)
+        ck_assert_int_eq(wrr_pick(&s, 0), (1 + i) % 3);
+}
+END_TEST
+
+START_TEST(weight_zero_is_never_picked)
+{
+    unsigned count[64];
+
+    weights(3, (uint32_t[]){0, 1, 3}, 0);
+    picks(400, count);
+    ck_assert_uint_eq(count[0], 0);
+    ck_assert_uint_eq(count[1], 100);
+    ck_assert_uint_eq(count[2], 300);
+    weights(2, (uint32_t[]){0, 0}, 0);
+    ck_assert_int_eq(wrr_pick(&s, 0), -1);
+    weights(0, NULL, 7);
+    ck_assert_int_eq(wrr_pick(&s, 0), -1);
+}
+END_TEST
+
+START_TEST(skipped_targets_are_passed_over)
+{
+    weights(3, (uint32_t[]){1, 1, 1}, 0);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(wrr_pick(&s, 5), 1);
+    ck_assert_int_eq(wrr_pick(&s, 7), -1);
+    weights(3, (uint32_t[]){5, 1, 1}, 0);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_ne(wrr_pick(&s, 1), 0);
+    ck_assert_int_eq(wrr_pick(&s, 7), -1);
+}
+END_TEST
+
+START_TEST(any_weights_are_exact_over_a_round)
+{
+    uint64_t seed = 42;
+    unsigned count[64];
+
+    for (int run = 0; run < 50; run++) {
+        uint32_t w[64], n = 1 + (uint32_t)(unit_random(&seed) % 20), sum = 0;
+        for (uint32_t i = 0; i < n; i++)
+            sum += w[i] = (uint32_t)(unit_random(&seed) % 50);
+        weights(n, w, (uint32_t)unit_random(&seed));
+        if (!sum)
+            continue;
+        for (int round = 0; round < 3; round++) {
+            if (s.equal)
+                sum = n;
+            picks(sum, count);
+            for (uint32_t i = 0; i < n; i++)
+                ck_assert_uint_eq(count[i], s.equal ? 1 : w[i]);
+        }
+    }
+}
+END_TEST
+
+UNIT_MAIN("balance", ninety_ten_is_exact_over_each_hundred,
+          the_smaller_share_is_spread_over_the_round, equal_weights_take_turns_from_the_start,
+          weight_zero_is_never_picked, skipped_targets_are_passed_over,
+          any_weights_are_exact_over_a_round)
