@@ -152,8 +152,10 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (10)
 OURS = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 fmt: ## clang-format our sources in place
 	$(Q)clang-format -i $(OURS)
-lint: ## house rules: layers, headers, formats, words (test/lint says which)
-	$(Q)CC='$(CC)' CFLAGS='$(FSM_CFLAGS)' test/lint
+lint: ## house rules: layers, headers, formats, words, manuals (test/lint says which)
+	$(Q)CC='$(CC)' CFLAGS='$(FSM_CFLAGS)' BIN='$(O)/bin' test/lint
+man-check: all ## do the manuals and the programs' --help agree?
+	$(Q)test/man-check $(O)/bin
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -161,7 +163,7 @@ clean: ## remove build/
 	rm -rf build
 print-%:
 	@echo '$($*)'
-.PHONY: all unit golden golden-update replay check fuzz fmt lint help clean FORCE
+.PHONY: all unit golden golden-update replay check fuzz fmt lint man-check help clean FORCE
 FORCE:
 
 demo: ## install, build and run the mesh on real traffic
