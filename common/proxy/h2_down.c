@@ -1,8 +1,7 @@
-/* h2_down.c - the client's side in HTTP/2: one session, many streams; see stream.h, h2_io.h. */
+/* h2_down.c - the client's side in HTTP/2: one session, many streams; see stream.h, h2_half.h. */
 #include "common/base/log.h"
 #include "common/proxy/down.h"
-#include "common/proxy/h2_io.h"
-#include "common/proxy/stream.h"
+#include "common/proxy/h2_half.h"
 
 struct h2_down {
     struct h2_io io; /* first */
@@ -25,53 +24,6 @@ static int sink_head(struct half *h, const struct http_head *head, bool end)
     return h2_response(hs, head, &e);
 }
 
-static size_t sink_data(struct half *h, struct slice p)
-{
-    struct h2s *hs = h->codec;
-    ssize_t n = h2_write(hs, p.p, p.n, false);
-
-    h2_io_wake(&of(hs)->io);
-    return n < 0 ? p.n : (size_t)n; /* a stream that closes takes everything: its close follows */
-}
-
-static void sink_end(struct half *h, const struct http_field *trailers, unsigned n)
-{
-    struct h2s *hs = h->codec;
-
-    h2_io_wake(&of(hs)->io);
-    if (n)
-        h2_trailers(hs, trailers, n);
-    else
-        h2_write(hs, NULL, 0, true);
-}
-
-/* the session copies what it takes and is flushed at the end of the turn */
-static void sink_flush(struct half *h)
-{
-    (void)h;
-}
-
-static size_t sink_backlog(const struct half *h)
-{
-    (void)h;
-    return 0; /* h2_write takes no more than its bound */
-}
-
-/* held by flow control: what is not consumed is not sent */
-static void source_read(struct half *h, bool on)
-{
-    (void)h;
-    (void)on;
-}
-
-static void source_consumed(struct half *h, size_t n)
-{
-    struct h2s *hs = h->codec;
-
-    h2_consume(hs, n);
-    h2_io_wake(&of(hs)->io);
-}
-
 static void release(struct half *h, enum reason why)
 {
     struct h2s *hs = h->codec;
@@ -83,15 +35,7 @@ static void release(struct half *h, enum reason why)
         h2_reset(hs, h2_code_of(why));
 }
 
-static const struct half_ops half_ops = {.name = "h2",
-                                         .head = sink_head,
-                                         .data = sink_data,
-                                         .end = sink_end,
-                                         .flush = sink_flush,
-                                         .backlog = sink_backlog,
-                                         .read = source_read,
-                                         .consumed = source_consumed,
-                                         .release = release};
+static const struct half_ops half_ops = {H2_HALF_OPS, .head = sink_head, .release = release};
 
 /* ---- what the session says ------------------------------------------------------------------- */
 
@@ -112,33 +56,27 @@ static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
         stream_flush(&s->down);
 }
 
-static void on_data(struct h2s *hs, struct slice p)
+/* the request's half of the stream, NULL once that let go */
+static struct half *half_of(const struct h2s *hs)
 {
     struct stream *s = hs->user;
 
-    if (!s) {
-        h2_consume(hs, p.n);
-        return;
-    }
-    stream_data(&s->down, p);
-    if (hs->user)
-        stream_flush(&s->down);
+    return s ? &s->down : NULL;
+}
+
+static void on_data(struct h2s *hs, struct slice p)
+{
+    h2_half_received(hs, half_of(hs), p);
 }
 
 static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
 {
-    struct stream *s = hs->user;
-
-    if (!s)
-        return;
-    stream_end(&s->down, f, n);
-    if (hs->user)
-        stream_flush(&s->down);
+    h2_half_complete(hs, half_of(hs), f, n);
 }
 
 static void on_end(struct h2s *hs)
 {
-    on_trailers(hs, NULL, 0);
+    h2_half_complete(hs, half_of(hs), NULL, 0);
 }
 
 static void on_writable(struct h2s *hs)

@@ -1,7 +1,7 @@
 /* h2_up.c - the server's side in HTTP/2: one session that many streams share; see stream.h,
- * upstream.h, h2_io.h. */
+ * upstream.h, h2_half.h. */
 #include <stddef.h>
-#include "common/proxy/h2_io.h"
+#include "common/proxy/h2_half.h"
 #include "common/proxy/upstream.h"
 
 struct h2_up {
@@ -30,53 +30,6 @@ static int no_second_head(struct half *h, const struct http_head *head, bool end
     return -1;
 }
 
-static size_t sink_data(struct half *h, struct slice p)
-{
-    struct h2s *hs = h->codec;
-    ssize_t n = h2_write(hs, p.p, p.n, false);
-
-    h2_io_wake(&of(hs)->io);
-    return n < 0 ? p.n : (size_t)n; /* a stream that closes takes everything: its close follows */
-}
-
-static void sink_end(struct half *h, const struct http_field *trailers, unsigned n)
-{
-    struct h2s *hs = h->codec;
-
-    h2_io_wake(&of(hs)->io);
-    if (n)
-        h2_trailers(hs, trailers, n);
-    else
-        h2_write(hs, NULL, 0, true);
-}
-
-/* the session copies what it takes and is flushed at the end of the turn */
-static void sink_flush(struct half *h)
-{
-    (void)h;
-}
-
-static size_t sink_backlog(const struct half *h)
-{
-    (void)h;
-    return 0; /* h2_write takes no more than its bound */
-}
-
-/* held by flow control: what is not consumed is not sent */
-static void source_read(struct half *h, bool on)
-{
-    (void)h;
-    (void)on;
-}
-
-static void source_consumed(struct half *h, size_t n)
-{
-    struct h2s *hs = h->codec;
-
-    h2_consume(hs, n);
-    h2_io_wake(&of(hs)->io);
-}
-
 static void release(struct half *h, enum reason why)
 {
     struct h2s *hs = h->codec;
@@ -88,15 +41,7 @@ static void release(struct half *h, enum reason why)
         h2_reset(hs, why == REASON_OK ? H2_NO_ERROR : H2_CANCEL);
 }
 
-static const struct half_ops half_ops = {.name = "h2",
-                                         .head = no_second_head,
-                                         .data = sink_data,
-                                         .end = sink_end,
-                                         .flush = sink_flush,
-                                         .backlog = sink_backlog,
-                                         .read = source_read,
-                                         .consumed = source_consumed,
-                                         .release = release};
+static const struct half_ops half_ops = {H2_HALF_OPS, .head = no_second_head, .release = release};
 
 /* ---- before that: the half is attached to the connection ------------------------------------- */
 
@@ -142,9 +87,9 @@ static const struct half_ops attached_ops = {.name = "h2",
                                              .head = first_head,
                                              .data = nothing_taken,
                                              .end = no_end,
-                                             .flush = sink_flush,
-                                             .backlog = sink_backlog,
-                                             .read = source_read,
+                                             .flush = h2_half_flush,
+                                             .backlog = h2_half_backlog,
+                                             .read = h2_half_read,
                                              .release = release_unused};
 
 /* ---- what the session says ------------------------------------------------------------------- */
@@ -163,33 +108,27 @@ static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
     h2_head_free(hh);
 }
 
-static void on_data(struct h2s *hs, struct slice p)
+/* the response's half of the stream, NULL once that let go */
+static struct half *half_of(const struct h2s *hs)
 {
     struct stream *s = hs->user;
 
-    if (!s) {
-        h2_consume(hs, p.n);
-        return;
-    }
-    stream_data(&s->up, p);
-    if (hs->user)
-        stream_flush(&s->up);
+    return s ? &s->up : NULL;
+}
+
+static void on_data(struct h2s *hs, struct slice p)
+{
+    h2_half_received(hs, half_of(hs), p);
 }
 
 static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
 {
-    struct stream *s = hs->user;
-
-    if (!s)
-        return;
-    stream_end(&s->up, f, n);
-    if (hs->user)
-        stream_flush(&s->up);
+    h2_half_complete(hs, half_of(hs), f, n);
 }
 
 static void on_end(struct h2s *hs)
 {
-    on_trailers(hs, NULL, 0);
+    h2_half_complete(hs, half_of(hs), NULL, 0);
 }
 
 static void on_writable(struct h2s *hs)
