@@ -66,7 +66,7 @@ size_t parts_bytes(const struct parts *p);
 const struct part *parts_next(const struct parts *p, size_t *it);
 
 /* Calls fn once for every fragment that changed after generation `since` in any set: old is what
- * it was then (NULL: not there), now what it is (NULL: gone).  old lives for the call only.
+ * it was then (NULL: not there), now what it is (NULL: gone).  Both live until the next change.
  * -1 when the log does not reach back that far, else the number of calls. */
 typedef void parts_change_fn(const struct parts *set, const struct part *old,
                              const struct part *now, void *arg);

@@ -24,9 +24,16 @@ void patch_cache_clear(struct policy *p)
     p->patches = NULL;
 }
 
+/* One place of the document.  An address may pass from a Service of one namespace to one of
+ * another, and its item from one set to another: for a proxy that is one change of one item. */
+struct place {
+    enum part_place where;
+    const struct part *old, *now;
+};
 struct patch_job {
     const struct policy_proxy *px;
     const char *principal;
+    struct table *places; /* "<where>/<name>" -> struct place */
     json_t *matches, *clusters, *allowed;
 };
 
@@ -72,12 +79,31 @@ static void add_change(const struct parts *set, const struct part *old, const st
 {
     struct patch_job *job = arg;
     const struct part *any = now ? now : old;
+    struct buf key = BUF_INIT;
+
+    if (!any || !proxy_shows(job->px, set))
+        return;
+    buf_printf(&key, "%d/%s", (int)parts_place(set), any->name);
+    struct place *place = table_get(job->places, buf_slice(&key));
+    if (!place) {
+        place = xcalloc(1, sizeof(*place));
+        place->where = parts_place(set);
+        table_put(job->places, buf_slice(&key), place);
+    }
+    place->old = old ? old : place->old;
+    place->now = now ? now : place->now;
+    buf_free(&key);
+}
+
+static void put_change(struct patch_job *job, const struct place *p)
+{
+    const struct part *any = p->now ? p->now : p->old;
     char port[8];
 
-    if (!any || !proxy_shows(job->px, set) || (old && now && old->hash == now->hash))
+    if (p->old && p->now && p->old->hash == p->now->hash)
         return;
-    json_t *diff = difference(job, old, now);
-    switch (parts_place(set)) {
+    json_t *diff = difference(job, p->old, p->now);
+    switch (p->where) {
     case PART_MATCH:
         snprintf(port, sizeof(port), "%u", any->port);
         json_object_set_new(below(job->matches, port), any->key, diff);
@@ -101,11 +127,19 @@ static void put(struct buf *out, const char *before, const json_t *members, cons
 /* owned text, NULL when the log is too short */
 static char *make(struct policy_proxy *px, uint64_t since, const char *principal)
 {
-    struct patch_job job = {px, principal, json_object(), json_object(), json_object()};
+    struct patch_job job = {.px = px,
+                            .principal = principal,
+                            .places = table_new(free),
+                            .matches = json_object(),
+                            .clusters = json_object(),
+                            .allowed = json_object()};
     struct buf out = BUF_INIT;
+    struct place *place;
     int known = parts_changes(px->policy->book, since, add_change, &job);
-    bool matches = json_object_size(job.matches) > 0, clusters = json_object_size(job.clusters) > 0;
 
+    table_foreach (job.places, it, NULL, &place)
+        put_change(&job, place);
+    bool matches = json_object_size(job.matches) > 0, clusters = json_object_size(job.clusters) > 0;
     if (matches || clusters)
         buf_puts(&out, ",\"Outbound\":{");
     if (matches)
@@ -116,6 +150,7 @@ static char *make(struct policy_proxy *px, uint64_t since, const char *principal
         buf_puts(&out, "}");
     if (json_object_size(job.allowed) > 0)
         put(&out, ",\"AllowedEndpoints\":", job.allowed, "");
+    table_free(job.places);
     json_decref(job.matches);
     json_decref(job.clusters);
     json_decref(job.allowed);

@@ -103,10 +103,12 @@ END_TEST
 START_TEST(settings_that_are_missing_or_odd)
 {
     static const char *const texts[] = {
-        "{}", "{\"spec\": null}",
-        "{\"spec\": {\"traffic\": 1, \"sidecar\": [], \"certificate\": "
-        "{\"serviceCertValidityDuration\": \"soon\"}}}",
-        "{\"spec\": {\"certificate\": {\"serviceCertValidityDuration\": \"-5m\"}}}"};
+        "{}",
+        "{\"spec\": null}",
+        ("{\"spec\": {\"traffic\": 1, \"sidecar\": [], \"certificate\": "
+         "{\"serviceCertValidityDuration\": \"soon\"}}}"),
+        "{\"spec\": {\"certificate\": {\"serviceCertValidityDuration\": \"-5m\"}}}",
+    };
     struct mesh_settings s;
 
     for (unsigned i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
