@@ -330,10 +330,12 @@ static int session_new(struct h2c *c)
 
     if (!o)
         return -1;
+    c->pool->making = true;
     if (c->server)
         r = nghttp2_session_server_new3(&c->ng, c->pool->callbacks, c, o, &c->pool->mem);
     else
         r = nghttp2_session_client_new3(&c->ng, c->pool->callbacks, c, o, &c->pool->mem);
+    c->pool->making = false;
     nghttp2_option_del(o);
     return r == 0 ? begin(c) : -1;
 }
@@ -362,6 +364,7 @@ struct h2c *h2_new(struct h2_pool *pool, enum h2_side side, const struct h2_limi
         h2_free(c);
         return NULL;
     }
+    h2_pump(c); /* the client's preface is in the buffer that sessions share */
     return c;
 }
 

@@ -29,6 +29,8 @@ struct h2_pool {
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
     struct h2_free *lists; /* free memory by size class */
+    void *frame;           /* where sessions put frames together, see h2_pool.c */
+    bool making;           /* a session is being made */
     size_t held, idle;     /* bytes from malloc; of those, in lists */
 };
 

@@ -91,6 +91,22 @@ void h2_release(struct h2_pool *p, void *mem)
     p->lists[h->class].next = f;
 }
 
+/* Every session has a buffer of 16 KiB in which nghttp2 puts a frame together.  Between two calls
+ * of h2_pump, each of which takes out all that was put in, it holds nothing, and no two sessions of
+ * a thread are pumped at once: they share one.  It is known by being all that nghttp2 asks for by
+ * realloc while a session is made; what grows beyond it, or comes later, is memory as any other. */
+#define FRAME_MIN 16384
+#define FRAME_MAX 17000
+
+static void *shared_frame(struct h2_pool *p, size_t n)
+{
+    if (!p->making || n < FRAME_MIN || n > FRAME_MAX)
+        return NULL;
+    if (!p->frame)
+        p->frame = h2_alloc(p, FRAME_MAX);
+    return p->frame;
+}
+
 /* ---- as nghttp2 wants it --------------------------------------------------------------------- */
 
 static void *ng_malloc(size_t n, void *user)
@@ -100,7 +116,10 @@ static void *ng_malloc(size_t n, void *user)
 
 static void ng_free(void *mem, void *user)
 {
-    h2_release(user, mem);
+    struct h2_pool *p = user;
+
+    if (mem != p->frame)
+        h2_release(p, mem);
 }
 
 static void *ng_calloc(size_t n, size_t size, void *user)
@@ -116,19 +135,22 @@ static void *ng_calloc(size_t n, size_t size, void *user)
 
 static void *ng_realloc(void *mem, size_t n, void *user)
 {
+    struct h2_pool *p = user;
     size_t room;
     void *fresh;
 
-    if (!mem)
-        return h2_alloc(user, n);
+    if (!mem) {
+        fresh = shared_frame(p, n);
+        return fresh ? fresh : h2_alloc(p, n);
+    }
     room = ((struct header *)mem - 1)->size - sizeof(struct header);
     if (n <= room)
         return mem;
-    fresh = h2_alloc(user, n);
+    fresh = h2_alloc(p, n);
     if (!fresh)
         return NULL;
     memcpy(fresh, mem, room);
-    h2_release(user, mem);
+    ng_free(mem, p);
     return fresh;
 }
 
@@ -152,6 +174,7 @@ void h2_pool_free(struct h2_pool *p)
 {
     if (!p)
         return;
+    h2_release(p, p->frame);
     for (unsigned i = 0; p->lists && i < CLASSES; i++) {
         while (p->lists[i].next) {
             struct h2_free *f = p->lists[i].next;

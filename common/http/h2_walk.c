@@ -107,6 +107,10 @@ void h2_walk(struct h2c *c, const uint8_t *p, size_t n)
 
         if (part) {
             c->walk.left -= (uint32_t)part;
+        } else if (c->walk.have == 0 && n >= 9 && p[3] != NGHTTP2_PRIORITY) {
+            check_header(c, p);
+            c->walk.left = payload_of(p);
+            part = 9;
         } else {
             header_byte(c, *p);
             part = 1;
