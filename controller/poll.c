@@ -146,8 +146,8 @@ void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
 
     if (http_req_query(r, "wait", text, sizeof(text)) &&
         slice_u64(slice_str(text), 86400, &wait) < 0) {
-        cp_reply_text(px->cp, r, 400, "wait=%s: expected seconds; more than %d count as so many\n", text,
-                      CP_WAIT_MAX);
+        cp_reply_text(px->cp, r, 400, "wait=%s: expected seconds; more than %d count as so many\n",
+                      text, CP_WAIT_MAX);
         return;
     }
     if (wait > CP_WAIT_MAX)
