@@ -331,7 +331,7 @@ static void look_for_reset(struct h1_down *h)
 {
     struct conn *c = h->d->conn;
     char byte;
-    if (!c->rdhup || h->eof || c->xport != &conn_plain)
+    if (h->eof || c->xport != &conn_plain)
         return;
     if (conn_peek(c, &byte, 1) == CONN_ERROR)
         at_error(h);

@@ -346,12 +346,23 @@ static void on_up_ready(struct stream *s)
     stream_writable(up);
 }
 
+/* Another endpoint after a failed attempt.  When there is none and the last one broke off a
+ * handshake (it restarted, or changes its certificate), the same once more. */
+static struct epool *pick_other(struct stream *s)
+{
+    bool again = reason_class(s->fail) == REASON_BY_UP && s->split && ++s->attempts < ATTEMPTS_MAX;
+    struct epool *ep = again ? upstream_pick(s) : NULL;
+    if (ep || !again || s->attempts > 1 || (s->fail != REASON_UP_TLS && s->fail != REASON_UP_RESET))
+        return ep;
+    s->tried = 0;
+    return upstream_pick(s);
+}
+
 static void on_up_fail(struct stream *s)
 {
     struct epool *failed = s->ep;
     upstream_note_failure(s);
-    bool again = reason_class(s->fail) == REASON_BY_UP && s->split && ++s->attempts < ATTEMPTS_MAX;
-    s->ep = again ? upstream_pick(s) : NULL;
+    s->ep = pick_other(s);
     if (!s->ep) {
         s->ep = failed;
         stream_fail(s, s->fail);
@@ -520,7 +531,10 @@ void stream_event(struct stream *s, enum stream_ev ev)
         on_up_fail(s);
         return;
     case SEV_IDLE:
-        on_stalled(s);
+        if (s->state == STREAM_RELAY)
+            on_stalled(s);
+        else /* connecting and filters that wait have times of their own */
+            timer_set(&s->idle, s->wv->view->limits.idle_ms);
         return;
     case SEV_TIMEOUT:
         stream_fail(s, REASON_REQUEST_TIMEOUT);

@@ -1,0 +1,257 @@
+/* document_test.c - documents become tables: every document that the controller's golden tests
+ * expect is usable, what is wrong is named by its place, what did not change is shared. */
+/* objects: sidecar/document.c common/policy/document.c */
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/policy/document.h"
+#include "common/proxy/engine.h"
+#include "common/proxy/view.h"
+#include "sidecar/document.h"
+#include "test/unit/unit.h"
+
+static struct loop *loop;
+static struct engine *engine;
+
+static void setup(void)
+{
+    const struct engine_opts o = {.workers = 0, .seed = 1, .access_fd = -1};
+    struct err e;
+
+    loop = loop_new(&e);
+    engine = engine_new(loop, &o, &e);
+}
+
+static void teardown(void)
+{
+    engine_free(engine);
+    loop_free(loop);
+}
+
+static struct view *view_of(const json_t *doc, const json_t *before, struct err *e)
+{
+    const struct document_conf c = {.engine = engine, .before = before, .dry = true};
+
+    return document_view(&c, doc, e);
+}
+
+static json_t *parse(const char *text)
+{
+    struct err e;
+    json_t *j = json_parse(slice_str(text), 1 << 26, &e);
+
+    ck_assert_msg(j != NULL, "%s", e.text);
+    return j;
+}
+
+START_TEST(every_golden_document_is_usable)
+{
+    glob_t g;
+
+    ck_assert_int_eq(glob("test/golden/policy/*/expected.json", 0, NULL, &g), 0);
+    ck_assert_uint_gt(g.gl_pathc, 20);
+    for (size_t i = 0; i < g.gl_pathc; i++) {
+        struct buf text = BUF_INIT;
+        struct err e;
+        ck_assert_int_eq(file_read(g.gl_pathv[i], 1 << 24, &text, &e), 0);
+        json_t *doc = parse(text.p), *wire = document_strip_nulls(doc);
+        struct view *a = view_of(doc, NULL, &e);
+        ck_assert_msg(a != NULL, "%s: %s", g.gl_pathv[i], e.text);
+        struct view *b = view_of(wire, NULL, &e);
+        ck_assert_msg(b != NULL, "%s, wire form: %s", g.gl_pathv[i], e.text);
+        view_free(a);
+        view_free(b);
+        json_decref(doc);
+        json_decref(wire);
+        buf_free(&text);
+    }
+    globfree(&g);
+}
+END_TEST
+
+static const char *const base =
+    "{\"Spec\":{\"SidecarTimeout\":60,\"Traffic\":{\"EnableEgress\":false}},"
+    "\"AllowedEndpoints\":{\"10.0.0.1\":\"a.b\"},"
+    "\"Inbound\":{\"TrafficMatches\":{\"8080\":{\"Port\":8080,\"Protocol\":\"http\","
+    "\"SourceIPRanges\":{\"10.9.0.0/16\":null,\"10.8.0.0/16\":{\"mTLS\":true,"
+    "\"AuthenticatedPrincipals\":[\"x.y\"]}},"
+    "\"HttpHostPort2Service\":{\"web\":\"web\"},\"HttpServiceRouteRules\":{\"web\":{\"/a\":"
+    "{\"Methods\":[\"GET\"],\"Headers\":{\"x\":\"y.*\"},\"TargetClusters\":{\"w|l\":100},"
+    "\"AllowedServices\":[\"sa.ns\"]},\".*\":[{\"TargetClusters\":{\"w|l\":1}}]}}}},"
+    "\"ClustersConfigs\":{\"w|l\":{\"127.0.0.1:80\":100}}},"
+    "\"Outbound\":{\"TrafficMatches\":{\"80\":[{\"DestinationIPRanges\":[\"10.1.1.1/32\"],"
+    "\"Port\":80,\"Protocol\":\"http\",\"HttpHostPort2Service\":{\"db\":\"db\"},"
+    "\"HttpServiceRouteRules\":{\"db\":{\".*\":{\"TargetClusters\":{\"c\":100}}}},"
+    "\"OpaqueTargets\":{\"10.1.1.1/32\":{\"c\":100}}}]},"
+    "\"ClustersConfigs\":{\"c\":{\"Endpoints\":{\"10.2.2.2:80\":{\"Weight\":100,"
+    "\"Identity\":\"spiffe://td/ns/n/sa/s\"}}}}}}";
+
+/* old in base -> new gives an error that begins with path */
+static const struct {
+    const char *old, *new, *path;
+} faults[] = {
+    {"\"SidecarTimeout\":60", "\"SidecarTimeout\":-1", "document: Spec.SidecarTimeout: "},
+    {"\"10.0.0.1\":\"a.b\"", "\"10.0.0\":\"a.b\"", "document: AllowedEndpoints[\"10.0.0\"]: "},
+    {"\"8080\":{", "\"808O\":{", "document: Inbound.TrafficMatches.808O: "},
+    {"\"Protocol\":\"http\",\"Sou", "\"Protocol\":\"smtp\",\"Sou",
+     "document: Inbound.TrafficMatches.8080.Protocol: "},
+    {"10.9.0.0/16", "10.9.0.0/99", "document: Inbound.TrafficMatches.8080.SourceIPRanges[\"10.9"},
+    {"[\"x.y\"]", "[7]", "document: Inbound.TrafficMatches.8080.SourceIPRanges[\"10.8.0.0/16\"]."},
+    {"{\"web\":\"web\"}", "{\"web\":\"wob\"}",
+     "document: Inbound.TrafficMatches.8080.HttpHostPort2Service.web: "},
+    {"\"/a\":{", "\"/a(\":{",
+     "document: Inbound.TrafficMatches.8080.HttpServiceRouteRules.web[\"/a(\"]: "},
+    {"[\"GET\"]", "[\"G T\"]",
+     "document: Inbound.TrafficMatches.8080.HttpServiceRouteRules.web[\"/a\"].Methods[0]: "},
+    {"\"y.*\"", "\"y[\"",
+     "document: Inbound.TrafficMatches.8080.HttpServiceRouteRules.web[\"/a\"].Headers.x: "},
+    {"[\"sa.ns\"]", "[\"sa\"]",
+     "document: Inbound.TrafficMatches.8080.HttpServiceRouteRules.web[\"/a\"].AllowedServices[0]"},
+    {"{\"w|l\":1}", "{\"w|l\":\"1\"}",
+     "document: Inbound.TrafficMatches.8080.HttpServiceRouteRules.web[\".*\"][0].TargetClusters["},
+    {"{\"127.0.0.1:80\":100}", "{\"127.0.0.1\":100}",
+     "document: Inbound.ClustersConfigs[\"w|l\"][\"127.0.0.1\"]: "},
+    {"[\"10.1.1.1/32\"]", "[\"10.1.1.1/x\"]",
+     "document: Outbound.TrafficMatches.80[0].DestinationIPRanges[0]: "},
+    {"{\"10.1.1.1/32\":{", "{\"somewhere\":{",
+     "document: Outbound.TrafficMatches.80[0].OpaqueTargets.somewhere: "},
+    {"\"10.2.2.2:80\"", "\"10.2.2.2:0\"",
+     "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:0\"]: "},
+    {"\"Weight\":100", "\"Weight\":-5",
+     "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:80\"].Weight: "},
+    {"\"spiffe://td/ns/n/sa/s\"", "true",
+     "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:80\"].Identity: "},
+    {"\"80\":[{", "\"80\":[7,{", "document: Outbound.TrafficMatches.80[0]: "},
+};
+
+static char *replaced(const char *text, const char *old, const char *new)
+{
+    const char *at = strstr(text, old);
+    struct buf b = BUF_INIT;
+
+    ck_assert_msg(at != NULL, "no %s", old);
+    buf_append(&b, text, (size_t)(at - text));
+    buf_puts(&b, new);
+    buf_puts(&b, at + strlen(old));
+    return buf_take(&b);
+}
+
+START_TEST(a_fault_is_named_by_its_place)
+{
+    struct err e;
+    json_t *good = parse(base);
+    struct view *v = view_of(good, NULL, &e);
+
+    ck_assert_msg(v != NULL, "%s", e.text);
+    view_free(v);
+    json_decref(good);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        char *text = replaced(base, faults[i].old, faults[i].new);
+        json_t *j = parse(text);
+        e.text[0] = '\0';
+        ck_assert_msg(view_of(j, NULL, &e) == NULL, "taken: %s", faults[i].new);
+        ck_assert_msg(strncmp(e.text, faults[i].path, strlen(faults[i].path)) == 0,
+                      "%s:\n%s\nwanted %s", faults[i].new, e.text, faults[i].path);
+        json_decref(j);
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(the_tables_say_what_the_document_says)
+{
+    struct err e;
+    json_t *doc = parse(base);
+    struct view *v = view_of(doc, NULL, &e);
+    struct ip_port dst;
+    struct ip peer;
+
+    ip_port_parse("10.1.1.1:80", &dst);
+    struct chain *c = view_chain(v, false, &dst);
+    ck_assert_int_eq(c->kind, CHAIN_DETECT);
+    ck_assert_ptr_nonnull(chain_host(c, SLICE_LIT("DB")));
+    ck_assert_ptr_null(chain_host(c, SLICE_LIT("web")));
+    const struct split *s = chain_opaque(c, &dst.ip);
+    ck_assert_ptr_nonnull(s);
+    ck_assert_str_eq(view_cluster(v, s->t[0].slot)->name, "c");
+    ck_assert_str_eq(view_cluster(v, s->t[0].slot)->eps[0].identity, "spiffe://td/ns/n/sa/s");
+    ip_port_parse("10.1.1.2:80", &dst);
+    ck_assert_int_eq(view_chain(v, false, &dst)->kind, CHAIN_REFUSE);
+    ip_port_parse("1.2.3.4:8080", &dst);
+    c = view_chain(v, true, &dst);
+    ck_assert_int_eq(c->kind, CHAIN_HTTP);
+    ck_assert_str_eq(chain_host(c, SLICE_LIT("web"))->routes[0].allowed[0],
+                     "spiffe://cluster.local/ns/ns/sa/sa");
+    ip_parse("10.8.1.1", &peer);
+    ck_assert(((struct source_rule *)lpm_get(c->sources, &peer))->tls);
+    ip_parse("10.9.1.1", &peer);
+    ck_assert(!((struct source_rule *)lpm_get(c->sources, &peer))->tls);
+    ip_parse("10.0.0.1", &peer);
+    ck_assert(ipset_has(v->allowed, &peer));
+    dst.port = 81;
+    ck_assert_int_eq(view_chain(v, true, &dst)->refuse, REASON_PORT_UNKNOWN);
+    view_free(v);
+    json_decref(doc);
+}
+END_TEST
+
+/* a service more than there were: everything else is the same object */
+START_TEST(what_did_not_change_is_shared)
+{
+    struct err e;
+    json_t *parsed = parse(base), *doc = document_strip_nulls(parsed);
+    json_t *next = json_deep_copy(doc);
+    struct view *a = view_of(doc, NULL, &e), *b;
+    struct ip_port dst;
+
+    engine_publish(engine, a);
+    loop_turn(loop, false);
+    /* what a patch does: a new document that shares the parts it leaves alone */
+    const char *const shared[] = {"Spec", "AllowedEndpoints", "Inbound"};
+    for (size_t i = 0; i < 3; i++)
+        json_object_set(next, shared[i], json_object_get(doc, shared[i]));
+    json_t *out = json_object_get(next, "Outbound"), *old = json_object_get(doc, "Outbound");
+    json_object_set(out, "TrafficMatches", json_object_get(old, "TrafficMatches"));
+    json_object_set(out, "ClustersConfigs", json_copy(json_object_get(old, "ClustersConfigs")));
+    json_object_set_new(json_object_get(out, "ClustersConfigs"), "d",
+                        json_pack("{s:{}}", "Endpoints"));
+    b = view_of(next, doc, &e);
+    ck_assert_ptr_nonnull(b);
+    ip_port_parse("10.1.1.1:80", &dst);
+    struct chain *ca = view_chain(a, false, &dst), *cb = view_chain(b, false, &dst);
+    ck_assert_ptr_eq(ca, cb);
+    uint32_t slot = chain_opaque(ca, &dst.ip)->t[0].slot;
+    ck_assert_ptr_eq(view_cluster(a, slot), view_cluster(b, slot));
+    ck_assert_ptr_eq(a->allowed, b->allowed);
+    engine_publish(engine, b);
+    loop_turn(loop, false);
+    loop_turn(loop, false); /* a is freed here; b still stands */
+    ck_assert_str_eq(view_cluster(engine_view(engine), slot)->name, "c");
+    json_decref(next);
+    json_decref(doc);
+    json_decref(parsed);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("document");
+    TCase *tc = tcase_create("document");
+    SRunner *sr;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, every_golden_document_is_usable);
+    tcase_add_test(tc, a_fault_is_named_by_its_place);
+    tcase_add_test(tc, the_tables_say_what_the_document_says);
+    tcase_add_test(tc, what_did_not_change_is_shared);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? 1 : 0;
+}
