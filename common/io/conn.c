@@ -13,6 +13,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +183,13 @@ ssize_t conn_peek(struct conn *c, void *p, size_t n)
     }
     c->peeked = true;
     return got;
+}
+
+bool conn_gone(const struct conn *c)
+{
+    struct pollfd p = {.fd = c->fd};
+
+    return c->dead || c->closed || (poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP));
 }
 
 bool conn_may_read(const struct conn *c)

@@ -157,6 +157,8 @@ ssize_t conn_write(struct conn *c, const void *p, size_t n);
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n);
 /* MSG_PEEK; only before a transport is put on.  CONN_EV_READ comes again with more bytes. */
 ssize_t conn_peek(struct conn *c, void *p, size_t n);
+/* Has the connection broken, though nothing was read that says so?  For who has stopped reading. */
+bool conn_gone(const struct conn *c);
 /* our end of stream: transport's and then SHUT_WR; reading goes on */
 void conn_shut_write(struct conn *c);
 /* Asks for a callback with `events` (READ, WRITE) at the end of this turn (after reading was held,

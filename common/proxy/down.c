@@ -129,7 +129,8 @@ const struct chain *down_chain(struct down *d)
     enum reason why = match(d);
     if (why == REASON_OK)
         return d->chain;
-    worker_count(d->w, why);
+    if (!d->ops)
+        worker_count(d->w, why); /* else the stream that asks counts it */
     down_close(d, why);
     return NULL;
 }

@@ -329,11 +329,7 @@ static void read_all(struct h1_down *h)
  * means that nobody waits any more. */
 static void look_for_reset(struct h1_down *h)
 {
-    struct conn *c = h->d->conn;
-    char byte;
-    if (h->eof || c->xport != &conn_plain)
-        return;
-    if (conn_peek(c, &byte, 1) == CONN_ERROR)
+    if (conn_gone(h->d->conn))
         at_error(h);
 }
 

@@ -99,6 +99,20 @@ static int pattern_word(struct slice *s, struct buf *out, struct err *e)
     return 0;
 }
 
+/* 'raw' */
+static int raw_word(struct slice *s, struct buf *out, struct err *e)
+{
+    skip(s, 1);
+    while (s->n && *s->p != '\'' && *s->p != '\n') {
+        buf_putc(out, *s->p);
+        skip(s, 1);
+    }
+    if (!s->n || *s->p != '\'')
+        return err_set(e, "a text without its closing quote");
+    skip(s, 1);
+    return 0;
+}
+
 static void bare_word(struct slice *s, struct buf *out)
 {
     while (s->n && !is_blank(*s->p) && *s->p != '\n' && *s->p != ';' && *s->p != '#') {
@@ -115,6 +129,9 @@ static int read_word(struct slice *s, bool pattern, struct word *w, struct err *
     if (*s->p == '"') {
         w->kind = WORD_TEXT;
         rc = text_word(s, &b, e) < 0 ? -1 : repeat(s, &b, e);
+    } else if (*s->p == '\'') {
+        w->kind = WORD_TEXT;
+        rc = raw_word(s, &b, e);
     } else if (pattern && *s->p == '/') {
         w->kind = WORD_PATTERN;
         rc = pattern_word(s, &b, e);

@@ -3,6 +3,7 @@
  * A statement ends with its line or with ';'; '#' begins a comment.  A statement is words:
  *   bare          c1, sends, port=80, +5s
  *   "text"        with \r \n \t \0 \\ \" \xHH; "text"*1000 repeats it
+ *   'text'        as it stands, for JSON
  *   /pattern/     behind "receives" only: PCRE2, '.' matches line ends too; \/ is a slash
  * A line that ends with a backslash goes on in the next.  What the words mean: runner.h.
  */

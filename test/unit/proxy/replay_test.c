@@ -29,6 +29,7 @@ int main(void)
 
     if (glob("test/replay/*.replay", 0, NULL, &files) != 0)
         return 1;
+    tcase_set_timeout(tc, 60); /* longer than what must come is awaited */
     tcase_add_loop_test(tc, scenario, 0, (int)files.gl_pathc);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
