@@ -55,6 +55,8 @@ struct down {
     struct ip_port dst;   /* original destination */
     struct identity *id;  /* owned; NULL = none */
     struct stick *sticks; /* owned */
+    uint64_t own_serial;  /* cluster that was looked through for dst; 0 = none yet */
+    int32_t own;          /* the endpoint of it that dst is, or -1 */
     uint16_t port;        /* of our listener */
     struct timer timer;
     struct loop_job job;

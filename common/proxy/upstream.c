@@ -294,8 +294,28 @@ static struct epool *endpoint_at(struct stream *s, struct wcluster *wc, uint32_t
     return epool_ref(*ep);
 }
 
+/* The endpoint whose own address the client dialled, or -1.  Looked up once per connection and
+ * version of the cluster. */
+static int32_t dialled_endpoint(const struct stream *s, const struct cluster *c)
+{
+    struct down *d = s->conn;
+    if (d->inbound || c->n < 2)
+        return -1;
+    if (d->own_serial == c->serial)
+        return d->own;
+    d->own_serial = c->serial;
+    d->own = -1;
+    for (uint32_t i = 0; i < c->n && d->own < 0; i++)
+        if (ip_eq(&c->eps[i].addr.ip, &d->dst.ip))
+            d->own = (int32_t)i;
+    return d->own;
+}
+
 static struct epool *pick_endpoint(struct stream *s, struct wcluster *wc)
 {
+    int32_t own = dialled_endpoint(s, wc->def);
+    if (own >= 0) /* this pod was meant, no other of its Service */
+        return s->tried ? NULL : endpoint_at(s, wc, (uint32_t)own);
     bool sticks = endpoint_sticks(s, wc) && wc->n > 1;
     uint64_t key = wc->def->slot;
     struct stick *st = sticks ? stick_find(s->conn, key) : NULL;

@@ -38,5 +38,12 @@ for n in db-0 db-1; do
         expect_eq "$host" "$(get $host)" "$n"
     done
 done
+# who dials a pod's address means that pod, whatever Service it belongs to
+for n in db-0 db-1; do
+    ip=$(pod_ip app $n)
+    for _ in 1 2 3 4; do
+        expect_eq "the address of $n" "$(in_pod app client curl -sS -m 5 -H 'Host: db.app' "http://$ip:8080/")" $n
+    done
+done
 expect_match "headless name" "$(get db.app)" '^db-[01]$'
 done_ok
