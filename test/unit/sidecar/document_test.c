@@ -214,7 +214,7 @@ START_TEST(what_did_not_change_is_shared)
         json_object_set(next, shared[i], json_object_get(doc, shared[i]));
     json_t *out = json_object_get(next, "Outbound"), *old = json_object_get(doc, "Outbound");
     json_object_set(out, "TrafficMatches", json_object_get(old, "TrafficMatches"));
-    json_object_set(out, "ClustersConfigs", json_copy(json_object_get(old, "ClustersConfigs")));
+    json_object_set_new(out, "ClustersConfigs", json_copy(json_object_get(old, "ClustersConfigs")));
     json_object_set_new(json_object_get(out, "ClustersConfigs"), "d",
                         json_pack("{s:{}}", "Endpoints"));
     b = view_of(next, doc, &e);
