@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <time.h>
 #include <unistd.h>
+#include "cli/local/firewall.h"
 #include "cli/local/network.h"
 #include "cli/local/proc.h"
 #include "common/base/buf.h"
@@ -169,6 +170,7 @@ int cleanup_instance(const struct instance *in, struct err *e)
 
     if (kill_processes(in, &first))
         rc = -1;
+    firewall_close(in);
     if (network_down(in, rc ? NULL : &first))
         rc = -1;
     if (delete_table(in, rc ? NULL : &first))

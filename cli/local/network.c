@@ -1,7 +1,6 @@
 /* network.c - bridge, veth pairs and pod namespaces; see network.h. */
 #include "cli/local/network.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -11,6 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "cli/local/firewall.h"
 #include "cli/local/proc.h"
 #include "cli/local/sysctl.h"
 #include "common/base/buf.h"
@@ -102,6 +102,7 @@ struct network *network_new(const struct instance *in, struct err *e)
         return NULL;
     }
     bridge_sysctls(in);
+    firewall_open(in);
     struct network *n = xcalloc(1, sizeof(*n));
     n->in = in;
     n->n_slots = slots_of(in);
@@ -312,20 +313,20 @@ static bool is_ours(const struct instance *in, const char *name)
            (name[n] == '\0' || (name[n] == 'p' && name[n + 1] != '\0'));
 }
 
-/* appends "link del NAME" lines of what there is; returns how many */
+/* appends "link del NAME" lines of what there is; returns how many.  Asks the kernel, not /sys,
+ * which a chroot may not have. */
 static unsigned list_links(const struct instance *in, struct buf *b)
 {
-    DIR *d = opendir("/sys/class/net");
-    struct dirent *de;
+    struct if_nameindex *all = if_nameindex();
     unsigned n = 0;
 
-    while (d && (de = readdir(d)) != NULL)
-        if (is_ours(in, de->d_name)) {
-            buf_printf(b, "link del %s\n", de->d_name);
+    for (struct if_nameindex *i = all; i && i->if_name; i++)
+        if (is_ours(in, i->if_name)) {
+            buf_printf(b, "link del %s\n", i->if_name);
             n++;
         }
-    if (d)
-        closedir(d);
+    if (all)
+        if_freenameindex(all);
     return n;
 }
 
