@@ -39,12 +39,12 @@ void epool_unref(struct epool *ep)
 }
 
 /* A local cluster's endpoint as an IPv6 connection sees it: the application listens on [::1]. */
-static void to_ipv6_loopback(struct epool *ep)
+static struct ip_port dialled_address(const struct endpoint *e, bool twin)
 {
-    memset(&ep->addr.ip, 0, sizeof ep->addr.ip);
-    ep->addr.ip.family = 6;
-    ep->addr.ip.b[15] = 1;
-    ep->has_source = false; /* the source is IPv4 */
+    struct ip_port a = e->addr;
+    if (twin)
+        a.ip = (struct ip){.family = 6, .b = {[15] = 1}};
+    return a;
 }
 
 static struct epool *epool_new(struct worker *w, struct wcluster *wc, uint32_t i, bool twin)
@@ -55,12 +55,10 @@ static struct epool *epool_new(struct worker *w, struct wcluster *wc, uint32_t i
     ep->w = w;
     ep->wc = wc;
     wc->refs++;
-    ep->addr = e->addr;
-    ep->has_source = wc->def->has_source;
+    ep->addr = dialled_address(e, twin);
+    ep->has_source = wc->def->has_source && !twin; /* the source is IPv4 */
     ep->source = wc->def->source;
     ep->identity = e->identity ? xstrdup(e->identity) : NULL;
-    if (twin)
-        to_ipv6_loopback(ep);
     ep->st.addr = ep->addr;
     TAILQ_INIT(&ep->idle);
     TAILQ_INIT(&ep->shared);
@@ -89,20 +87,21 @@ static uint32_t places(const struct wcluster *wc)
     return wc->def && wc->def->flags & CLUSTER_LOCAL ? 2 * wc->n : wc->n;
 }
 
-static bool same_endpoint(const struct epool *ep, const struct endpoint *e)
+static bool same_endpoint(const struct epool *ep, const struct endpoint *e, bool twin)
 {
-    return ip_port_eq(&ep->addr, &e->addr) && !ep->identity == !e->identity &&
+    struct ip_port addr = dialled_address(e, twin);
+    return ip_port_eq(&ep->addr, &addr) && !ep->identity == !e->identity &&
            (!ep->identity || strcmp(ep->identity, e->identity) == 0);
 }
 
 /* the pool of e among the first n of `from`, taken out of it; hint: where it probably stands */
 static struct epool *take_pool(struct epool **from, uint32_t n, uint32_t hint,
-                               const struct endpoint *e)
+                               const struct endpoint *e, bool twin)
 {
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = hint + k < n ? hint + k : hint + k - n;
         struct epool *ep = from[i];
-        if (ep && same_endpoint(ep, e)) {
+        if (ep && same_endpoint(ep, e, twin)) {
             from[i] = NULL;
             return ep;
         }
@@ -116,7 +115,6 @@ static void wcluster_follow(struct wcluster *wc, struct cluster *def, uint32_t s
 {
     struct epool **old = wc->ep;
     uint32_t n_old = wc->def ? places(wc) : 0, in_use = 0;
-    bool local = def->flags & CLUSTER_LOCAL;
     for (uint32_t i = 0; i < n_old; i++)
         in_use += old[i] != NULL;
     wc->def = def;
@@ -125,10 +123,12 @@ static void wcluster_follow(struct wcluster *wc, struct cluster *def, uint32_t s
     wc->ep = xcalloc(places(wc) ? places(wc) : 1, sizeof(struct epool *));
     free(wc->weights);
     wc->weights = xcalloc(def->n ? def->n : 1, sizeof *wc->weights);
-    for (uint32_t i = 0; i < def->n; i++) {
+    for (uint32_t i = 0; i < def->n; i++)
         wc->weights[i].weight = def->eps[i].weight;
-        if (in_use && !local && (wc->ep[i] = take_pool(old, n_old, i % n_old, &def->eps[i])))
-            in_use--;
+    for (uint32_t i = 0; in_use && i < places(wc); i++) {
+        const struct endpoint *e = &def->eps[i % def->n];
+        wc->ep[i] = take_pool(old, n_old, i % n_old, e, i >= def->n);
+        in_use -= wc->ep[i] != NULL;
     }
     wrr_init(&wc->turns, wc->weights, wc->n, start + wc->turns.next);
     for (uint32_t i = 0; i < n_old; i++)
