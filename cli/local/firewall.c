@@ -15,7 +15,7 @@
 
 struct backend {
     const char *command;
-    const char *names; /* of the legacy tables in use; NULL = nft */
+    const char *names;  /* of the legacy tables in use; NULL = nft */
     const char *family; /* nft: "ip", "ip6" */
 };
 
@@ -53,8 +53,8 @@ static bool list_rules(const struct backend *b, struct buf *out)
 static void rule(const struct backend *b, const char *verb, const char *direction,
                  const char *bridge)
 {
-    const char *argv[] = {b->command, "-w", verb, "FORWARD", direction, bridge, "-j", "ACCEPT",
-                          NULL};
+    const char *argv[] = {b->command, "-w", verb,     "FORWARD", direction,
+                          bridge,     "-j", "ACCEPT", NULL};
     struct err e;
 
     if (proc_run(argv, NULL, -1, NULL, &e))
@@ -66,8 +66,9 @@ void firewall_open(const struct instance *in)
     for (size_t i = 0; i < sizeof(backends) / sizeof(*backends); i++) {
         struct buf rules = BUF_INIT;
         if (list_rules(&backends[i], &rules) && strstr(rules.p, "-P FORWARD DROP")) {
-            log_info("firewall", "the machine drops forwarded packets: pods are let through "
-                                 "command=%s bridge=%s",
+            log_info("firewall",
+                     "the machine drops forwarded packets: pods are let through "
+                     "command=%s bridge=%s",
                      backends[i].command, in->bridge);
             rule(&backends[i], "-I", "-i", in->bridge);
             rule(&backends[i], "-I", "-o", in->bridge);

@@ -45,6 +45,13 @@ static uint32_t name_hash(const char *name)
     return h ^ h >> 16;
 }
 
+static unsigned long own_netns(void)
+{
+    struct stat st;
+
+    return stat("/proc/self/ns/net", &st) == 0 ? (unsigned long)st.st_ino : 0;
+}
+
 struct instance *instance_new(const char *name)
 {
     struct instance *in = xcalloc(1, sizeof(*in));
@@ -58,6 +65,7 @@ struct instance *instance_new(const char *name)
     exe[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(exe, '/');
     in->bin_dir = slash ? xstrndup(exe, (size_t)(slash - exe)) : xstrdup("/usr/bin");
+    in->netns = own_netns();
     in->dns_upstream = xstrdup("");
     in->images = xcalloc(1, sizeof(*in->images));
     in->controller = in->native_sidecar = true;
@@ -201,7 +209,7 @@ static void add_instances(struct ranges *r, const char *except)
 
     for (char **n = names; *n; n++) {
         struct instance *in = strcmp(*n, except) ? instance_load(*n, &e) : NULL;
-        if (in) {
+        if (in && in->netns == own_netns()) {
             ranges_add(r, &in->pods4);
             ranges_add(r, &in->services4);
             ranges_add(r, &in->pods6);
@@ -343,13 +351,13 @@ int instance_save(const struct instance *in, struct err *e)
 
     for (char **i = in->images; *i; i++)
         json_array_append_new(images, json_string(*i));
-    json_t *j =
-        json_pack("{s:o, s:o, s:o, s:o, s:s, s:b, s:b, s:i, s:i, s:i, s:s, s:o}", "podCidr",
-                  cidr_json(&in->pods4), "serviceCidr", cidr_json(&in->services4), "podCidr6",
-                  cidr_json(&in->pods6), "serviceCidr6", cidr_json(&in->services6), "binDir",
-                  in->bin_dir, "controller", in->controller, "nativeSidecar", in->native_sidecar,
-                  "backoffMs", (int)in->backoff_ms, "leadMs", (int)in->lead_ms, "logMax",
-                  (int)in->log_max, "dnsUpstream", in->dns_upstream, "images", images);
+    json_t *j = json_pack(
+        "{s:o, s:o, s:o, s:o, s:s, s:b, s:b, s:i, s:i, s:i, s:I, s:s, s:o}", "podCidr",
+        cidr_json(&in->pods4), "serviceCidr", cidr_json(&in->services4), "podCidr6",
+        cidr_json(&in->pods6), "serviceCidr6", cidr_json(&in->services6), "binDir", in->bin_dir,
+        "controller", in->controller, "nativeSidecar", in->native_sidecar, "backoffMs",
+        (int)in->backoff_ms, "leadMs", (int)in->lead_ms, "logMax", (int)in->log_max, "netns",
+        (json_int_t)in->netns, "dnsUpstream", in->dns_upstream, "images", images);
     json_print_pretty(j, 2, false, &text);
     char *path = instance_path(in, "config.json");
     int rc = file_write(path, text.p, text.len, 0600, e);
@@ -389,6 +397,7 @@ static void fill(struct instance *in, const json_t *j)
     in->backoff_ms = (unsigned)json_int(j, "backoffMs", in->backoff_ms);
     in->lead_ms = (unsigned)json_int(j, "leadMs", in->lead_ms);
     in->log_max = (unsigned)json_int(j, "logMax", in->log_max);
+    in->netns = (unsigned long)json_int(j, "netns", 0);
     const json_t *images = json_object_get(j, "images");
     size_t n = json_array_size(images);
     in->images = xreallocarray(in->images, n + 1, sizeof(*in->images));

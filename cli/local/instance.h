@@ -34,6 +34,7 @@ struct instance {
     unsigned backoff_ms; /* first waiting time between restarts of a container */
     unsigned lead_ms;    /* endpoints are gone this long before SIGTERM is sent */
     unsigned log_max;    /* bytes of a container's log file */
+    unsigned long netns; /* inode of the network namespace it lives in */
     char *dns_upstream;  /* "" = names outside the cluster do not exist; else addresses */
     char **images;       /* image map files, NULL-terminated */
 };

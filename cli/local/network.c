@@ -228,6 +228,9 @@ static int plug_in(struct network *n, struct sandbox *sb, struct err *e)
     buf_printf(&b, "link add %s type veth peer name eth0 netns /proc/%d/fd/%d\n", sb->veth,
                (int)getpid(), sb->net_fd);
     buf_printf(&b, "link set %s addrgenmode none master %s up\n", sb->veth, n->in->bridge);
+    /* where bridge-netfilter is on, a pod that meets itself behind its Service goes back through
+     * the port it came from */
+    buf_printf(&b, "link set %s type bridge_slave hairpin on\n", sb->veth);
     int rc = ip_batch(b.p, -1, e);
     buf_clear(&b);
     buf_puts(&b, "link set lo up\nlink set eth0 up\n");

@@ -285,13 +285,24 @@ static void schedule_restart(struct container *c)
 
 /* A container whose specification cannot be built is no crash: it waits for what is missing and
  * keeps its reason. */
+static bool waits_for_config(const struct container *c)
+{
+    return c->reason && strcmp(c->reason, "CreateContainerConfigError") == 0;
+}
+
+/* it ended, and that was the last time */
+static bool is_final(const struct container *c)
+{
+    return c->state == CTR_ENDED && !waits_for_config(c) && !wants_restart(c);
+}
+
 static void restart_ended(struct pod *p)
 {
     for (unsigned i = 0; i < p->n_ctrs; i++) {
         struct container *c = &p->ctrs[i];
         if (c->state != CTR_ENDED)
             continue;
-        if (c->reason && strcmp(c->reason, "CreateContainerConfigError") == 0) {
+        if (waits_for_config(c)) {
             local_event(p->l, p->object, "Warning", "Failed", "container %s: %s", c->name,
                         c->message);
             c->state = CTR_WAITING;
@@ -325,10 +336,10 @@ static bool init_done(struct pod *p)
         if (c->kind == CTR_SIDECAR) {
             if (c->state != CTR_RUNNING || !c->started)
                 return false;
-        } else if (c->state == CTR_ENDED && c->exit_code != 0) {
-            fail_pod(p, NULL); /* restart_ended would have revived it */
+        } else if (is_final(c) && c->exit_code != 0) {
+            fail_pod(p, NULL);
             return false;
-        } else if (c->state != CTR_ENDED) {
+        } else if (!is_final(c)) {
             return false;
         }
     }
@@ -350,7 +361,7 @@ static bool main_over(const struct pod *p, bool *failed)
     *failed = false;
     for (unsigned i = 0; i < p->n_ctrs; i++) {
         const struct container *c = &p->ctrs[i];
-        if (c->kind == CTR_MAIN && c->state != CTR_ENDED)
+        if (c->kind == CTR_MAIN && !is_final(c))
             return false;
         if (c->kind == CTR_MAIN && c->exit_code != 0)
             *failed = true;

@@ -13,7 +13,6 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-#define SAVED     INSTANCE_ROOT "/.sysctl"
 #define SAVED_MAX (1u << 20)
 #define IPV6_CONF "net/ipv6/conf"
 
@@ -46,24 +45,36 @@ static int set(const char *key, const char *value)
     return n < 0 ? -1 : 0;
 }
 
-static json_t *load_saved(void)
+/* these settings belong to a network namespace; returns owned */
+static char *saved_path(const struct instance *in)
+{
+    return xasprintf(INSTANCE_ROOT "/.sysctl-%lu", in->netns);
+}
+
+static json_t *load_saved(const char *path)
 {
     struct buf text = BUF_INIT;
     struct err e;
     json_t *j = NULL;
 
-    if (file_read(SAVED, SAVED_MAX, &text, &e) == 0)
+    if (file_read(path, SAVED_MAX, &text, &e) == 0)
         j = json_parse(buf_slice(&text), SAVED_MAX, &e);
     buf_free(&text);
     return json_is_array(j) ? j : (json_decref(j), json_array());
 }
 
-static int store_saved(const json_t *saved, struct err *e)
+/* what is on record, and where */
+struct saved {
+    char *path;
+    json_t *list;
+};
+
+static int store_saved(const struct saved *s, struct err *e)
 {
     struct buf text = BUF_INIT;
 
-    json_print(saved, &text);
-    int rc = file_write(SAVED, text.p, text.len, 0600, e);
+    json_print(s->list, &text);
+    int rc = file_write(s->path, text.p, text.len, 0600, e);
     buf_free(&text);
     return rc;
 }
@@ -77,7 +88,7 @@ static bool is_saved(const json_t *saved, const char *key)
 }
 
 /* the old value is on record before the new one is set */
-static int change(json_t *saved, const char *key, const char *value, struct err *e)
+static int change(struct saved *saved, const char *key, const char *value, struct err *e)
 {
     char old[64];
 
@@ -85,8 +96,8 @@ static int change(json_t *saved, const char *key, const char *value, struct err 
         return err_errno(e, "sysctl %s", key);
     if (strcmp(old, value) == 0)
         return 0;
-    if (!is_saved(saved, key)) {
-        json_array_append_new(saved, json_pack("{s:s, s:s}", "key", key, "value", old));
+    if (!is_saved(saved->list, key)) {
+        json_array_append_new(saved->list, json_pack("{s:s, s:s}", "key", key, "value", old));
         if (store_saved(saved, e))
             return -1;
     }
@@ -97,7 +108,7 @@ static int change(json_t *saved, const char *key, const char *value, struct err 
 
 /* A forwarding machine no longer listens to router advertisements unless told to with 2; one
  * that got its IPv6 address that way must keep it. */
-static int keep_advertisements(json_t *saved, struct err *e)
+static int keep_advertisements(struct saved *saved, struct err *e)
 {
     DIR *d = opendir("/proc/sys/" IPV6_CONF);
     struct dirent *de;
@@ -120,28 +131,34 @@ static int keep_advertisements(json_t *saved, struct err *e)
 
 int sysctl_enable_forwarding(const struct instance *in, struct err *e)
 {
-    json_t *saved = load_saved();
-    int rc = change(saved, "net/ipv4/ip_forward", "1", e);
+    struct saved saved = {.path = saved_path(in)};
 
+    saved.list = load_saved(saved.path);
+    int rc = change(&saved, "net/ipv4/ip_forward", "1", e);
     /* Pods reach each other through the bridge's address on purpose.  Redirects would not only be
      * wrong: deciding on them costs work for every packet and uses up the allowance of ICMP. */
     if (rc == 0)
-        rc = change(saved, "net/ipv4/conf/all/send_redirects", "0", e);
+        rc = change(&saved, "net/ipv4/conf/all/send_redirects", "0", e);
     if (rc == 0 && in->pods6.ip.family)
-        rc = keep_advertisements(saved, e);
+        rc = keep_advertisements(&saved, e);
     if (rc == 0 && in->pods6.ip.family)
-        rc = change(saved, IPV6_CONF "/all/forwarding", "1", e);
-    json_decref(saved);
+        rc = change(&saved, IPV6_CONF "/all/forwarding", "1", e);
+    json_decref(saved.list);
+    free(saved.path);
     return rc;
 }
 
+/* other instances in the same network namespace */
 static bool others_left(const struct instance *in)
 {
     char **names = instance_list();
     bool others = false;
+    struct err e;
 
     for (char **n = names; *n; n++) {
-        others = others || strcmp(*n, in->name) != 0;
+        struct instance *other = strcmp(*n, in->name) ? instance_load(*n, &e) : NULL;
+        others = others || (other && other->netns == in->netns);
+        instance_free(other);
         free(*n);
     }
     free(names);
@@ -152,7 +169,8 @@ void sysctl_restore_forwarding(const struct instance *in)
 {
     if (others_left(in))
         return;
-    json_t *saved = load_saved();
+    char *path = saved_path(in);
+    json_t *saved = load_saved(path);
     /* last set, first back: turning forwarding off resets some of what was changed before it */
     for (size_t i = json_array_size(saved); i-- > 0;) {
         const json_t *one = json_array_get(saved, i);
@@ -161,5 +179,6 @@ void sysctl_restore_forwarding(const struct instance *in)
             log_warn("network", "sysctl could not be put back key=%s: %s", key, strerror(errno));
     }
     json_decref(saved);
-    unlink(SAVED);
+    unlink(path);
+    free(path);
 }

@@ -1,8 +1,9 @@
 /* sysctl.h - the machine-wide settings that pods need, shared by all instances.
  *
  * Forwarding between interfaces must be on, and redirects off.  The values found by the first
- * instance are kept in /run/fsm/local/.sysctl and written back by the last one to go.  The caller
- * holds the machine lock (instance_lock), or is the daemon that `up` waits for with the lock held.
+ * instance of a network namespace are kept in /run/fsm/local/.sysctl-NETNS and written back by the
+ * last one to go.  The caller holds the machine lock (instance_lock), or is the daemon that `up`
+ * waits for with the lock held.
  */
 #ifndef FSM_CLI_LOCAL_SYSCTL_H
 #define FSM_CLI_LOCAL_SYSCTL_H

@@ -38,19 +38,20 @@ static int set_caps(uint64_t effective, struct err *e)
     return 0;
 }
 
-/* a capability newer than the running kernel cannot be had */
-static uint64_t known_caps(void)
+/* what the kernel does not know, or the machine's root itself does not have, cannot be given */
+static uint64_t own_caps(void)
 {
     uint64_t all = 0;
 
-    for (int cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        all |= 1ull << cap;
+    for (int cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
+            all |= 1ull << cap;
     return all;
 }
 
 int identity_take(const struct shim_spec *s, struct err *e)
 {
-    uint64_t caps = s->caps & known_caps();
+    uint64_t caps = s->caps & own_caps();
 
     if (drop_bounding(caps, e))
         return -1;

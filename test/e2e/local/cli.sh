@@ -1,0 +1,104 @@
+#!/bin/bash
+# kubectl's conventions: apply (create, configure, unchanged, three-way), patch, label, annotate,
+# get in every form, selectors, exec, logs, errors that say what to do, exit statuses, completion.
+. "$(dirname "$0")/plain.sh"
+mesh_up --without-controller
+manifest() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: x}}\ndata: %s\n' "$1"; }
+run() { "$@" 2>&1; }
+expect_eq "create" "$(manifest '{a: "1", b: "2"}' | run fsml apply -f -)" "configmap/c created"
+expect_eq "again" "$(manifest '{a: "1", b: "2"}' | run fsml apply -f -)" "configmap/c unchanged"
+fsml patch configmap c -p '{"data":{"other":"kept"}}' --type=merge >/dev/null
+expect_eq "change" "$(manifest '{a: "3"}' | run fsml apply -f -)" "configmap/c configured"
+expect_eq "three-way" "$(fsml get cm c -o 'jsonpath={.data}')" '{"a":"3","other":"kept"}'
+expect_eq "patch" "$(run fsml patch configmap c -p 'data: {a: "4"}' --type=merge)" "configmap/c patched"
+expect_eq "patch again" "$(run fsml patch configmap c -p '{"data":{"a":"4"}}' --type=merge)" "configmap/c patched (no change)"
+expect_eq "JSON patch" "$(run fsml patch configmap c --type=json -p '[{"op":"replace","path":"/data/a","value":"5"}]')" "configmap/c patched"
+expect_eq "the outcome" "$(fsml get configmap/c -o 'jsonpath={.data.a}')" 5
+expect_eq "label" "$(run fsml label cm c tier=front)" "configmap/c labeled"
+expect_match "label again" "$(run fsml label cm c tier=back)" "already has a value"
+expect_eq "label, overwritten" "$(run fsml label cm c tier=back --overwrite)" "configmap/c labeled"
+expect_eq "label removed" "$(run fsml label cm c tier-; fsml get cm c -o 'jsonpath={.metadata.labels}')" "$(printf 'configmap/c labeled\n{"a":"x"}')"
+expect_eq "annotate" "$(run fsml annotate cm c flomesh.io/outbound-port-exclusion-list=6379,7070)" "configmap/c annotated"
+expect_eq "the annotation" "$(fsml get cm c -o "jsonpath={.metadata.annotations['flomesh.io/outbound-port-exclusion-list']}")" 6379,7070
+# get
+for i in 1 2 3; do printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: l%d, labels: {num: "%d", odd: "%s"}}\n' $i $i "$((i % 2))" | apply; done
+names() { fsml get cm "$@" -o name 2>/dev/null | tr '\n' ' '; }
+expect_eq "-l key=value" "$(names -l num=2)" "configmap/l2 "
+expect_eq "-l key!=value" "$(names -l 'num,num!=2')" "configmap/l1 configmap/l3 "
+expect_eq "-l in" "$(names -l 'num in (1, 2),odd=1')" "configmap/l1 "
+expect_eq "-l notin" "$(names -l 'num notin (1,2),num')" "configmap/l3 "
+expect_eq "-l !key" "$(names -l '!num')" "configmap/c "
+expect_eq "several" "$(fsml get cm/l1 ns/default -o name | tr '\n' ' ')" "configmap/l1 namespace/default "
+expect_eq "json" "$(fsml get cm l1 -o json | jq -r .metadata.name)" l1
+expect_eq "a list" "$(fsml get cm -o json | jq -r .kind)" List
+expect_eq "yaml" "$(fsml get cm l1 -o yaml | $PY -c 'import sys, yaml; print(yaml.safe_load(sys.stdin)["metadata"]["name"])')" l1
+expect_match "table" "$(fsml get cm)" '^NAME +DATA +AGE'
+expect_eq "jsonpath" "$(fsml get cm -o 'jsonpath={.items[*].metadata.name}{"\n"}')" "c l1 l2 l3"
+expect_match "nothing there" "$(run fsml get pods)" "No resources found in default namespace."
+# what is wrong is said, with what to do, and with a status
+bad() { # STATUS REGEX COMMAND...
+    local want=$1 re=$2 got out
+    shift 2
+    out=$("$@" 2>&1)
+    got=$?
+    expect_eq "status of $*" "$got" "$want"
+    expect_match "$*" "$out" "$re"
+}
+bad 1 'configmaps "nosuch" not found' fsml get cm nosuch
+bad 2 'did you mean pods' fsml get podz
+bad 2 "did you mean 'fsm local get'" "$FSM" local gte
+bad 2 'did you mean --name' "$FSM" local get pods --nmae x
+bad 2 'expected table, wide, json' fsml get cm -o xml
+bad 1 'not found' fsml delete cm nosuch
+bad 0 '' fsml delete cm nosuch --ignore-not-found
+bad 1 'no fsm local instance "nosuch" is up here.*fsm local up --name nosuch' "$FSM" local get pods --name nosuch
+bad 1 'namespaces "nosuch" not found' sh -c "printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: nosuch}\n' | '$FSM' local apply --name $MESH -f -"
+bad 1 'is up already' fsml up
+bad 1 'belongs to the instance' fsml delete namespace default
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: wrong}\nspec: {ports: [{port: http}]}\n' >"$TMP/half.yaml"
+bad 1 "half.yaml:[0-9]+: Service default/wrong: spec.ports\[0\].port" fsml apply -f "$TMP/half.yaml"
+expect_eq "the good half" "$(names -l '!num')" "configmap/c configmap/good "
+# a pod: exec, logs, its spec stays
+apply <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: one, image: debian, command: [sh, -c, "echo out; echo err >&2; sleep 0.2; seq 1 5; exec sleep 1000"]}
+  - {name: two, image: debian, command: [sleep, "1000"]}
+YAML
+wait_ready default pod/p
+all_said() { [ "$(fsml logs p | wc -l)" = 7 ]; }
+until_ok 5 all_said || fail "logs: $(fsml logs p)"
+expect_eq "logs" "$(fsml logs p | sort | tr '\n' ' ')" "1 2 3 4 5 err out "
+expect_eq "logs --tail" "$(fsml logs p --tail 2 | tr '\n' ' ')" "4 5 "
+expect_match "logs --timestamps" "$(fsml logs p --tail 1 --timestamps)" '^20[0-9-]+T[0-9:.]+Z 5$'
+timeout 2 "$FSM" local logs --name "$MESH" p -f >"$TMP/follow" &
+sleep 0.2
+fsml exec p -- sh -c 'echo later >/proc/2/fd/1'
+wait
+expect_match "logs -f" "$(tail -n 1 "$TMP/follow")" later
+expect_eq "exec" "$(fsml exec p -- echo hi)" hi
+expect_eq "exec -c" "$(fsml exec p -c two -- sh -c 'cat /proc/2/cmdline | tr "\0" " "')" "sleep 1000 "
+expect_eq "exec -i" "$(echo in | fsml exec -i p -- cat)" in
+expect_eq "exec -t" "$(script -qec "$FSM local exec --name $MESH -t p -- sh -c 'tty; exit 5'" /dev/null </dev/null | tr -d '\r\004^@D' | tail -n 1)" /dev/pts/0
+bad 7 '' fsml exec p -- sh -c 'exit 7'
+bad 127 'no such file' fsml exec p -- no-such-command
+bad 1 'container "three" is not in pod "p"' fsml exec p -c three -- true
+bad 1 'cannot be changed' sh -c "printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: one, image: other, command: [sleep]}]}\n' | '$FSM' local apply --name $MESH -f -"
+bad 1 'image "no/such:1" is not in the image map' sh -c "
+    printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: {terminationGracePeriodSeconds: 1, containers: [{name: m, image: no/such:1}]}\n' | '$FSM' local apply --name $MESH -f - >/dev/null
+    sleep 0.5; '$FSM' local get events --name $MESH >&2; exit 1"
+# help and completion come from the same table
+for c in up down apply create delete get patch label annotate scale restart wait exec logs status; do
+    "$FSM" local $c --help | grep -q '^Usage\|^usage' || fail "no help for fsm local $c"
+done
+expect_match "help" "$("$FSM" --help)" "namespace"
+complete_() { bash -c "source <('$FSM' completion bash); COMP_WORDS=($1); COMP_CWORD=\$((\${#COMP_WORDS[@]} - 1)); _fsm; echo \"\${COMPREPLY[@]}\""; }
+expect_eq "complete a command" "$(complete_ 'fsm local an')" annotate
+expect_eq "complete a flag" "$(complete_ 'fsm local down --al')" --all
+expect_eq "complete a kind" "$(complete_ 'fsm local get statef')" statefulsets
+"$FSM" completion zsh | grep -q '^#compdef fsm' || fail "no completion for zsh"
+done_ok
