@@ -439,12 +439,26 @@ static void on_timeout(void *arg)
 
 /* ---- the request ----------------------------------------------------------------------------- */
 
+/* is a header of that name ("Host:") among the caller's? */
+static bool given(const char *const *headers, const char *name)
+{
+    for (; headers && *headers; headers++)
+        if (slice_ieq(slice_of(*headers, strnlen(*headers, strlen(name))), slice_str(name)))
+            return true;
+    return false;
+}
+
 static void put_request(struct http_client *c, const char *method, const char *target,
                         const char *const *headers, const char *content_type, struct slice body)
 {
     buf_clear(&c->out);
-    buf_printf(&c->out, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: fsm\r\nAccept: */*\r\n", method,
-               target, c->authority);
+    buf_printf(&c->out, "%s %s HTTP/1.1\r\n", method, target);
+    if (!given(headers, "Host:"))
+        buf_printf(&c->out, "Host: %s\r\n", c->authority);
+    if (!given(headers, "User-Agent:"))
+        buf_puts(&c->out, "User-Agent: fsm\r\n");
+    if (!given(headers, "Accept:"))
+        buf_puts(&c->out, "Accept: */*\r\n");
     for (; headers && *headers; headers++)
         buf_printf(&c->out, "%s\r\n", *headers);
     if (content_type)

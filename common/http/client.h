@@ -34,7 +34,8 @@ typedef void http_result_cb(const struct http_result *r, void *arg);
 struct http_client *http_client_new(struct loop *l, const char *base,
                                     const struct http_client_opts *o, struct err *e);
 void http_client_set_tls(struct http_client *c, struct tls_ctx *ctx);
-/* One request at a time.  headers: "Name: value" strings, NULL-terminated, or NULL.
+/* One request at a time.  headers: "Name: value" strings, NULL-terminated, or NULL; they go before
+ * the Host, User-Agent and Accept that are sent otherwise.
  * The callback comes exactly once, never from inside this call. timeout_ms 0 = the client's. */
 void http_client_send(struct http_client *c, const char *method, const char *target,
                       const char *const *headers, const char *content_type, struct slice body,

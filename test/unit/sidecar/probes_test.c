@@ -1,0 +1,205 @@
+/* probes_test.c - the ports of the kubelet's checks pass on what the manifest asks for and nothing
+ * else.  The ports are fixed, so the checks run in a network namespace of their own. */
+/* objects: sidecar/probes.c */
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include "common/base/buf.h"
+#include "common/base/json.h"
+#include "common/http/server.h"
+#include "common/io/listener.h"
+#include "sidecar/probes.h"
+#include "test/unit/io/io_test.h"
+
+static const char *const document =
+    "{\"Spec\":{\"Probes\":{"
+    "\"LivenessProbes\":[{\"httpGet\":{\"path\":\"/fsm-liveness-probe\",\"port\":15901,"
+    "\"httpHeaders\":[{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/healthz?x=1\"}]}}],"
+    "\"ReadinessProbes\":[{\"httpGet\":{\"path\":\"/\",\"port\":15902,"
+    "\"httpHeaders\":[{\"name\":\"original-http-port\",\"value\":\"8081\"}]}},"
+    "{\"tcpSocket\":{\"port\":8080}},{\"httpGet\":{\"path\":\"/own\",\"port\":8080}}]}}}";
+
+static struct probes *probes;
+static struct http_server *app;
+static char asked[256]; /* what the application was asked last */
+
+static void on_request(struct http_req *r, void *arg)
+{
+    const struct http_head *h = http_req_head(r);
+    const struct http_field *own = http_find_name(h, SLICE_LIT("x-own"));
+
+    snprintf(asked, sizeof asked, "%.*s %.*s host=%.*s own=%.*s original=%d",
+             SLICE_FMT(h->method_text), SLICE_FMT(h->target), SLICE_FMT(h->authority),
+             own ? (int)own->value.n : 0, own ? own->value.p : "",
+             http_find_name(h, SLICE_LIT("original-http-port")) != NULL);
+    http_reply_text(r, 418, "tea\n");
+}
+
+static void setup(void)
+{
+    const struct http_server_opts o = {.name = "app"};
+    struct ip_port addr;
+    struct err e;
+
+    io_begin();
+    probes = probes_new(l, &e);
+    ck_assert_msg(probes != NULL, "%s", e.text);
+    ip_port_parse("127.0.0.1:8080", &addr);
+    app = http_server_new(l, listener_bind(&addr, 0, 8, &e), &o, on_request, NULL, &e);
+    ck_assert_msg(app != NULL, "%s", e.text);
+    json_t *doc = json_parse(slice_str(document), 1 << 20, &e);
+    ck_assert_msg(doc != NULL, "%s", e.text);
+    probes_allow(probes, doc);
+    json_decref(doc);
+    asked[0] = '\0';
+}
+
+static void teardown(void)
+{
+    probes_free(probes);
+    http_server_free(app);
+    io_end();
+}
+
+/* what the port answers to that head; a static buffer */
+static const char *ask(uint16_t port, const char *request)
+{
+    static struct buf got;
+    struct ip_port at;
+    struct sockaddr_storage ss;
+    ssize_t n = -1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    buf_clear(&got);
+    ip_port_parse("127.0.0.1:1", &at);
+    at.port = port;
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&ss, ip_port_to_sockaddr(&at, &ss)), 0);
+    struct buf text = BUF_INIT;
+    buf_printf(&text, "%sHost: probe\r\nConnection: close\r\n\r\n", request);
+    ck_assert_int_eq(send(fd, text.p, text.len, 0), (ssize_t)text.len);
+    buf_free(&text);
+    while (n != 0) {
+        loop_turn(l, false);
+        n = recv(fd, buf_reserve(&got, 4096), 4096, MSG_DONTWAIT);
+        if (n > 0)
+            got.len += (size_t)n;
+        else if (n < 0)
+            ck_assert_int_eq(errno, EAGAIN);
+    }
+    close(fd);
+    buf_puts(&got, "");
+    return got.p;
+}
+
+#define ASKS(port, request, status)                                                                \
+    do {                                                                                           \
+        const char *answer = ask(port, request);                                                   \
+        ck_assert_msg(strncmp(answer, "HTTP/1.1 " status " ", 13) == 0, "%s: %s", request,         \
+                      answer);                                                                     \
+    } while (0)
+
+START_TEST(what_the_manifest_asks_for_is_passed_on)
+{
+    ASKS(15901,
+         "GET /fsm-liveness-probe HTTP/1.1\r\nOriginal-Http-Port: 8080\r\n"
+         "Original-Http-Path: /healthz?x=1\r\nX-Own: yes\r\n",
+         "418");
+    ck_assert_str_eq(asked, "GET /healthz?x=1 host=probe own=yes original=0");
+}
+END_TEST
+
+START_TEST(nothing_else_is)
+{
+    static const char *const heads[] = {
+        /* another path, port, case, form of the same */
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /admin\r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz\r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /HEALTHZ?x=1\r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1/..\r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8081\r\nOriginal-Http-Path: /healthz?x=1\r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 08080\r\nOriginal-Http-Path: /healthz?x=1\r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080 /healthz?x=1\r\nOriginal-Http-Path: \r\n",
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\n",
+        /* a probe that the injector left alone */
+        "GET /own HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /own\r\n"};
+
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+        ASKS(15902, heads[i], "403");
+    ASKS(15901, "GET / HTTP/1.1\r\n", "400");
+    ASKS(15901,
+         "POST / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1\r\n",
+         "400");
+    ck_assert_str_eq(asked, "");
+}
+END_TEST
+
+/* 8081 is allowed with the path "/", and nobody listens there */
+START_TEST(an_application_that_is_down_is_503)
+{
+    ASKS(15902, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8081\r\n", "503");
+    ASKS(15903, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8081\r\nOriginal-Http-Path: /\r\n", "503");
+}
+END_TEST
+
+START_TEST(a_new_document_replaces_the_list)
+{
+    static const char head[] =
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1\r\n";
+    static const char *const without[] = {
+        "{}", "{\"Spec\":{\"Probes\":{}}}",
+        "{\"Spec\":{\"Probes\":{\"LivenessProbes\":null,\"ReadinessProbes\":[null,7,{}]}}}"};
+    struct err e;
+
+    ASKS(15901, head, "418");
+    for (size_t i = 0; i < sizeof without / sizeof without[0]; i++) {
+        json_t *doc = json_parse(slice_str(without[i]), 1000, &e);
+        probes_allow(probes, doc);
+        json_decref(doc);
+        ASKS(15901, head, "403");
+    }
+}
+END_TEST
+
+/* false: this machine does not let us */
+static bool own_network(void)
+{
+    struct ifreq lo = {.ifr_name = "lo"};
+
+    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        return false;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    bool up = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    close(fd);
+    return up;
+}
+
+int main(void)
+{
+    Suite *s = suite_create("probes");
+    TCase *tc = tcase_create("probes");
+    SRunner *sr;
+    int failed;
+
+    if (!own_network()) {
+        puts("no network namespace can be made here");
+        return 77;
+    }
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, what_the_manifest_asks_for_is_passed_on);
+    tcase_add_test(tc, nothing_else_is);
+    tcase_add_test(tc, an_application_that_is_down_is_503);
+    tcase_add_test(tc, a_new_document_replaces_the_list);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? 1 : 0;
+}
