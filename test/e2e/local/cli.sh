@@ -100,5 +100,5 @@ complete_() { bash -c "source <('$FSM' completion bash); COMP_WORDS=($1); COMP_C
 expect_eq "complete a command" "$(complete_ 'fsm local an')" annotate
 expect_eq "complete a flag" "$(complete_ 'fsm local down --al')" --all
 expect_eq "complete a kind" "$(complete_ 'fsm local get statef')" statefulsets
-"$FSM" completion zsh | grep -q '^#compdef fsm' || fail "no completion for zsh"
+expect_match "complete in zsh" "$("$FSM" completion zsh)" '^#compdef fsm'
 done_ok

@@ -52,12 +52,14 @@ wait_ready default pod/https pod/tcp pod/exec pod/http
 if $PY -c 'import grpc' 2>/dev/null; then
     pod grpc "[$PY, $ROOT/test/e2e/peers/health_peer.py, \"9001\"]" '    readinessProbe: {grpc: {port: 9001}, periodSeconds: 1}'
     wait_ready default pod/grpc
-    pod grpcno "[$PY, $ROOT/test/e2e/peers/health_peer.py, \"9001\"]" '    readinessProbe: {grpc: {port: 9001, service: nosuch.Service}, periodSeconds: 1}'
-    until_ok 10 sh -c "$FSM local get events --name $MESH | grep -q 'grpcno.*grpc-status 5'" || fail "a gRPC service that is not there: no event"
+    # one that answers NOT_SERVING
+    pod grpcno "[$PY, $ROOT/test/e2e/peers/health_peer.py, \"9001\", \"no\"]" '    readinessProbe: {grpc: {port: 9001}, periodSeconds: 1}'
+    says_no() { fsml get events | grep -q 'grpcno.*not serving'; }
+    until_ok 10 says_no || fail "a gRPC server that does not serve: no event"
 fi
 ready() { fsml get pod "$1" -o 'jsonpath={.status.conditions[3].status}'; }
 for p in closed plainhttp; do expect_eq "$p" "$(ready $p)" False; done
-[ -z "$(fsml get pods grpcno -o 'jsonpath={.status.conditions[3].status}' 2>/dev/null | grep True)" ] || fail "grpcno is ready"
+[ "$(ready grpcno 2>/dev/null)" != True ] || fail "grpcno is ready"
 # readiness decides about endpoints
 apply <<YAML
 apiVersion: v1
