@@ -536,12 +536,12 @@ END_TEST
 /* what a scanner sends must leave us standing */
 START_TEST(garbage)
 {
+#define TO_US " | timeout 5 bash -c 'cat > /dev/tcp/127.0.0.1/$0' $P"
     static const char *const cmds[] = {
-        "head -c 100000 /dev/urandom | timeout 5 bash -c 'cat > /dev/tcp/127.0.0.1/$0' $P",
-        "printf '\\026\\003\\001\\000\\005\\001\\000\\000\\001\\003' | timeout 5 bash -c 'cat > "
-        "/dev/tcp/127.0.0.1/$0' $P",
-        "printf '\\200\\056\\001\\000\\002' | timeout 5 bash -c 'cat > /dev/tcp/127.0.0.1/$0' $P",
-        "printf '\\026\\003\\001\\377\\377' | timeout 5 bash -c 'cat > /dev/tcp/127.0.0.1/$0' $P",
+        ("head -c 100000 /dev/urandom" TO_US),
+        ("printf '\\026\\003\\001\\000\\005\\001\\000\\000\\001\\003'" TO_US),
+        ("printf '\\200\\056\\001\\000\\002'" TO_US),
+        ("printf '\\026\\003\\001\\377\\377'" TO_US),
         "timeout 5 bash -c ': > /dev/tcp/127.0.0.1/$0' $P; sleep 0.1",
     };
 
