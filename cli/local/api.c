@@ -15,7 +15,6 @@ struct api_request {
     struct api *api;
     struct frame_conn *fc;
     json_t *msg; /* owned; NULL until it has come */
-    bool done;   /* replied: only the sending is left */
     void (*gone)(struct api_request *r, void *arg);
     void *gone_arg;
 };
@@ -44,12 +43,18 @@ void api_on_gone(struct api_request *r, void (*fn)(struct api_request *r, void *
 
 static void request_free(struct api_request *r)
 {
-    if (!r->done && r->gone)
-        r->gone(r, r->gone_arg);
     LIST_REMOVE(r, link);
     frame_conn_free(r->fc);
     json_decref(r->msg);
     free(r);
+}
+
+/* the peer left, or we do, before there was an answer */
+static void request_abandon(struct api_request *r)
+{
+    if (r->gone)
+        r->gone(r, r->gone_arg);
+    request_free(r);
 }
 
 bool api_send(struct api_request *r, json_t *msg)
@@ -62,10 +67,11 @@ bool api_send(struct api_request *r, json_t *msg)
 
 void api_reply(struct api_request *r, json_t *msg)
 {
-    r->done = true;
     if (!api_send(r, msg))
         log_warn("api", "a reply is larger than a frame may be");
-    frame_conn_finish(r->fc);
+    frame_conn_finish(r->fc); /* it frees itself once all is sent, and calls nobody any more */
+    r->fc = NULL;
+    request_free(r);
 }
 
 void api_fail(struct api_request *r, const char *fmt, ...)
@@ -86,7 +92,7 @@ static void on_frame(struct frame_conn *fc, json_t *msg, const char *err, void *
     if (!msg) {
         if (*err)
             log_debug("api", "request broken off: %s", err);
-        request_free(r);
+        request_abandon(r);
         return;
     }
     if (r->msg)
@@ -138,6 +144,6 @@ void api_free(struct api *a)
         return;
     listener_free(a->listener);
     while ((r = LIST_FIRST(&a->requests)) != NULL)
-        request_free(r);
+        request_abandon(r);
     free(a);
 }

@@ -18,7 +18,7 @@ void api_free(struct api *a);
 struct api_request;
 struct local *api_local(struct api_request *r);
 const json_t *api_message(const struct api_request *r);
-/* takes msg; the connection is closed behind it */
+/* takes msg; the connection is closed behind it, and r is gone */
 void api_reply(struct api_request *r, json_t *msg);
 void api_fail(struct api_request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* takes msg; more follow.  false when the peer is gone or too slow: end the request */

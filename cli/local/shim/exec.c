@@ -207,8 +207,8 @@ int exec_run(struct shim_spec *s)
     }
     if (s->tty) {
         tty_make_raw();
-        atexit(tty_restore);
         relay(master, window_signals());
+        tty_restore();
     }
     return wait_command(command_pid);
 }
