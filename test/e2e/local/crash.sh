@@ -53,7 +53,7 @@ touch "$TMP/start"
 shape >"$TMP/before"
 mesh_up --without-controller
 load
-[ "$(ls -d /sys/class/net/fl* | wc -l)" -ge 4 ] || fail "the pods have no links"
+[ "$(ip -o link | grep -c ": fl")" -ge 4 ] || fail "the pods have no links"
 fsml down || fail "down"
 shape >"$TMP/after"
 diff -U3 "$TMP/before" "$TMP/after" >&2 || fail "down left something"
