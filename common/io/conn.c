@@ -91,9 +91,9 @@ static ssize_t plain_read(struct conn *c, void *p, size_t n)
     }
     c->peeked = false;
     /* A short read drained the socket (or stopped at urgent data, which nobody sends in earnest:
-     * then the next byte raises the edge).  Once the peer has ended no edge follows, so the 0
-     * must be fetched by another call. */
-    if (got > 0 && (size_t)got < n && !c->rdhup)
+     * then the next byte raises the edge).  Once the peer has ended or a write failed no edge
+     * follows, so the end must be fetched by another call. */
+    if (got > 0 && (size_t)got < n && !c->rdhup && c->fail == CONN_FAIL_NONE)
         c->can_read = false;
     return got;
 }
@@ -113,8 +113,10 @@ static ssize_t plain_writev(struct conn *c, const struct iovec *iov, int n)
                      : sendmsg(c->fd, &m, MSG_NOSIGNAL);
     while (put < 0 && errno == EINTR);
     if (put < 0) {
-        if (errno != EAGAIN)
+        if (errno != EAGAIN) {
+            c->can_read = true; /* a reset may have come with bytes: one edge, and it is used up */
             return set_fail(c, conn_fail_of(errno, false));
+        }
         c->can_write = false;
         return CONN_AGAIN;
     }

@@ -329,7 +329,7 @@ static void read_all(struct h1_down *h)
  * means that nobody waits any more. */
 static void look_for_reset(struct h1_down *h)
 {
-    if (conn_gone(h->d->conn))
+    if (h->ch.broken || conn_gone(h->d->conn))
         at_error(h);
 }
 
@@ -352,6 +352,8 @@ static void on_event(struct conn *c, unsigned ev, void *arg)
         read_all(h);
     else if (h->s)
         look_for_reset(h);
+    if (h->tunnel && h->eof && h->ch.broken && h->s && !h->d->closed)
+        at_error(h); /* as in tunnel.c */
 }
 
 /* ---- the stream's sink ----------------------------------------------------------------------- */

@@ -237,6 +237,8 @@ static void on_event(struct conn *c, unsigned ev, void *arg)
         read_all(h);
     else
         unasked(h);
+    if (h->tunnel && h->eof && h->ch.broken && h->s && !h->u.closed)
+        gone(h, REASON_UP_RESET); /* as in tunnel.c */
 }
 
 /* ---- the stream's sink ----------------------------------------------------------------------- */

@@ -44,6 +44,14 @@ static enum reason reset_of(const struct tun *t)
     return t->half == &t->s->down ? REASON_DOWN_RESET : REASON_UP_RESET;
 }
 
+/* The peer's end was read and it takes nothing any more: what the other side still sends would
+ * go nowhere. */
+static void look_for_break(struct tun *t)
+{
+    if (t->s && t->eof && t->ch.broken)
+        stream_gone(t->half, reset_of(t));
+}
+
 static void tun_read(struct tun *t)
 {
     size_t budget = TURN_BYTES;
@@ -137,8 +145,10 @@ static void on_down_event(struct conn *c, unsigned ev, void *arg)
         tun_write(&td->t);
     if (!td->d->closed && td->t.closing && tun_sent(&td->t))
         down_close(td->d, REASON_OK);
-    if (!td->d->closed && ev & CONN_EV_READ)
+    if (!td->d->closed && ev & CONN_EV_READ) {
         tun_read(&td->t);
+        look_for_break(&td->t);
+    }
 }
 
 void tunnel_down_commit(void *codec)
@@ -274,8 +284,10 @@ static void on_up_event(struct conn *c, unsigned ev, void *arg)
         tun_write(&tu->t);
     if (!tu->u.closed && tu->t.closing && tun_sent(&tu->t))
         upconn_close(&tu->u, REASON_OK);
-    if (!tu->u.closed && ev & CONN_EV_READ)
+    if (!tu->u.closed && ev & CONN_EV_READ) {
         tun_read(&tu->t);
+        look_for_break(&tu->t);
+    }
 }
 
 static void release_up(struct half *half, enum reason why)

@@ -398,7 +398,32 @@ def odd_close_after(s, head, rest):
     return "close"
 
 
-ODD = {"/chunks": odd_chunks, "/until-close": odd_until_close, "/garbage": odd_garbage,
+endless_ended = threading.Semaphore(0)
+
+
+def endless(s):
+    """speaks until nobody listens any more"""
+    try:
+        while True:
+            s.sendall(b"z" * 65536)
+    except OSError:
+        endless_ended.release()
+
+
+def odd_endless(s, head, rest):
+    reply(s, "HTTP/1.1 200 OK\n\n")
+    endless(s)
+    return "close"
+
+
+def odd_endless_101(s, head, rest):
+    reply(s, "HTTP/1.1 101 Switching Protocols\nConnection: upgrade\nUpgrade: websocket\n\n")
+    endless(s)
+    return "close"
+
+
+ODD = {"/endless": odd_endless, "/endless-ws": odd_endless_101, "/chunks": odd_chunks,
+       "/until-close": odd_until_close, "/garbage": odd_garbage,
        "/short": odd_short, "/vanish": odd_vanish, "/hints": odd_hints, "/continue": odd_continue,
        "/echo": odd_echo_body, "/early": odd_early, "/show": odd_show, "/ws": odd_101,
        "/stall": odd_stall, "/close-after": odd_close_after}
@@ -898,6 +923,25 @@ def slow_readers_are_waited_for_not_stored_for():
 
 
 @check
+def a_client_that_leaves_ends_what_was_sent_to_it():
+    upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n"
+    for svc, first in (("odd", "GET /endless HTTP/1.1\r\nHost: odd\r\n\r\n"),
+                       ("odd", f"GET /endless-ws HTTP/1.1\r\nHost: odd\r\n{upgrade}\r\n"),
+                       ("endless", "x"), ("plainendless", "x")):
+        for how in ("reset", "close", "half close, then close"):
+            s = dial(svc)
+            s.sendall(first.encode())
+            assert s.recv(1000)
+            if how == "reset":
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif how != "close":
+                s.shutdown(socket.SHUT_WR)
+                time.sleep(0.1)
+            s.close()
+            assert endless_ended.acquire(timeout=10), (svc, first[:20], how)
+
+
+@check
 def nothing_is_left_under_way():
     def quiet():
         return all(SC[w].stat("downstream_rq_active") == 0 and SC[w].stat("tunnels_active") == 0
@@ -943,7 +987,7 @@ def start_tls_app(port, pki):
 
 def start_all():
     pki = make_pki()
-    h1, h2, grpc_port, ws, oddp, echop, halfp, smtp, tlsp, resetp = (free_port() for _ in range(10))
+    h1, h2, grpc_port, ws, oddp, echop, halfp, smtp, tlsp, resetp, endlessp = (free_port() for _ in range(11))
     Service("web", "http", h1, routes={
         "/secret/.*": {"allowed": ["x.x"]}, "/only-c": {"allowed": ["c.c"], "methods": ["GET"]},
         "/[0-9a-z]+": {}, "/a/.*": {}})
@@ -962,12 +1006,15 @@ def start_all():
     Service("plainecho", "tcp", echop, plain=True)
     Service("owntls", "http", tlsp, detect=True)
     Service("reset", "tcp", resetp)
+    Service("endless", "tcp", endlessp)
+    Service("plainendless", "tcp", endlessp, plain=True)
     start_nginx(h1, h2)
     TcpApp(oddp, odd_http)
     TcpApp(echop, echo)
     TcpApp(halfp, half_close_app)
     TcpApp(smtp, server_first)
     TcpApp(resetp, resetting)
+    TcpApp(endlessp, endless)
     start_tls_app(tlsp, pki)
     spawn(PY, "-P", PEERS + "/grpc_peer.py", "serve", str(grpc_port))
     spawn(PY, "-P", PEERS + "/websocket_peer.py", "serve", str(ws))
