@@ -1,7 +1,7 @@
 #!/bin/bash
 # kubectl's conventions: apply (create, configure, unchanged, three-way), patch, label, annotate,
 # get in every form, selectors, exec, logs, errors that say what to do, exit statuses, completion.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller
 manifest() { printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {a: x}}\ndata: %s\n' "$1"; }
 run() { "$@" 2>&1; }

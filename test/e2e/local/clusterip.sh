@@ -2,7 +2,7 @@
 # ClusterIPs, IPv4 and IPv6, from pods and from the machine: spread over the endpoints, source
 # address kept, TCP and UDP, a pod that meets itself, sticky sessions, no endpoint = refused at
 # once, explicit addresses and those that cannot be had.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller
 cat >"$TMP/who.py" <<'PYEOF'
 # answers over TCP (HTTP) and UDP, IPv4 and IPv6, with its host name and who asked

@@ -2,7 +2,7 @@
 # exclusive: it compares the whole machine before and after
 # `fsm local down` leaves the machine as it was: links, addresses, routes, rules, settings, mounts,
 # processes and files; after an orderly end and after the daemon was killed.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 [ -n "${FSM_OWN_NET:-}" ] || FSM_OWN_NET=1 exec unshare -n bash "$0" # links and rules of nobody else
 ip link set lo up
 shape() {

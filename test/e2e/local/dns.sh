@@ -1,7 +1,7 @@
 #!/bin/bash
 # names of Services, headless Services and StatefulSet pods, for IPv4 and IPv6; names that are not
 # there do not exist; no query is lost while names change.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller
 plain_ns a b
 apply <<YAML

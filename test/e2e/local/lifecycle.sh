@@ -2,7 +2,7 @@
 # the order of things: init containers and native sidecars start one after the other, sidecars stop
 # last and in reverse; hooks; grace; a pod leaves its Services before it is told to end; nothing
 # survives its pod.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller --endpoint-lead 500ms
 mkdir "$TMP/log"
 cat >"$TMP/stamp.sh" <<'SH'

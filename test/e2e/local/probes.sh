@@ -1,7 +1,7 @@
 #!/bin/bash
 # probes of every kind (httpGet over HTTP and HTTPS, tcpSocket, grpc, exec) as startup, readiness
 # and liveness: what passes becomes ready, what fails is kept out of the Service or restarted.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller --restart-backoff 100ms
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TMP/key.pem" -out "$TMP/cert.pem" -days 1 -subj /CN=x >/dev/null 2>&1 || fail "openssl"
 cat >"$TMP/https.py" <<'PYEOF'

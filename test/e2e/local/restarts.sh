@@ -1,6 +1,6 @@
 #!/bin/bash
 # restart policies, exit codes, back-off, init containers, Jobs and their limits.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller --restart-backoff 300ms
 pod() { # NAME POLICY SCRIPT [INIT-SCRIPT]
     apply <<YAML

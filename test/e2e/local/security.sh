@@ -1,7 +1,7 @@
 #!/bin/bash
 # user, groups, capabilities, no_new_privs, read-only root, and what a container cannot see: the
 # runtime's state, the machine's processes and devices.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller
 NOTHING='{}'
 pod() { # NAME CONTEXT POD-CONTEXT

@@ -1,7 +1,7 @@
 #!/bin/bash
 # several instances side by side, started at the same time: each with ranges, names and rules of its
 # own; one goes and the others stay; ranges that collide are refused.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 other() { "$FSM" local "$1" --name "$MESH-$2" "${@:3}"; }
 scenario_cleanup() { for i in 1 2 3; do other down $i >/dev/null 2>&1; done; }
 for i in 1 2 3; do

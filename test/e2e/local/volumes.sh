@@ -2,7 +2,7 @@
 # volumes: emptyDir (shared, in memory), ConfigMap and Secret (whole, items, modes, changed while
 # in use), projected with a service-account token, downward API, hostPath, subPath, read-only; and
 # the environment from the same sources.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller
 mkdir -p "$TMP/host/dir"
 echo from-the-machine >"$TMP/host/file"

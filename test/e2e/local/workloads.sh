@@ -1,7 +1,7 @@
 #!/bin/bash
 # Deployments roll without a failed request and within their bounds; StatefulSets go in order and
 # keep their names and claims; DaemonSets have one pod; owners take their pods with them.
-. "$(dirname "$0")/plain.sh"
+. "$(dirname "$0")/plain.bash"
 mesh_up --without-controller
 apply <<YAML
 apiVersion: v1

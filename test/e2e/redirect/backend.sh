@@ -131,7 +131,11 @@ caps -net_raw "$INIT" -d >"$TMP/log" 2>&1
 RC=$?
 expect "nft needs no NET_RAW" 0 nft
 fresh
-in_pod unshare --user --map-root-user "$INIT" -d >"$TMP/log" 2>&1
-RC=$?
-expect "root of another user namespace: told" 1 "" "not over this network namespace"
+if unshare --user true 2>/dev/null; then
+    in_pod unshare --user --map-root-user "$INIT" -d >"$TMP/log" 2>&1
+    RC=$?
+    expect "root of another user namespace: told" 1 "" "not over this network namespace"
+else
+    echo "backend: not tried: root of another user namespace (inside a chroot the kernel makes none)"
+fi
 finish

@@ -24,7 +24,7 @@ chmod 755 "$TMP" "$TMP/fsm-healthcheck"
 cp "$ROOT/test/e2e/peers/health_peer.py" "$TMP/"
 as 1000 $PY "$TMP/health_peer.py" 9001
 as 1000 $PY "$TMP/health_peer.py" 9002 bad
-as 1000 $PY -m http.server 9003
+as 1000 $PY -m http.server 9003 --bind ::
 cat >"$TMP/other.py" <<'PY'
 import socket
 from concurrent import futures

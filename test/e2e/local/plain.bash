@@ -1,4 +1,4 @@
-# plain.sh - what scenarios of plain pods, without a mesh, start with; see ../lib.sh.
+# plain.bash - what scenarios of plain pods, without a mesh, start with; see ../lib.sh.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 # as lib.sh's, but there is no sidecar to wait for
 wait_ready() {
