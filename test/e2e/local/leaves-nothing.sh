@@ -19,7 +19,8 @@ look() {
     echo "namespaces:"
     lsns -n -o TYPE,COMMAND 2>/dev/null | awk '$1 == "net" || $1 == "pid" || $1 == "mnt"' | grep -v lsns | sort | uniq -c
     echo "processes:"
-    ps -eo args | grep -E '[f]sm|[d]nsmasq|[g]unicorn' | grep -v "$SCENARIO" | sort
+    # not what has ended and waits for its parent: another scenario's may still be there
+    ps -eo stat=,args= | awk '$1 !~ /^Z/ {$1 = ""; print}' | grep -E '[f]sm|[d]nsmasq|[g]unicorn' | grep -v "$SCENARIO" | sort
     echo "settings:"
     sysctl -a 2>/dev/null | grep -E 'ip_forward |all.forwarding|bridge-nf|all.rp_filter|accept_ra '
     echo "files:"
