@@ -16,16 +16,19 @@ look() {
     awk '{print $5, $9}' /proc/self/mountinfo | sort
     echo "named namespaces:"
     ls /run/netns 2>/dev/null
-    echo "namespaces:"
-    lsns -n -o TYPE,COMMAND 2>/dev/null | awk '$1 == "net" || $1 == "pid" || $1 == "mnt"' | grep -v lsns | sort | uniq -c
-    echo "processes:"
-    # not what has ended and waits for its parent: another scenario's may still be there
-    ps -eo stat=,args= | awk '$1 !~ /^Z/ {$1 = ""; print}' | grep -E '[f]sm|[d]nsmasq|[g]unicorn' | grep -v "$SCENARIO" | sort
     echo "settings:"
     sysctl -a 2>/dev/null | grep -E 'ip_forward |all.forwarding|bridge-nf|all.rp_filter|accept_ra '
     echo "files:"
     ls /run/fsm/local 2>/dev/null
     ls -d /run/fsm 2>/dev/null
+}
+# what lives: here only what came counts, since others' may still be going
+living() {
+    echo "namespaces:"
+    lsns -n -o TYPE,COMMAND 2>/dev/null | awk '$1 == "net" || $1 == "pid" || $1 == "mnt"' | grep -v lsns | sort
+    echo "processes:"
+    # not what has ended and waits for its parent: another scenario's may still be there
+    ps -eo stat=,args= | awk '$1 !~ /^Z/ {$1 = ""; print}' | grep -E '[f]sm|[d]nsmasq|[g]unicorn' | grep -v "$SCENARIO" | sort
 }
 use() {
     mesh_up
@@ -39,9 +42,19 @@ use() {
 }
 same() {
     look >"$TMP/after"
-    diff "$TMP/before" "$TMP/after" >"$TMP/diff"
+    living >"$TMP/living-after"
+    diff "$TMP/before" "$TMP/after" >"$TMP/diff" &&
+        ! diff "$TMP/living-before" "$TMP/living-after" | grep '^>' >"$TMP/diff"
 }
-look >"$TMP/before"
+# the kernel removes links a while after their namespace: what was before must stand still
+settled() {
+    look >"$TMP/before"
+    sleep 0.5
+    look >"$TMP/again"
+    diff "$TMP/before" "$TMP/again"
+}
+until_ok 20 settled || fail "the machine does not stand still"
+living >"$TMP/living-before"
 use
 fsml down >/dev/null || fail "fsm local down"
 until_ok 5 same || fail "left behind: $(cat "$TMP/diff")"
