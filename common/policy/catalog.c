@@ -9,7 +9,7 @@
 
 #define SERVICE_LABEL "kubernetes.io/service-name"
 
-void todo_add(struct todo *t, void *what, bool *flag)
+void worklist_add(struct worklist *t, void *what, bool *flag)
 {
     if (*flag)
         return;
@@ -82,12 +82,12 @@ static struct pod_entry *pod_entry(struct policy *p, const char *ns_name, const 
 
 static void mark_service(struct policy *p, struct svc_entry *e)
 {
-    todo_add(&p->dirty_services, e, &e->dirty);
+    worklist_add(&p->dirty_services, e, &e->dirty);
 }
 
 static void mark_pod(struct policy *p, struct pod_entry *e)
 {
-    todo_add(&p->dirty_pods, e, &e->dirty);
+    worklist_add(&p->dirty_pods, e, &e->dirty);
 }
 
 static void mark_services(struct policy *p, struct ns_entry *ns)
@@ -185,7 +185,7 @@ void catalog_change(struct policy *p, const struct kube_object *old, const struc
         mark_pod(p, pod_entry(p, o->ns, o->name));
     } else if (strcmp(o->kind, "Namespace") == 0) {
         struct ns_entry *ns = catalog_ns(p, o->name);
-        todo_add(&p->dirty_namespaces, ns, &ns->dirty);
+        worklist_add(&p->dirty_namespaces, ns, &ns->dirty);
     } else if (strcmp(o->kind, "MeshConfig") == 0 && strcmp(o->name, MESH_CONFIG_NAME) == 0 &&
                strcmp(o->ns, p->fsm_namespace) == 0) {
         set_object(&p->meshconfig, now);

@@ -57,7 +57,7 @@ struct address {
 };
 
 /* things to look at in the next update: pointers, each once */
-struct todo {
+struct worklist {
     void **v;
     unsigned n, cap;
 };
@@ -70,7 +70,7 @@ struct policy {
     json_t *preset;
     struct table *namespaces; /* name -> struct ns_entry */
     struct table *addresses;  /* address -> struct address */
-    struct todo dirty_namespaces, dirty_services, dirty_pods, dirty_proxies;
+    struct worklist dirty_namespaces, dirty_services, dirty_pods, dirty_proxies;
     bool settings_dirty;
 
     struct parts_book *book;
@@ -102,7 +102,7 @@ struct policy_proxy {
     bool dirty;
 };
 
-void todo_add(struct todo *t, void *what, bool *flag);
+void worklist_add(struct worklist *t, void *what, bool *flag);
 
 /* catalog.c */
 struct ns_entry *catalog_ns(struct policy *p, const char *name); /* made if it is not there */

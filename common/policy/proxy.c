@@ -17,7 +17,7 @@
 
 void proxy_mark(struct policy_proxy *px)
 {
-    todo_add(&px->policy->dirty_proxies, px, &px->dirty);
+    worklist_add(&px->policy->dirty_proxies, px, &px->dirty);
 }
 
 void proxy_mark_ns(struct ns_entry *ns)
@@ -188,7 +188,7 @@ struct policy_proxy *policy_proxy_open(struct policy *p, const char *ns, const c
 
 static void undirty(struct policy_proxy *px)
 {
-    struct todo *t = &px->policy->dirty_proxies;
+    struct worklist *t = &px->policy->dirty_proxies;
 
     for (unsigned i = 0; px->dirty && i < t->n; i++) {
         if (t->v[i] == px) {
@@ -206,7 +206,7 @@ void policy_proxy_close(struct policy_proxy *px)
     TAILQ_REMOVE(&px->entry->ns->proxies, px, link);
     px->entry->proxy = NULL;
     /* without a pod the entry is of no more use: the next update frees it */
-    todo_add(&px->policy->dirty_pods, px->entry, &px->entry->dirty);
+    worklist_add(&px->policy->dirty_pods, px->entry, &px->entry->dirty);
     for (unsigned i = 0; i < POLICY_HISTORY; i++)
         json_decref(px->history[i].own);
     json_decref(px->own);
