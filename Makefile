@@ -172,6 +172,12 @@ test: ## install, build every variant and run all tests
 	test/run.sh
 e2e: all ## the end-to-end scenarios (root)
 	test/run.sh e2e/
-bench: all ## measure against other proxies (CASE=... for one case)
-	test/bench/run $(CASE)
+# Both TLS providers take part; the load generator is ours where h2load does not do it.
+bench: ## measure against other proxies (CASE=, PROXY=, ROUNDS=; COUNT=1: system calls and instructions)
+	$(Q)$(MAKE) --no-print-directory TLS=openssl all
+	$(Q)$(MAKE) --no-print-directory TLS=mbedtls all build/mbedtls/test/bench/load
+	$(Q)PROXY='$(PROXY)' ROUNDS='$(ROUNDS)' NOISE='$(NOISE)' COUNT='$(COUNT)' test/bench/run $(CASE)
+$(O)/test/bench/load: $(O)/test/bench/load.o $(O)/libcommon.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) -lssl -lcrypto $(LIBS)
 .PHONY: demo test e2e bench

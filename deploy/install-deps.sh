@@ -15,7 +15,7 @@ demo='curl openssl gunicorn python3-gunicorn python3-gevent python3-httpbin'
 test="$demo clang clang-format libclang-rt-14-dev llvm-14 check valgrind
  nginx-light nghttp2 python3-grpcio python3-protobuf python3-websockets python3-aiosmtpd
  netcat-openbsd socat tcpdump jq python3-yaml psmisc strace man-db xz-utils"
-bench="$test haproxy"
+bench="$test haproxy libnginx-mod-stream python3-pip"
 
 list_only=
 if [ "${1:-}" = --list ]; then

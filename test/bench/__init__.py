@@ -1,0 +1,1 @@
+"""fsm beside the proxies a user would pick instead: see run."""

@@ -1,0 +1,80 @@
+"""HTTP through one proxy: HTTP/1.1 on 50 connections, HTTP/2 as 10 connections of 10 streams."""
+import contextlib
+import dataclasses
+
+from bench import load, measure, proxies, setup, upstream
+from bench.cases.case import Case, per_request
+
+HTTP1 = ["--h1", "-c", "50"]
+HTTP2 = ["-c", "10", "-m", "10"]
+WARM_REQUESTS = 3000
+RATE_REQUESTS = 6000  # to learn how many fill the measured stretch
+
+
+class Http(Case):
+    role = setup.Role()
+    args = HTTP1
+    size = 1024
+
+    def roles(self, proxy):
+        return [self.role]
+
+    def begin(self, o):
+        self.upstreams, self.files = upstream.http1(o.tmp, self.size)
+
+    def ask(self, requests):
+        """-> seconds"""
+        return load.h2load(self.args, requests, self.size, bool(self.role.front_tls))
+
+    def one(self, o, processes):
+        self.ask(WARM_REQUESTS)
+        n = max(RATE_REQUESTS, int(RATE_REQUESTS / self.ask(RATE_REQUESTS) * o.seconds))
+        span = measure.Span(processes, self.upstreams)
+        took = self.ask(n)
+        return per_request(span.end(), n, took, processes, self.size)
+
+
+class Http2(Http):
+    """fsm carries HTTP/2 on as HTTP/2: what an application is spoken to in is what its client spoke.
+    The others translate to HTTP/1.1."""
+    role = setup.Role(front="http2")
+    args = HTTP2
+
+    def begin(self, o):
+        """Nothing: each proxy has an upstream of its own."""
+
+    def roles(self, proxy):
+        return [dataclasses.replace(self.role, back="http2") if self.ours(proxy) else self.role]
+
+    @staticmethod
+    def ours(proxy):
+        return proxy.NAME in proxies.OURS
+
+    @contextlib.contextmanager
+    def served(self, o, proxy):
+        if self.ours(proxies.ALL[proxy]):
+            self.upstreams, self.files = upstream.http2(o.tmp, self.size, trailers=False)
+        else:
+            self.upstreams, self.files = upstream.http1(o.tmp, self.size)
+        try:
+            yield
+        finally:
+            self.end()
+
+
+class Grpc(Http):
+    role = setup.Role(front="http2", back="http2", grpc=True)
+
+    def begin(self, o):
+        message = o.tmp / "message"
+        message.write_bytes(upstream.grpc_message(128))
+        self.args = [*HTTP2, "-d", str(message), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        self.upstreams, self.files = upstream.http2(o.tmp, self.size, trailers=True)
+
+
+CASES = [
+    Http("http1-1k", "HTTP/1.1 to HTTP/1.1, 1 KiB answers, 50 connections"),
+    Http("http1-64k", "HTTP/1.1 to HTTP/1.1, 64 KiB answers, 50 connections", size=65536),
+    Http2("h2-1k", "HTTP/2 from the client, 1 KiB answers, 10 connections of 10 streams"),
+    Grpc("grpc", "HTTP/2 on both sides: gRPC calls with a message each way and trailers, 10 connections of 10 streams"),
+]
