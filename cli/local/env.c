@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "cli/local/programs.h"
 #include "cli/local/resources.h"
 #include "common/base/buf.h"
 #include "common/base/codec.h"
@@ -208,7 +209,7 @@ static void add_defaults(struct env *env, const json_t *image)
     const char *key;
     json_t *value;
 
-    table_put_str(env->vars, "PATH", xasprintf("%s:" DEFAULT_PATH, env->p->l->in->bin_dir));
+    table_put_str(env->vars, "PATH", xstrdup(PROGRAMS_DIR ":" DEFAULT_PATH));
     table_put_str(env->vars, "HOSTNAME", xstrdup(pod_hostname(env->p)));
     table_put_str(env->vars, "HOME", xstrdup("/root"));
     json_object_foreach (json_object_get(image, "env"), key, value) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/local/images.h"
+#include "cli/local/programs.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
 
@@ -49,6 +50,18 @@ static void add_file_mount(const struct pod *p, json_t *mounts, const char *name
     free(source);
 }
 
+static int add_programs(const struct pod *p, json_t *mounts, struct err *e)
+{
+    if (programs_refresh(p->l, e))
+        return -1;
+    char *source = programs_source(p->l);
+    json_array_append_new(mounts, json_pack("{s:s, s:s, s:b}", "source", source, "target",
+                                            PROGRAMS_DIR, "readonly", 1));
+    free(source);
+    return 0;
+}
+
+/* the pod's own volumes come last: one at /run hides our programs, not the other way round */
 static json_t *mounts_of(const struct container *c, const json_t *env, struct err *e)
 {
     json_t *mounts = json_array();
@@ -56,7 +69,7 @@ static json_t *mounts_of(const struct container *c, const json_t *env, struct er
     add_file_mount(c->pod, mounts, "resolv.conf", "/etc/resolv.conf");
     add_file_mount(c->pod, mounts, "hosts", "/etc/hosts");
     add_file_mount(c->pod, mounts, "hostname", "/etc/hostname");
-    if (volumes_mounts(c, env, mounts, e)) {
+    if (add_programs(c->pod, mounts, e) || volumes_mounts(c, env, mounts, e)) {
         json_decref(mounts);
         return NULL;
     }

@@ -46,7 +46,7 @@ in_pod default ro touch /dev/shm/x || fail "/dev/shm is read-only too"
 expect_match "runAsNonRoot" "$(fsml get pod nonroot -o 'jsonpath={.status.containerStatuses[0].state.waiting.message}')" "runAsNonRoot is true"
 expect_match "an unknown capability" "$(fsml get pod unknown -o 'jsonpath={.status.containerStatuses[0].state.waiting.message}')" '"FLY", expected the name'
 # what is not there
-expect_eq "the runtime's state" "$(in_pod default plain ls /run/fsm 2>&1 | grep -c 'No such')" 1
+expect_eq "the runtime's state" "$(in_pod default plain ls /run/fsm/local 2>&1 | grep -c 'No such')" 1
 [ "$(in_pod default plain sh -c 'ls -d /proc/[0-9]* | wc -l')" -le 6 ] || fail "a container sees the machine's processes"
 in_pod default plain sh -c 'cat /proc/1/environ >/dev/null' 2>/dev/null && fail "a container reads its shim's environment"
 in_pod default plain sh -c 'echo 1 >/proc/sys/kernel/sysrq' 2>/dev/null && fail "a container writes to /proc/sys"
