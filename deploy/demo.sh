@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-NAME=demo
+NAME=${FSM_DEMO_NAME:-demo}
 KEEP=
 case "${1:-}" in
 "") ;;
@@ -39,20 +39,24 @@ make -s -j"$(nproc)" all
 FSM=$PWD/build/bin/fsm
 local_() { "$FSM" local "$1" --name "$NAME" "${@:2}"; }
 
-down() {
-    [ -n "$KEEP" ] && [ "${1:-}" != failed ] && return
+# However it ends, nothing stays behind; only a whole show with --keep leaves the mesh up.
+finish() {
+    local rc=$?
+    trap - EXIT INT TERM
+    [ $rc = 0 ] && [ -n "$KEEP" ] && exit 0
+    if [ $rc != 0 ] && [ $rc != 130 ]; then
+        printf '\ndemo.sh: it did not work; what the mesh says:\n' >&2
+        local_ status >&2 || true
+    fi
     local_ down >/dev/null 2>&1 || true
+    exit $rc
 }
-failed() {
-    echo "demo.sh: it did not work; what the mesh says:" >&2
-    local_ status >&2 || true
-    down failed
-    exit 1
-}
-trap failed ERR
-trap 'trap - ERR; down failed; exit 130' INT TERM
+trap finish EXIT
+trap 'exit 130' INT TERM
 
 step "a mesh on this machine: fsm local up --name $NAME"
+# an earlier show may have been kept
+local_ down >/dev/null
 local_ up
 
 step "two applications join it"
@@ -91,7 +95,6 @@ step "what the client's sidecar was told (excerpt of config_dump)"
 "$FSM" proxy get --local "$NAME" config_dump -n curl curl |
     sed -n '/"Outbound": {/,/"ServiceIdentity"/p' | head -n 45
 
-trap - ERR
 if [ -n "$KEEP" ]; then
     step "up and running; what to try next"
     prefix="sudo build/bin/fsm"
@@ -105,7 +108,7 @@ if [ -n "$KEEP" ]; then
   $prefix local down --name $NAME                 removes everything again
 NEXT
 else
-    down
+    local_ down
     step "everything is removed again; what to try next"
     cat <<NEXT
   sudo deploy/demo.sh --keep          the same, and the mesh stays up to play with
