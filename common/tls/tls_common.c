@@ -14,6 +14,7 @@
 #include <string.h>
 #include "common/base/bug.h"
 #include "common/base/buf.h"
+#include "common/base/cidr.h"
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/tls/cert.h"
@@ -645,10 +646,17 @@ static bool copy(char **to, const char *s)
     return *to != NULL || s == NULL;
 }
 
+/* RFC 6066 3: an address is no server name */
+static const char *sni_of(const char *name)
+{
+    struct ip ip;
+
+    return name != NULL && name[0] != '\0' && ip_parse(name, &ip) != 0 ? name : NULL;
+}
+
 static int tls_begin(struct tls *t, const struct tls_start *p, struct err *e)
 {
-    struct slice saved;
-    bool has = false;
+    void *saved = NULL;
 
     if (!copy(&t->verify_host, p->verify_host) || !copy(&t->verify_identity, p->verify_identity))
         return err_set(e, "TLS session: no memory");
@@ -656,9 +664,9 @@ static int tls_begin(struct tls *t, const struct tls_start *p, struct err *e)
         if (!copy(&t->session_key, p->session_key))
             return err_set(e, "TLS session: no memory");
         t->sessions = p->sessions;
-        has = session_find(p->sessions, p->session_key, t->ctx, &saved);
+        saved = session_find(p->sessions, p->session_key, t->ctx);
     }
-    t->eng = tls_engine_new(t, p->sni, has ? &saved : NULL, e);
+    t->eng = tls_engine_new(t, sni_of(p->sni), saved, e);
     return t->eng != NULL ? 0 : -1;
 }
 

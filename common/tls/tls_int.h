@@ -111,9 +111,10 @@ int tls_ctx_bad_usage(struct err *e);
 int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *e);
 void prov_ctx_free(struct tls_ctx *ctx);
 void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN]);
-/* saved: a session to resume, or NULL */
-struct tls_engine *tls_engine_new(struct tls *t, const char *sni, const struct slice *saved,
-                                  struct err *e);
+/* saved: the provider's form of a session to resume, or NULL; borrowed */
+struct tls_engine *tls_engine_new(struct tls *t, const char *sni, void *saved, struct err *e);
+/* frees a saved session; wipes what is secret */
+void tls_engine_saved_free(void *saved);
 void tls_engine_free(struct tls_engine *g);
 /* 1 done (and the peer checked), ENGINE_AGAIN, ENGINE_ERROR with t->error set */
 int tls_engine_handshake(struct tls_engine *g);
@@ -143,11 +144,10 @@ void tickets_current(struct tls_tickets *t, struct ticket_key *out);
 bool tickets_find(struct tls_tickets *t, const uint8_t name[16], struct ticket_key *out,
                   bool *fresh);
 
-/* keeps a copy of a serialised session of this connection until expires (wall, s) */
-void session_save(struct tls *t, const void *p, size_t n, int64_t expires);
-/* borrowed until the next call on these sessions; false if there is none that may be resumed */
-bool session_find(struct tls_sessions *s, const char *key, const struct tls_ctx *ctx,
-                  struct slice *out);
+/* keeps a session of this connection, in the provider's form, until expires (wall, s).  takes it */
+void session_save(struct tls *t, void *saved, int64_t expires);
+/* borrowed until the next call on these sessions; NULL if there is none that may be resumed */
+void *session_find(struct tls_sessions *s, const char *key, const struct tls_ctx *ctx);
 void session_drop(struct tls_sessions *s, const char *key);
 
 #endif

@@ -87,7 +87,7 @@ static const int suites_mesh[] = {
     0,
 };
 static const mbedtls_ecp_group_id curves[] = {
-    MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_CURVE25519, MBEDTLS_ECP_DP_SECP384R1,
+    MBEDTLS_ECP_DP_CURVE25519, MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_SECP384R1,
     MBEDTLS_ECP_DP_SECP521R1, MBEDTLS_ECP_DP_NONE,
 };
 static const int hashes[] = {MBEDTLS_MD_SHA256, MBEDTLS_MD_SHA384, MBEDTLS_MD_SHA512,
@@ -612,19 +612,32 @@ static int bio_recv(void *arg, unsigned char *p, size_t n)
     return r == TLS_IN_AGAIN ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_NET_RECV_FAILED;
 }
 
-static void resume(struct tls_engine *g, const struct slice *saved)
+/* a saved session: serialised, which for this library is small and cheap to read */
+struct saved_session {
+    size_t n;
+    unsigned char p[];
+};
+
+void tls_engine_saved_free(void *saved)
+{
+    struct saved_session *s = saved;
+
+    explicit_bzero(s->p, s->n);
+    free(s);
+}
+
+static void resume(struct tls_engine *g, const struct saved_session *saved)
 {
     mbedtls_ssl_session s;
 
     mbedtls_ssl_session_init(&s);
-    if (mbedtls_ssl_session_load(&s, (const unsigned char *)saved->p, saved->n) == 0 &&
+    if (mbedtls_ssl_session_load(&s, saved->p, saved->n) == 0 &&
         mbedtls_ssl_set_session(&g->ssl, &s) == 0)
         g->t->resuming = true;
     mbedtls_ssl_session_free(&s);
 }
 
-struct tls_engine *tls_engine_new(struct tls *t, const char *sni, const struct slice *saved,
-                                  struct err *e)
+struct tls_engine *tls_engine_new(struct tls *t, const char *sni, void *saved, struct err *e)
 {
     struct tls_engine *g = calloc(1, sizeof(*g));
     int r;
@@ -718,15 +731,21 @@ static bool optional_cert_is_bad(const struct tls_engine *g)
 static void save(struct tls_engine *g)
 {
     const mbedtls_ssl_session *s = g->ssl.session;
-    unsigned char buf[8192];
     uint32_t life = s->ticket_lifetime != 0 ? s->ticket_lifetime : 7200;
-    size_t n;
+    struct saved_session *saved;
+    size_t n = 0;
 
     if (g->t->sessions == NULL || (s->ticket_len == 0 && s->id_len == 0))
         return;
-    if (mbedtls_ssl_session_save(s, buf, sizeof(buf), &n) == 0)
-        session_save(g->t, buf, n, tls_session_end((int64_t)s->start, life, s->peer_cert));
-    explicit_bzero(buf, sizeof(buf));
+    mbedtls_ssl_session_save(s, NULL, 0, &n); /* how long it is */
+    saved = malloc(sizeof(*saved) + n);
+    if (saved == NULL)
+        return;
+    saved->n = n;
+    if (mbedtls_ssl_session_save(s, saved->p, n, &n) == 0)
+        session_save(g->t, saved, tls_session_end((int64_t)s->start, life, s->peer_cert));
+    else
+        tls_engine_saved_free(saved);
 }
 
 static int handshake_done(struct tls_engine *g)

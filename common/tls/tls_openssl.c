@@ -23,7 +23,8 @@
 struct tls_engine {
     SSL *ssl;
     struct tls *t;
-    char *sni; /* server: what the client asked for */
+    char *sni;  /* server: what the client asked for */
+    bool stale; /* server: the ticket's key is no longer the current one */
 };
 
 void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN])
@@ -263,7 +264,7 @@ static int ctx_ciphers(SSL_CTX *c, const struct tls_conf *conf, struct err *e)
     if (conf->server && conf->tickets == NULL)
         options |= SSL_OP_NO_TICKET;
     SSL_CTX_set_options(c, options);
-    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_mode(c, SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_security_level(c, 2);
     if (SSL_CTX_set_cipher_list(c, conf->mesh ? SUITES_ECDSA ":" SUITES_RSA
                                               : SUITES_ECDSA ":" SUITES_RSA ":" SUITES_256) != 1 ||
@@ -356,7 +357,7 @@ static int ticket_cipher(const struct ticket_key *k, const unsigned char *iv,
 static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                          EVP_MAC_CTX *mac, int seal)
 {
-    const struct tls_engine *g = SSL_get_app_data(ssl);
+    struct tls_engine *g = SSL_get_app_data(ssl);
     struct tls_tickets *tickets = g->t->ctx->tickets;
     struct ticket_key k;
     bool fresh = true;
@@ -371,10 +372,21 @@ static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
     }
     r = ticket_cipher(&k, iv, cipher, mac, seal);
     OPENSSL_cleanse(&k, sizeof(k));
+    g->stale = !fresh;
     return !r ? -1 : fresh ? 1 : 2;
 }
 
-/* after a ticket was opened: the roots are bound by the session id context, the peer here */
+/* may a session from a ticket be gone on with?  (The library asks for the same session id context
+ * too, but only after a decision about new tickets is due.) */
+static bool ticket_usable(const struct tls_ctx *ctx, const SSL_SESSION *s)
+{
+    unsigned n;
+    const unsigned char *id = SSL_SESSION_get0_id_context(s, &n);
+
+    return n == TLS_ID_LEN && memcmp(id, ctx->id, n) == 0 &&
+           tls_session_usable(ctx, SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)s));
+}
+
 static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *s, const unsigned char *name,
                                    size_t name_n, SSL_TICKET_STATUS status, void *arg)
 {
@@ -386,8 +398,12 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *s, const unsigned char
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     case SSL_TICKET_SUCCESS:
     case SSL_TICKET_SUCCESS_RENEW:
-        if (!tls_session_usable(g->t->ctx, SSL_SESSION_get0_peer(s)))
+        if (!ticket_usable(g->t->ctx, s))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
+        /* A new ticket with a certificate in it is dear (the library decodes it once more), and a
+         * mesh client goes on using the one it has. */
+        if (!g->stale && SSL_SESSION_get0_peer(s) != NULL)
+            SSL_set_num_tickets(ssl, 0);
         return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
     default:
         return SSL_TICKET_RETURN_ABORT;
@@ -397,33 +413,24 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *s, const unsigned char
 /* ---- sessions
  * ----------------------------------------------------------------------------------------- */
 
+/* A saved session is the library's own object: reading a serialised one would decode the peer's
+ * certificate anew, which in OpenSSL 3.0 costs more than the rest of a resumed handshake. */
 static int on_session(SSL *ssl, SSL_SESSION *s)
 {
     struct tls_engine *g = SSL_get_app_data(ssl);
     unsigned long life = SSL_SESSION_get_ticket_lifetime_hint(s);
-    unsigned char *der = NULL;
-    int n;
 
     if (g->t->sessions == NULL || !SSL_SESSION_is_resumable(s))
         return 0;
-    n = i2d_SSL_SESSION(s, &der);
-    if (n > 0)
-        session_save(g->t, der, (size_t)n,
-                     tls_session_end(SSL_SESSION_get_time(s), life != 0 ? (int64_t)life : 7200,
-                                     SSL_SESSION_get0_peer(s)));
-    OPENSSL_clear_free(der, n > 0 ? (size_t)n : 0);
-    return 0; /* we keep no reference */
+    session_save(g->t, s,
+                 tls_session_end(SSL_SESSION_get_time(s), life != 0 ? (int64_t)life : 7200,
+                                 SSL_SESSION_get0_peer(s)));
+    return 1; /* the reference is taken */
 }
 
-static void resume(struct tls_engine *g, const struct slice *saved)
+void tls_engine_saved_free(void *saved)
 {
-    const unsigned char *p = (const unsigned char *)saved->p;
-    SSL_SESSION *s = d2i_SSL_SESSION(NULL, &p, (long)saved->n);
-
-    if (s != NULL && SSL_set_session(g->ssl, s) == 1)
-        g->t->resuming = true;
-    SSL_SESSION_free(s);
-    ERR_clear_error();
+    SSL_SESSION_free(saved);
 }
 
 /* the server_name as the client sent it, also where the library would tell a resumed session's */
@@ -559,8 +566,17 @@ static int set_bio(struct tls_engine *g)
     return 0;
 }
 
-struct tls_engine *tls_engine_new(struct tls *t, const char *sni, const struct slice *saved,
-                                  struct err *e)
+/* a copy: the library counts a TLS 1.3 session as used up by one connection */
+static void resume(struct tls_engine *g, const SSL_SESSION *saved)
+{
+    SSL_SESSION *s = SSL_SESSION_dup(saved);
+
+    if (s != NULL && SSL_set_session(g->ssl, s) == 1)
+        g->t->resuming = true;
+    SSL_SESSION_free(s);
+}
+
+struct tls_engine *tls_engine_new(struct tls *t, const char *sni, void *saved, struct err *e)
 {
     struct tls_engine *g = calloc(1, sizeof(*g));
 
@@ -593,6 +609,9 @@ void tls_engine_free(struct tls_engine *g)
 {
     if (g == NULL)
         return;
+    /* a connection that was cut off says nothing against its session */
+    if (g->ssl != NULL)
+        SSL_set_shutdown(g->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(g->ssl);
     free(g->sni);
     free(g);
@@ -600,12 +619,15 @@ void tls_engine_free(struct tls_engine *g)
 
 int tls_engine_begin(struct tls_engine *g)
 {
-    ERR_clear_error(); /* what others left behind would be taken for ours */
+    if (ERR_peek_error() != 0)
+        ERR_clear_error(); /* what others left behind would be taken for ours */
     return 0;
 }
 
+/* (SSL_MODE_RELEASE_BUFFERS would do so with every record) */
 void tls_engine_end(struct tls_engine *g)
 {
+    SSL_free_buffers(g->ssl);
 }
 
 void tls_engine_thread_end(void)

@@ -98,8 +98,7 @@ struct saved {
     uint8_t ctx_id[TLS_ID_LEN];
     int64_t expires;
     char *key;
-    size_t n;
-    unsigned char p[];
+    void *saved; /* the provider's */
 };
 
 struct tls_sessions {
@@ -113,7 +112,7 @@ static void saved_free(void *v)
     struct saved *s = v;
 
     TAILQ_REMOVE(&s->owner->lru, s, link);
-    explicit_bzero(s->p, s->n);
+    tls_engine_saved_free(s->saved);
     free(s->key);
     free(s);
 }
@@ -136,41 +135,40 @@ void tls_sessions_free(struct tls_sessions *s)
     free(s);
 }
 
-void session_save(struct tls *t, const void *p, size_t n, int64_t expires)
+void session_save(struct tls *t, void *saved, int64_t expires)
 {
     struct tls_sessions *ss = t->sessions;
     struct saved *s;
 
-    if (ss == NULL || ss->max == 0 || expires <= clock_wall_ms() / 1000)
+    if (ss == NULL || ss->max == 0 || expires <= tls_wall_s()) {
+        tls_engine_saved_free(saved);
         return;
-    s = xmalloc(sizeof(*s) + n);
+    }
+    s = xmalloc(sizeof(*s));
     s->owner = ss;
     s->expires = expires;
-    s->n = n;
+    s->saved = saved;
     s->key = xstrdup(t->session_key);
     memcpy(s->ctx_id, t->ctx->id, TLS_ID_LEN);
-    memcpy(s->p, p, n);
     TAILQ_INSERT_HEAD(&ss->lru, s, link);
     table_put_str(ss->by_key, s->key, s);
     while (table_count(ss->by_key) > ss->max)
         table_del(ss->by_key, slice_str(TAILQ_LAST(&ss->lru, saved_list)->key));
 }
 
-bool session_find(struct tls_sessions *ss, const char *key, const struct tls_ctx *ctx,
-                  struct slice *out)
+void *session_find(struct tls_sessions *ss, const char *key, const struct tls_ctx *ctx)
 {
     struct saved *s = table_get_str(ss->by_key, key);
 
     if (s == NULL)
-        return false;
-    if (s->expires <= clock_wall_ms() / 1000 || memcmp(s->ctx_id, ctx->id, TLS_ID_LEN) != 0) {
+        return NULL;
+    if (s->expires <= tls_wall_s() || memcmp(s->ctx_id, ctx->id, TLS_ID_LEN) != 0) {
         session_drop(ss, key);
-        return false;
+        return NULL;
     }
     TAILQ_REMOVE(&ss->lru, s, link);
     TAILQ_INSERT_HEAD(&ss->lru, s, link);
-    *out = slice_of((const char *)s->p, s->n);
-    return true;
+    return s->saved;
 }
 
 void session_drop(struct tls_sessions *ss, const char *key)
