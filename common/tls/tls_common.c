@@ -717,6 +717,24 @@ const char *tls_conn_error(const struct conn *c)
     return t != NULL && t->error != NULL ? t->error : "";
 }
 
+static void ctx_bind(struct tls_ctx *ctx)
+{
+    const void *leaf = creds_leaf(ctx->creds);
+    struct tls_peer self;
+    struct buf b = BUF_INIT;
+
+    buf_append(&b, ctx->creds->roots, ctx->creds->n_roots * CREDS_DIGEST);
+    buf_printf(&b, "/%d/%d/", ctx->server, ctx->verify);
+    if (leaf != NULL) {
+        cert_peer(leaf, &self);
+        buf_puts(&b, self.principal);
+        buf_puts(&b, "\n");
+        buf_puts(&b, self.sans);
+    }
+    tls_sha256(b.p, b.len, ctx->id);
+    buf_free(&b);
+}
+
 struct tls_ctx *tls_ctx_new(const struct tls_conf *conf, struct err *e)
 {
     struct tls_ctx *ctx;
@@ -743,11 +761,14 @@ struct tls_ctx *tls_ctx_new(const struct tls_conf *conf, struct err *e)
     ctx->server = conf->server;
     ctx->verify = conf->verify;
     ctx->tickets = (struct tls_tickets *)(uintptr_t)conf->tickets; /* synchronised inside */
-    if (prov_ctx_init(ctx, conf, e) != 0) {
-        tls_ctx_unref(ctx);
-        return NULL;
+    ctx->creds = creds_get(conf, e);
+    if (ctx->creds != NULL) {
+        ctx_bind(ctx);
+        if (prov_ctx_init(ctx, conf, e) == 0)
+            return ctx;
     }
-    return ctx;
+    tls_ctx_unref(ctx);
+    return NULL;
 }
 
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *c)
@@ -767,6 +788,7 @@ void tls_ctx_unref(struct tls_ctx *c)
     if (before > 1)
         return;
     prov_ctx_free(c);
+    creds_put(c->creds);
     free(c);
 }
 
@@ -775,27 +797,4 @@ int tls_ctx_bad_usage(struct err *e)
     return err_set(e,
                    "cert_pem: the certificate may not be used by a TLS server; its key usage must "
                    "have digitalSignature, its extended key usage serverAuth");
-}
-
-static int digest_cmp(const void *a, const void *b)
-{
-    return memcmp(a, b, TLS_ID_LEN);
-}
-
-void tls_ctx_bind(struct tls_ctx *ctx, uint8_t (*roots)[TLS_ID_LEN], size_t n, const void *leaf)
-{
-    struct tls_peer self = {.present = leaf != NULL};
-    struct buf b = BUF_INIT;
-
-    qsort(roots, n, TLS_ID_LEN, digest_cmp);
-    buf_append(&b, roots, n * TLS_ID_LEN);
-    buf_printf(&b, "/%d/%d/", ctx->server, ctx->verify);
-    if (leaf != NULL) {
-        cert_peer(leaf, &self);
-        buf_puts(&b, self.principal);
-        buf_puts(&b, "\n");
-        buf_puts(&b, self.sans);
-    }
-    prov_sha256(b.p, b.len, ctx->id);
-    buf_free(&b);
 }

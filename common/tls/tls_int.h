@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include "common/base/err.h"
 #include "common/io/conn.h"
+#include "common/tls/creds.h"
 #include "common/tls/tls.h"
 
 #define TLS_RECORD_MAX   16384u /* plaintext of one record, RFC 8446 5.1 */
@@ -37,6 +38,7 @@ struct tls_ctx {
      * certificate and our own names.  A new leaf for the same names keeps sessions, a new set of
      * roots ends them. */
     uint8_t id[TLS_ID_LEN];
+    struct creds *creds; /* ref */
     struct prov_ctx *prov;
 };
 
@@ -93,8 +95,6 @@ bool tls_fail_no_tls(struct tls *t);
 int tls_fail_cut_short(struct tls *t);
 /* Is this the peer we were told to reach?  -1 and words when not; true when nothing was asked. */
 int tls_check_names(struct tls *t, const void *cert);
-/* computes ctx->id from the roots' SHA-256 digests and the leaf (NULL if none) */
-void tls_ctx_bind(struct tls_ctx *ctx, uint8_t (*roots)[TLS_ID_LEN], size_t n, const void *leaf);
 /* wall clock, s */
 int64_t tls_wall_s(void);
 /* a session of this peer ends at the latest at */
@@ -110,7 +110,6 @@ int tls_ctx_bad_usage(struct err *e);
 #define ENGINE_ERROR (-2)
 int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *e);
 void prov_ctx_free(struct tls_ctx *ctx);
-void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN]);
 /* saved: the provider's form of a session to resume, or NULL; borrowed */
 struct tls_engine *tls_engine_new(struct tls *t, const char *sni, void *saved, struct err *e);
 /* frees a saved session; wipes what is secret */

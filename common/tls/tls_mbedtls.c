@@ -5,17 +5,12 @@
  * worker uses the same warm memory for all of them.  The fields concerned are public in 2.28;
  * what happens to them is in park() and unpark() alone.
  *
- * A mbedtls_ssl_config and what it points to is only read once the context is made.  The library
- * fills the tables of base-point multiples in a key's group on first use, which would be a race
- * between threads; keys_warm() has it done beforehand.
+ * A mbedtls_ssl_config and what it points to is only read once the context is made.
  */
-#include <mbedtls/ecp.h>
 #include <mbedtls/error.h>
 #include <mbedtls/gcm.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/oid.h>
-#include <mbedtls/pk.h>
-#include <mbedtls/sha256.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/ssl_internal.h>
 #include <mbedtls/version.h>
@@ -28,23 +23,17 @@
 #include "common/base/codec.h"
 #include "common/base/mem.h"
 #include "common/tls/cert.h"
+#include "common/tls/creds_mbedtls.h"
 #include "common/tls/tls_int.h"
 
 #if MBEDTLS_VERSION_NUMBER < 0x021C0000 || MBEDTLS_VERSION_NUMBER >= 0x03000000
 #error "this provider knows mbedTLS 2.28"
 #endif
 
-#define SYSTEM_ROOTS "/etc/ssl/certs/ca-certificates.crt"
-
 static int rng(void *arg, unsigned char *p, size_t n)
 {
     random_bytes(p, n);
     return 0;
-}
-
-void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN])
-{
-    mbedtls_sha256_ret(p, n, out, 0);
 }
 
 const char *tls_provider(void)
@@ -64,8 +53,6 @@ static const char *err_words(int r, char out[128])
 
 struct prov_ctx {
     mbedtls_ssl_config conf;
-    mbedtls_x509_crt own, roots;
-    mbedtls_pk_context key;
     char **alpn; /* NULL-terminated, owned */
 };
 
@@ -88,7 +75,7 @@ static const int suites_mesh[] = {
 };
 static const mbedtls_ecp_group_id curves[] = {
     MBEDTLS_ECP_DP_CURVE25519, MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_SECP384R1,
-    MBEDTLS_ECP_DP_SECP521R1, MBEDTLS_ECP_DP_NONE,
+    MBEDTLS_ECP_DP_SECP521R1,  MBEDTLS_ECP_DP_NONE,
 };
 static const int hashes[] = {MBEDTLS_MD_SHA256, MBEDTLS_MD_SHA384, MBEDTLS_MD_SHA512,
                              MBEDTLS_MD_NONE};
@@ -103,59 +90,6 @@ static const mbedtls_x509_crt_profile profile = {
     .rsa_min_bitlen = 2048,
 };
 
-static int pem_chain(mbedtls_x509_crt *out, const char *pem, const char *field, struct err *e)
-{
-    char words[128];
-    int r = mbedtls_x509_crt_parse(out, (const unsigned char *)pem, strlen(pem) + 1);
-
-    if (r > 0)
-        return err_set(e, "%s: %d of its certificates cannot be read; expected PEM", field, r);
-    if (r < 0)
-        return err_set(e, "%s: no certificate can be read (%s); expected PEM", field,
-                       err_words(r, words));
-    return 0;
-}
-
-static void pk_warm(mbedtls_pk_context *pk)
-{
-    mbedtls_ecp_point r;
-    mbedtls_mpi two;
-    mbedtls_ecp_keypair *ec;
-
-    if (!mbedtls_pk_can_do(pk, MBEDTLS_PK_ECKEY))
-        return;
-    ec = mbedtls_pk_ec(*pk);
-    mbedtls_ecp_point_init(&r);
-    mbedtls_mpi_init(&two);
-    if (mbedtls_mpi_lset(&two, 2) == 0)
-        (void)!mbedtls_ecp_mul(&ec->grp, &r, &two, &ec->grp.G, rng, NULL);
-    mbedtls_mpi_free(&two);
-    mbedtls_ecp_point_free(&r);
-}
-
-static void keys_warm(struct prov_ctx *pc)
-{
-    pk_warm(&pc->key);
-    for (mbedtls_x509_crt *c = &pc->roots; c != NULL && c->raw.p != NULL; c = c->next)
-        pk_warm(&c->pk);
-}
-
-/* A self-signed certificate at the chain's end says nothing: who does not have it already does
- * not trust it. */
-static void drop_root(mbedtls_x509_crt *leaf)
-{
-    for (mbedtls_x509_crt *c = leaf; c->next != NULL; c = c->next) {
-        mbedtls_x509_crt *last = c->next;
-        if (last->next != NULL || last->subject_raw.len != last->issuer_raw.len ||
-            memcmp(last->subject_raw.p, last->issuer_raw.p, last->subject_raw.len) != 0)
-            continue;
-        c->next = NULL;
-        mbedtls_x509_crt_free(last);
-        free(last);
-        return;
-    }
-}
-
 /* otherwise the library would find no certificate for any client */
 static bool serves(const mbedtls_x509_crt *leaf)
 {
@@ -164,47 +98,17 @@ static bool serves(const mbedtls_x509_crt *leaf)
                leaf, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) == 0;
 }
 
-static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)
+static int ctx_creds(struct prov_ctx *pc, struct creds_of_provider *cp, const struct tls_conf *conf,
+                     struct err *e)
 {
-    char words[128];
-    int r;
-
-    if (conf->cert_pem == NULL)
+    if (cp->roots.raw.p != NULL)
+        mbedtls_ssl_conf_ca_chain(&pc->conf, &cp->roots, NULL);
+    if (cp->own.raw.p == NULL)
         return 0;
-    if (pem_chain(&pc->own, conf->cert_pem, "cert_pem", e) != 0)
-        return -1;
-    drop_root(&pc->own);
-    if (conf->server && !serves(&pc->own))
+    if (conf->server && !serves(&cp->own))
         return tls_ctx_bad_usage(e);
-    r = mbedtls_pk_parse_key(&pc->key, (const unsigned char *)conf->key_pem,
-                             strlen(conf->key_pem) + 1, NULL, 0);
-    if (r != 0)
-        return err_set(e, "key_pem: the private key cannot be read (%s); expected PEM",
-                       err_words(r, words));
-    if (mbedtls_pk_check_pair(&pc->own.pk, &pc->key) != 0)
-        return err_set(e, "key_pem: the key does not belong to the first certificate of cert_pem");
-    r = mbedtls_ssl_conf_own_cert(&pc->conf, &pc->own, &pc->key);
-    if (r != 0)
-        return err_set(e, "cert_pem: %s", err_words(r, words));
-    return 0;
-}
-
-static int ctx_roots(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)
-{
-    if (conf->ca_pem != NULL) {
-        if (pem_chain(&pc->roots, conf->ca_pem, "ca_pem", e) != 0)
-            return -1;
-    } else if (!conf->server && conf->verify != TLS_VERIFY_NONE) {
-        /* one certificate of the system's that this library cannot read is no reason to stop */
-        if (mbedtls_x509_crt_parse_file(&pc->roots, SYSTEM_ROOTS) < 0)
-            return err_set(e,
-                           "ca_pem: not given, and the system's roots cannot be read from %s "
-                           "(install the package ca-certificates)",
-                           SYSTEM_ROOTS);
-    } else {
-        return 0;
-    }
-    mbedtls_ssl_conf_ca_chain(&pc->conf, &pc->roots, NULL);
+    if (mbedtls_ssl_conf_own_cert(&pc->conf, &cp->own, &cp->key) != 0)
+        return err_set(e, "cert_pem: no memory");
     return 0;
 }
 
@@ -236,22 +140,6 @@ static int ctx_alpn(struct prov_ctx *pc, const struct tls_conf *conf, struct err
     if (n > 0 && mbedtls_ssl_conf_alpn_protocols(&pc->conf, (const char **)pc->alpn) != 0)
         return err_set(e, "alpn: a protocol name must have 1 to 255 bytes");
     return 0;
-}
-
-static void ctx_identity(struct tls_ctx *ctx)
-{
-    struct prov_ctx *pc = ctx->prov;
-    uint8_t(*digests)[TLS_ID_LEN];
-    size_t n = 0;
-
-    for (mbedtls_x509_crt *c = &pc->roots; c != NULL && c->raw.p != NULL; c = c->next)
-        n++;
-    digests = xcalloc(n + 1, TLS_ID_LEN);
-    n = 0;
-    for (mbedtls_x509_crt *c = &pc->roots; c != NULL && c->raw.p != NULL; c = c->next)
-        prov_sha256(c->raw.p, c->raw.len, digests[n++]);
-    tls_ctx_bind(ctx, digests, n, pc->own.raw.p != NULL ? &pc->own : NULL);
-    free(digests);
 }
 
 static int ticket_write(void *arg, const mbedtls_ssl_session *session, unsigned char *start,
@@ -297,20 +185,14 @@ int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *
     struct prov_ctx *pc = ctx->prov = xcalloc(1, sizeof(*pc));
 
     mbedtls_ssl_config_init(&pc->conf);
-    mbedtls_x509_crt_init(&pc->own);
-    mbedtls_x509_crt_init(&pc->roots);
-    mbedtls_pk_init(&pc->key);
     if (mbedtls_ssl_config_defaults(&pc->conf,
                                     conf->server ? MBEDTLS_SSL_IS_SERVER : MBEDTLS_SSL_IS_CLIENT,
                                     MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT) != 0)
         return err_set(e, "TLS: no memory for a configuration");
     ctx_rules(ctx, conf);
-    if (ctx_versions(pc, conf, e) != 0 || ctx_alpn(pc, conf, e) != 0 ||
-        ctx_roots(pc, conf, e) != 0 || ctx_own(pc, conf, e) != 0)
+    if (ctx_versions(pc, conf, e) != 0 || ctx_alpn(pc, conf, e) != 0)
         return -1;
-    keys_warm(pc);
-    ctx_identity(ctx);
-    return 0;
+    return ctx_creds(pc, ctx->creds->parts, conf, e);
 }
 
 void prov_ctx_free(struct tls_ctx *ctx)
@@ -320,9 +202,6 @@ void prov_ctx_free(struct tls_ctx *ctx)
     if (pc == NULL)
         return;
     mbedtls_ssl_config_free(&pc->conf);
-    mbedtls_x509_crt_free(&pc->own);
-    mbedtls_x509_crt_free(&pc->roots);
-    mbedtls_pk_free(&pc->key);
     for (size_t i = 0; pc->alpn != NULL && pc->alpn[i] != NULL; i++)
         free(pc->alpn[i]);
     free(pc->alpn);

@@ -3,11 +3,11 @@
  * A SSL_CTX is made once and then only read.  The BIO below is memory to the library: it never
  * blocks on writing, so a KeyUpdate or alert that has to be sent while reading needs no retry.
  */
+#include <malloc.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -18,6 +18,7 @@
 #include "common/base/codec.h"
 #include "common/base/mem.h"
 #include "common/tls/cert.h"
+#include "common/tls/creds_openssl.h"
 #include "common/tls/tls_int.h"
 
 struct tls_engine {
@@ -26,11 +27,6 @@ struct tls_engine {
     char *sni;  /* server: what the client asked for */
     bool stale; /* server: the ticket's key is no longer the current one */
 };
-
-void prov_sha256(const void *p, size_t n, uint8_t out[TLS_ID_LEN])
-{
-    BUG_ON(EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL) != 1);
-}
 
 const char *tls_provider(void)
 {
@@ -46,6 +42,55 @@ static const char *err_words(void)
     return s != NULL ? s : "";
 }
 
+/* ---- record buffers
+ * ------------------------------------------------------------------------------ A session at rest
+ * holds none (SSL_MODE_RELEASE_BUFFERS), so that every record takes one of 17 KB and gives it back.
+ * malloc() would make that a good part of what a small record costs; so a few of that size are kept
+ * per thread.  */
+
+#define BUFFER_MIN  16384u /* what the library may ask for as a record's buffer */
+#define BUFFER_SIZE 20480u
+#define KEPT_MAX    8
+
+static __thread struct {
+    void *p[KEPT_MAX];
+    unsigned n;
+} kept;
+
+static void *hook_malloc(size_t n, const char *file, int line)
+{
+    if (n < BUFFER_MIN || n > BUFFER_SIZE)
+        return malloc(n);
+    return kept.n > 0 ? kept.p[--kept.n] : malloc(BUFFER_SIZE);
+}
+
+static void hook_free(void *p, const char *file, int line)
+{
+    size_t n = malloc_usable_size(p);
+
+    if (n >= BUFFER_SIZE && n < BUFFER_SIZE + 64 && kept.n < KEPT_MAX)
+        kept.p[kept.n++] = p;
+    else
+        free(p);
+}
+
+static void *hook_realloc(void *p, size_t n, const char *file, int line)
+{
+    return realloc(p, n);
+}
+
+/* the library takes these only before its first allocation; without them it is only slower */
+__attribute__((constructor)) static void hooks_set(void)
+{
+    (void)CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free);
+}
+
+void tls_engine_thread_end(void)
+{
+    while (kept.n > 0)
+        free(kept.p[--kept.n]);
+}
+
 /* ---- contexts
  * ------------------------------------------------------------------------------------ */
 
@@ -53,7 +98,6 @@ struct prov_ctx {
     SSL_CTX *ssl;
     unsigned char *alpn; /* as on the wire: length byte, name, ... */
     size_t alpn_n;
-    X509 *own; /* borrowed from ssl */
 };
 
 #define SUITES_ECDSA "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
@@ -65,126 +109,34 @@ struct prov_ctx {
     "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:"         \
     "RSA+SHA256:RSA+SHA384:RSA+SHA512"
 
-static int no_passphrase(char *buf, int size, int rw, void *arg)
-{
-    return -1;
-}
-
-static BIO *pem_bio(const char *pem)
-{
-    BIO *b = BIO_new_mem_buf(pem, -1);
-
-    BUG_ON(b == NULL);
-    return b;
-}
-
-/* every certificate of the text to fn; -1 and e when one cannot be read or there is none */
-static int pem_each(const char *pem, const char *field, int (*fn)(void *, X509 *, int), void *arg,
-                    struct err *e)
-{
-    BIO *b = pem_bio(pem);
-    int n = 0, r = 0;
-    X509 *x;
-
-    while (r == 0 && (x = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL) {
-        r = fn(arg, x, n++);
-        X509_free(x);
-    }
-    if (r != 0)
-        err_set(e, "%s: certificate %d: %s", field, n, err_words());
-    else if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-        r = err_set(e, "%s: certificate %d cannot be read (%s); expected PEM", field, n + 1,
-                    err_words());
-    else if (n == 0)
-        r = err_set(e, "%s: no certificate can be read; expected PEM", field);
-    ERR_clear_error();
-    BIO_free(b);
-    return r;
-}
-
 /* all our key exchanges have the leaf sign (RFC 5280 4.2.1.3; absent allows everything) */
 static bool may_sign(X509 *x)
 {
     return (X509_get_key_usage(x) & KU_DIGITAL_SIGNATURE) != 0;
 }
 
-static int add_own(void *arg, X509 *x, int i)
+static int ctx_own(SSL_CTX *c, struct creds_of_provider *cp, const struct tls_conf *conf,
+                   struct err *e)
 {
-    SSL_CTX *c = arg;
-
-    if (i == 0)
-        return SSL_CTX_use_certificate(c, x) == 1 ? 0 : -1;
-    /* a self-signed one says nothing: who does not have it already does not trust it */
-    if (X509_NAME_cmp(X509_get_subject_name(x), X509_get_issuer_name(x)) == 0)
+    if (cp->own == NULL)
         return 0;
-    return SSL_CTX_add1_chain_cert(c, x) == 1 ? 0 : -1;
-}
-
-static int ctx_own(struct prov_ctx *pc, const struct tls_conf *conf, struct err *e)
-{
-    EVP_PKEY *key;
-    BIO *b;
-    int ok;
-
-    if (conf->cert_pem == NULL)
-        return 0;
-    if (pem_each(conf->cert_pem, "cert_pem", add_own, pc->ssl, e) != 0)
-        return -1;
-    pc->own = SSL_CTX_get0_certificate(pc->ssl);
     if (conf->server &&
-        (!may_sign(pc->own) || X509_check_purpose(pc->own, X509_PURPOSE_SSL_SERVER, 0) != 1))
+        (!may_sign(cp->own) || X509_check_purpose(cp->own, X509_PURPOSE_SSL_SERVER, 0) != 1))
         return tls_ctx_bad_usage(e);
-    b = pem_bio(conf->key_pem);
-    key = PEM_read_bio_PrivateKey(b, NULL, no_passphrase, NULL);
-    BIO_free(b);
-    if (key == NULL)
-        return err_set(e, "key_pem: the private key cannot be read (%s); expected PEM",
-                       err_words());
-    ok = X509_check_private_key(pc->own, key) == 1 && SSL_CTX_use_PrivateKey(pc->ssl, key) == 1;
-    EVP_PKEY_free(key);
-    if (!ok) {
-        ERR_clear_error();
-        return err_set(e, "key_pem: the key does not belong to the first certificate of cert_pem");
-    }
+    if (SSL_CTX_use_certificate(c, cp->own) != 1 || SSL_CTX_set1_chain(c, cp->chain) != 1 ||
+        SSL_CTX_use_PrivateKey(c, cp->key) != 1)
+        return err_set(e, "cert_pem: %s", err_words());
     return 0;
 }
 
-struct roots {
-    SSL_CTX *ssl;
-    bool server;
-    uint8_t (*digests)[TLS_ID_LEN];
-    size_t n;
-};
-
-static int add_root(void *arg, X509 *x, int i)
+static int ctx_roots(SSL_CTX *c, struct creds_of_provider *cp, const struct tls_conf *conf,
+                     struct err *e)
 {
-    struct roots *r = arg;
-
-    r->digests = xreallocarray(r->digests, r->n + 1, TLS_ID_LEN);
-    if (X509_digest(x, EVP_sha256(), r->digests[r->n], NULL) != 1)
-        return -1;
-    r->n++;
-    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(r->ssl), x) != 1)
-        return -1;
-    return !r->server || SSL_CTX_add_client_CA(r->ssl, x) == 1 ? 0 : -1;
-}
-
-static int ctx_roots(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *e)
-{
-    struct prov_ctx *pc = ctx->prov;
-    struct roots roots = {.ssl = pc->ssl, .server = conf->server};
-    int r = 0;
-
-    if (conf->ca_pem != NULL)
-        r = pem_each(conf->ca_pem, "ca_pem", add_root, &roots, e);
-    else if (!conf->server && conf->verify != TLS_VERIFY_NONE &&
-             SSL_CTX_set_default_verify_paths(pc->ssl) != 1)
-        r = err_set(e, "ca_pem: not given, and the system's roots cannot be read (install the "
-                       "package ca-certificates)");
-    if (r == 0)
-        tls_ctx_bind(ctx, roots.digests, roots.n, pc->own);
-    free(roots.digests);
-    return r;
+    SSL_CTX_set1_cert_store(c, cp->store);
+    for (int i = 0; conf->server && i < sk_X509_num(cp->roots); i++)
+        if (SSL_CTX_add_client_CA(c, sk_X509_value(cp->roots, i)) != 1)
+            return err_set(e, "ca_pem: %s", err_words());
+    return 0;
 }
 
 static int version_of(enum tls_version v)
@@ -264,7 +216,7 @@ static int ctx_ciphers(SSL_CTX *c, const struct tls_conf *conf, struct err *e)
     if (conf->server && conf->tickets == NULL)
         options |= SSL_OP_NO_TICKET;
     SSL_CTX_set_options(c, options);
-    SSL_CTX_set_mode(c, SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_security_level(c, 2);
     if (SSL_CTX_set_cipher_list(c, conf->mesh ? SUITES_ECDSA ":" SUITES_RSA
                                               : SUITES_ECDSA ":" SUITES_RSA ":" SUITES_256) != 1 ||
@@ -312,12 +264,14 @@ static void ctx_rules(struct tls_ctx *ctx, const struct tls_conf *conf)
 int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *e)
 {
     struct prov_ctx *pc = ctx->prov = xcalloc(1, sizeof(*pc));
+    struct creds_of_provider *cp = ctx->creds->parts;
 
     pc->ssl = SSL_CTX_new(conf->server ? TLS_server_method() : TLS_client_method());
     if (pc->ssl == NULL)
         return err_set(e, "TLS: no context (%s)", err_words());
     if (ctx_ciphers(pc->ssl, conf, e) != 0 || ctx_versions(pc->ssl, conf, e) != 0 ||
-        ctx_alpn(pc, conf, e) != 0 || ctx_own(pc, conf, e) != 0 || ctx_roots(ctx, conf, e) != 0)
+        ctx_alpn(pc, conf, e) != 0 || ctx_own(pc->ssl, cp, conf, e) != 0 ||
+        ctx_roots(pc->ssl, cp, conf, e) != 0)
         return -1;
     if (SSL_CTX_set_session_id_context(pc->ssl, ctx->id, TLS_ID_LEN) != 1)
         return err_set(e, "TLS: %s", err_words());
@@ -624,13 +578,7 @@ int tls_engine_begin(struct tls_engine *g)
     return 0;
 }
 
-/* (SSL_MODE_RELEASE_BUFFERS would do so with every record) */
 void tls_engine_end(struct tls_engine *g)
-{
-    SSL_free_buffers(g->ssl);
-}
-
-void tls_engine_thread_end(void)
 {
 }
 
@@ -704,8 +652,10 @@ int tls_engine_handshake(struct tls_engine *g)
 {
     int r = SSL_do_handshake(g->ssl), error;
 
-    if (r == 1)
+    if (r == 1) {
+        SSL_free_buffers(g->ssl); /* the handshake's are not given back by themselves */
         return handshake_done(g);
+    }
     error = SSL_get_error(g->ssl, r);
     return error == SSL_ERROR_WANT_READ ? ENGINE_AGAIN : fail_words(g, error);
 }

@@ -79,11 +79,11 @@ static void spit(const char *name, const char *text)
 }
 
 /* signed by our CA, with these extensions in openssl's language */
-static struct creds made(const char *newkey, const char *subject, const char *exts,
+static struct ident made(const char *newkey, const char *subject, const char *exts,
                          const char *more_args)
 {
     char out[8192];
-    struct creds c;
+    struct ident c;
 
     spit("x.ext", exts);
     ck_assert_msg(sh(out, sizeof(out),
@@ -100,7 +100,7 @@ static struct creds made(const char *newkey, const char *subject, const char *ex
 #define P256 "ec -pkeyopt ec_paramgen_curve:P-256"
 
 /* does our client accept this server?  what it saw goes to seen */
-static bool accepts(const struct creds *server, const char *host, const char *identity,
+static bool accepts(const struct ident *server, const char *host, const char *identity,
                     struct tls_peer *seen)
 {
     struct tls_conf s = server_conf();
@@ -130,7 +130,7 @@ static void why(const char *says)
 START_TEST(a_nul_in_a_name)
 {
     /* DNS "web.example.com\0.evil.org", URI with a NUL, then an honest one */
-    struct creds c =
+    struct ident c =
         made(P256, "/CN=x",
              "subjectAltName=DER:30:3b:"
              "82:19:77:65:62:2e:65:78:61:6d:70:6c:65:2e:63:6f:6d:00:2e:65:76:69:6c:2e:6f:72:67:"
@@ -150,14 +150,14 @@ START_TEST(a_nul_in_a_name)
     ck_assert_str_eq(seen.principal, "real.example.de");
     ck_assert_str_eq(seen.sans, "real.example.de");
     closed();
-    creds_free(&c);
+    ident_free(&c);
 }
 END_TEST
 
 START_TEST(a_line_feed_in_a_name)
 {
     /* URI "x:a\nspiffe://cluster.local/ns/a/sa/b" must not become two */
-    struct creds c = made(P256, "/CN=x",
+    struct ident c = made(P256, "/CN=x",
                           "subjectAltName=DER:30:24:86:22:"
                           "78:3a:61:0a:73:70:69:66:66:65:3a:2f:2f:63:6c:75:73:74:65:72:2e:6c:6f:63:"
                           "61:6c:2f:6e:73:2f:61:2f:62:63",
@@ -170,13 +170,13 @@ START_TEST(a_line_feed_in_a_name)
     closed();
     ck_assert(!accepts(&c, NULL, "spiffe://cluster.local/ns/a/bc", NULL));
     closed();
-    creds_free(&c);
+    ident_free(&c);
 }
 END_TEST
 
 START_TEST(a_common_name_is_no_name)
 {
-    struct creds c = made(P256, "/CN=web.example.com", "keyUsage=digitalSignature", "");
+    struct ident c = made(P256, "/CN=web.example.com", "keyUsage=digitalSignature", "");
     struct tls_peer seen;
 
     ck_assert(!accepts(&c, "web.example.com", NULL, NULL));
@@ -186,7 +186,7 @@ START_TEST(a_common_name_is_no_name)
     ck_assert(accepts(&c, NULL, NULL, &seen)); /* but it is shown */
     ck_assert_str_eq(seen.principal, "web.example.com");
     closed();
-    creds_free(&c);
+    ident_free(&c);
 }
 END_TEST
 
@@ -195,7 +195,7 @@ START_TEST(a_hundred_names_and_long_ones)
     struct buf x = BUF_INIT;
     char *longest = xmalloc(2100);
     struct tls_peer seen;
-    struct creds c;
+    struct ident c;
 
     memset(longest, 'p', 2099);
     memcpy(longest, "spiffe://td/", 12);
@@ -216,18 +216,18 @@ START_TEST(a_hundred_names_and_long_ones)
     closed();
     ck_assert(!accepts(&c, "host-100.example.com", NULL, NULL));
     why("does not cover");
-    creds_free(&c);
+    ident_free(&c);
     buf_free(&x);
     free(longest);
 }
 END_TEST
 
 /* from not_before to not_after, relative to now */
-static struct creds dated(int64_t from, int64_t to)
+static struct ident dated(int64_t from, int64_t to)
 {
     static const char *const dns[] = {"web.example.com", NULL};
     struct pki_names n = {.cn = "web", .dns = dns};
-    struct creds c = {.chain = NULL};
+    struct ident c = {.chain = NULL};
     struct err e = {""};
     char *ca_key = slurp("ca/ca.key"), *ca_crt = slurp("ca/ca.crt");
     struct pki_key *issuer_key = key_load(ca_key, &e), *k;
@@ -255,8 +255,8 @@ static struct creds dated(int64_t from, int64_t to)
 
 START_TEST(dates)
 {
-    struct creds past = dated(-7200, -3600), future = dated(3600, 7200), now = dated(-10, 10);
-    struct creds far = dated(-10, 40LL * 365 * 86400); /* past 2050: another kind of time */
+    struct ident past = dated(-7200, -3600), future = dated(3600, 7200), now = dated(-10, 10);
+    struct ident far = dated(-10, 40LL * 365 * 86400); /* past 2050: another kind of time */
     struct tls_peer seen;
 
     ck_assert(accepts(&now, "web.example.com", NULL, NULL));
@@ -269,15 +269,15 @@ START_TEST(dates)
     why("has expired: \"web\" is valid until 20");
     ck_assert(!accepts(&future, "web.example.com", NULL, NULL));
     why("is not valid yet: \"web\" is valid from 20");
-    creds_free(&past);
-    creds_free(&future);
-    creds_free(&now);
-    creds_free(&far);
+    ident_free(&past);
+    ident_free(&future);
+    ident_free(&now);
+    ident_free(&far);
 }
 END_TEST
 
 /* (that our clients refuse such servers is seen against OpenSSL's: interop_test.c) */
-static void not_for_servers(const struct creds *c)
+static void not_for_servers(const struct ident *c)
 {
     struct tls_conf s = server_conf();
     struct err e = {""};
@@ -290,15 +290,15 @@ static void not_for_servers(const struct creds *c)
 
 START_TEST(what_a_certificate_is_for)
 {
-    struct creds client_only = made(P256, "/CN=a",
+    struct ident client_only = made(P256, "/CN=a",
                                     "extendedKeyUsage=clientAuth\n"
                                     "subjectAltName=DNS:web.example.com",
                                     "");
-    struct creds server_only = made(P256, "/CN=a",
+    struct ident server_only = made(P256, "/CN=a",
                                     "extendedKeyUsage=serverAuth\n"
                                     "subjectAltName=DNS:web.example.com",
                                     "");
-    struct creds encipher = made(P256, "/CN=a",
+    struct ident encipher = made(P256, "/CN=a",
                                  "keyUsage=critical,keyEncipherment\n"
                                  "subjectAltName=DNS:web.example.com",
                                  "");
@@ -321,17 +321,17 @@ START_TEST(what_a_certificate_is_for)
     c.key_pem = client_only.key;
     ck_assert(shake(c, NULL, server_conf()));
     closed();
-    creds_free(&client_only);
-    creds_free(&server_only);
-    creds_free(&encipher);
+    ident_free(&client_only);
+    ident_free(&server_only);
+    ident_free(&encipher);
 }
 END_TEST
 
 START_TEST(a_leaf_signs_nothing)
 {
     char out[4096];
-    struct creds c = issue(ca, "web", "web.example.com");
-    struct creds child;
+    struct ident c = issue(ca, "web", "web.example.com");
+    struct ident child;
     char *both;
 
     spit("leaf.crt", c.chain);
@@ -350,15 +350,15 @@ START_TEST(a_leaf_signs_nothing)
     child.chain = both;
     ck_assert(!accepts(&child, "web.example.com", NULL, NULL));
     closed();
-    creds_free(&child);
-    creds_free(&c);
+    ident_free(&child);
+    ident_free(&c);
 }
 END_TEST
 
 START_TEST(a_self_signed_peer)
 {
     char out[4096];
-    struct creds c;
+    struct ident c;
 
     ck_assert_msg(sh(out, sizeof(out),
                      "openssl req -x509 -newkey " P256 " -nodes -keyout x.key "
@@ -368,7 +368,7 @@ START_TEST(a_self_signed_peer)
     c.key = slurp("x.key");
     ck_assert(!accepts(&c, "web.example.com", NULL, NULL));
     why("not signed by a trusted root: \"self\" is signed by \"self\"");
-    creds_free(&c);
+    ident_free(&c);
 }
 END_TEST
 
@@ -377,7 +377,7 @@ START_TEST(a_root_of_the_same_name)
 {
     char out[4096], *subject, *crt = slurp("ca/ca.crt");
     struct pki_cert_info info;
-    struct creds c;
+    struct ident c;
 
     ck_assert_int_eq(pki_cert_read(crt, &info, NULL), 0);
     subject = xasprintf("/O=fsm/CN=%s", info.subject_cn);
@@ -394,7 +394,7 @@ START_TEST(a_root_of_the_same_name)
     c.key = slurp("x.key");
     ck_assert(!accepts(&c, "web.example.com", NULL, NULL));
     why("not signed by a trusted root");
-    creds_free(&c);
+    ident_free(&c);
     free(subject);
     free(crt);
 }
@@ -404,20 +404,20 @@ START_TEST(kinds_of_keys)
 {
     static const char *const good[] = {"rsa:2048", "rsa:3072",
                                        "ec -pkeyopt ec_paramgen_curve:P-384"};
-    struct creds c;
+    struct ident c;
 
     for (size_t i = 0; i < 3; i++) {
         c = made(good[i], "/CN=a", "subjectAltName=DNS:web.example.com", "");
         ck_assert_msg(accepts(&c, "web.example.com", NULL, NULL), "%s: %s / %s", good[i], cli.why,
                       srv.why);
         closed();
-        creds_free(&c);
+        ident_free(&c);
     }
 }
 END_TEST
 
 /* a weak server: its own library may refuse the key before ours does */
-static bool weak_accepted(struct creds *c)
+static bool weak_accepted(struct ident *c)
 {
     struct tls_conf s = server_conf();
     struct tls_ctx *ctx;
@@ -431,14 +431,14 @@ static bool weak_accepted(struct creds *c)
         closed();
     }
     tls_ctx_unref(ctx);
-    creds_free(c);
+    ident_free(c);
     return ok;
 }
 
 START_TEST(weak_keys_and_hashes)
 {
-    struct creds small = made("rsa:1024", "/CN=a", "subjectAltName=DNS:web.example.com", "");
-    struct creds sha1 = made(P256, "/CN=a", "subjectAltName=DNS:web.example.com", "-sha1");
+    struct ident small = made("rsa:1024", "/CN=a", "subjectAltName=DNS:web.example.com", "");
+    struct ident sha1 = made(P256, "/CN=a", "subjectAltName=DNS:web.example.com", "-sha1");
 
     ck_assert(!weak_accepted(&small));
     ck_assert(!weak_accepted(&sha1));
@@ -449,7 +449,7 @@ END_TEST
 START_TEST(an_intermediate_authority)
 {
     char out[8192], *chain;
-    struct creds c;
+    struct ident c;
 
     spit("i.ext", "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign");
     spit("x.ext", "subjectAltName=DNS:web.example.com");
@@ -487,7 +487,7 @@ START_TEST(an_intermediate_authority)
     why("not signed by a trusted root: \"x\" is signed by \"middle\"");
     free(middle);
     free(chain);
-    creds_free(&c);
+    ident_free(&c);
 }
 END_TEST
 
@@ -498,7 +498,7 @@ int main(void)
     SRunner *r;
     int failed;
 
-    creds_make();
+    idents_make();
     tcase_set_timeout(t, 60);
     tcase_add_test(t, wildcards);
     tcase_add_test(t, a_nul_in_a_name);
@@ -518,6 +518,6 @@ int main(void)
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
-    creds_remove();
+    idents_remove();
     return failed != 0;
 }

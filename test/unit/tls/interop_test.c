@@ -561,7 +561,7 @@ int main(void)
     SRunner *r;
     int failed;
 
-    creds_make();
+    idents_make();
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, NULL);
     tcase_add_test(t, a_server_of_openssls);
@@ -579,6 +579,6 @@ int main(void)
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
-    creds_remove();
+    idents_remove();
     return failed != 0;
 }

@@ -122,7 +122,7 @@ END_TEST
 
 START_TEST(a_renewed_certificate_keeps_sessions)
 {
-    struct creds again = issue(ca, "web", "web.example.com"),
+    struct ident again = issue(ca, "web", "web.example.com"),
                  mine = issue(ca, "api", "*.example.com");
 
     ck_assert_int_eq(connect_as("a", WEB_ID), 0);
@@ -131,8 +131,8 @@ START_TEST(a_renewed_certificate_keeps_sessions)
     c_conf.cert_pem = mine.chain;
     c_conf.key_pem = mine.key;
     ck_assert_int_eq(connect_as("a", WEB_ID), 1);
-    creds_free(&again);
-    creds_free(&mine);
+    ident_free(&again);
+    ident_free(&mine);
 }
 END_TEST
 
@@ -299,12 +299,12 @@ START_TEST(keys_rotate_and_the_one_before_still_opens)
 END_TEST
 
 /* names as usual, but valid for seconds */
-static struct creds issue_for(const char *sa, int64_t seconds)
+static struct ident issue_for(const char *sa, int64_t seconds)
 {
     char *spiffe = xasprintf("spiffe://cluster.local/ns/shop/sa/%s", sa);
     const char *uri[] = {spiffe, NULL};
     struct pki_names n = {.cn = sa, .uri = uri};
-    struct creds c;
+    struct ident c;
     struct err e = {""};
 
     c.chain = pki_ca_issue(ca, &n, seconds, &c.key, &e);
@@ -315,7 +315,7 @@ static struct creds issue_for(const char *sa, int64_t seconds)
 
 START_TEST(no_session_outlives_the_clients_certificate)
 {
-    struct creds brief = issue_for("api", 2);
+    struct ident brief = issue_for("api", 2);
 
     c_conf.cert_pem = brief.chain;
     c_conf.key_pem = brief.key;
@@ -323,13 +323,13 @@ START_TEST(no_session_outlives_the_clients_certificate)
     ck_assert_int_eq(connect_as("a", WEB_ID), 1);
     usleep(3100000);                               /* the last second counts as a whole */
     ck_assert_int_eq(connect_as("a", WEB_ID), -1); /* a full handshake, with what has expired */
-    creds_free(&brief);
+    ident_free(&brief);
 }
 END_TEST
 
 START_TEST(no_session_outlives_the_servers_certificate)
 {
-    struct creds brief = issue_for("web", 2);
+    struct ident brief = issue_for("web", 2);
 
     s_conf.cert_pem = brief.chain;
     s_conf.key_pem = brief.key;
@@ -337,7 +337,7 @@ START_TEST(no_session_outlives_the_servers_certificate)
     ck_assert_int_eq(connect_as("a", WEB_ID), 1);
     usleep(3100000); /* the last second counts as a whole */
     ck_assert_int_eq(connect_as("a", WEB_ID), -1);
-    creds_free(&brief);
+    ident_free(&brief);
 }
 END_TEST
 
@@ -409,7 +409,7 @@ int main(void)
     SRunner *r;
     int failed;
 
-    creds_make();
+    idents_make();
     tcase_set_timeout(t, 120);
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, the_second_connection_is_resumed_and_knows_its_peer);
@@ -434,6 +434,6 @@ int main(void)
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
-    creds_remove();
+    idents_remove();
     return failed != 0;
 }

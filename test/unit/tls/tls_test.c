@@ -565,7 +565,7 @@ int main(void)
     SRunner *r;
     int failed;
 
-    creds_make();
+    idents_make();
     tcase_set_timeout(t, 120);
     tcase_add_test(t, mutual_tls_tells_both_who_the_other_is);
     tcase_add_test(t, info_and_error_of_a_plain_conn);
@@ -597,6 +597,6 @@ int main(void)
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
-    creds_remove();
+    idents_remove();
     return failed != 0;
 }

@@ -18,22 +18,22 @@
 #include "common/tls/tls.h"
 
 /* ---- credentials: made once, in main() ---- */
-struct creds {
+struct ident {
     char *chain, *key;
 };
 
 static char dir[64];
 static struct pki_ca *ca, *other_ca;
-static struct creds web, api, stranger;
+static struct ident web, api, stranger;
 
-static struct creds issue(struct pki_ca *from, const char *sa, const char *host)
+static struct ident issue(struct pki_ca *from, const char *sa, const char *host)
 {
     char *principal = xasprintf("%s.shop.cluster.local", sa);
     char *spiffe = xasprintf("spiffe://cluster.local/ns/shop/sa/%s", sa);
     const char *dns[] = {principal, host, NULL}, *uri[] = {spiffe, NULL};
     const char *ip[] = {"127.0.0.1", NULL};
     struct pki_names n = {.cn = principal, .dns = dns, .uri = uri, .ip = ip};
-    struct creds c;
+    struct ident c;
     struct err e = {""};
 
     c.chain = pki_ca_issue(from, &n, 3600, &c.key, &e);
@@ -46,7 +46,7 @@ static struct creds issue(struct pki_ca *from, const char *sa, const char *host)
     return c;
 }
 
-static void creds_free(struct creds *c)
+static void ident_free(struct ident *c)
 {
     free(c->chain);
     pki_wipe(c->key);
@@ -66,7 +66,7 @@ static struct pki_ca *ca_in(const char *name)
     return c;
 }
 
-static void creds_make(void)
+static void idents_make(void)
 {
     snprintf(dir, sizeof(dir), "%s", "/tmp/tls-test-XXXXXX");
     if (mkdtemp(dir) == NULL)
@@ -78,11 +78,11 @@ static void creds_make(void)
     stranger = issue(other_ca, "web", "web.example.com");
 }
 
-static void creds_remove(void)
+static void idents_remove(void)
 {
-    creds_free(&web);
-    creds_free(&api);
-    creds_free(&stranger);
+    ident_free(&web);
+    ident_free(&api);
+    ident_free(&stranger);
     pki_ca_free(ca);
     pki_ca_free(other_ca);
     file_remove_tree(dir, NULL);
