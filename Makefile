@@ -107,7 +107,7 @@ $(O)/%.o: %.c $(O)/flags
 UNIT_SRC := $(call mine,test/unit/*/*_test.c test/unit/*/*/*_test.c)
 UNIT_BIN := $(UNIT_SRC:%.c=$(O)/%)
 FUZZ_NAMES := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
-REPLAY_BIN := $(FUZZ_NAMES:%=$(O)/test/fuzz/%_replay)
+CORPUS_BIN := $(FUZZ_NAMES:%=$(O)/test/fuzz/%_corpus)
 FUZZ_SECONDS ?= 10
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 TEST_LIBS = $(INJECT_OBJ) $(RULES_OBJ) $(O)/libcommon.a $(FSM_LDFLAGS) $(LDFLAGS) -lip4tc -lip6tc $(LIBS)
@@ -119,9 +119,9 @@ $(O)/test/unit/%: $(O)/test/unit/%.o $$(call extra,test/unit/$$*.c) $(O)/libcomm
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $< $(call extra,test/unit/$*.c) $(addprefix -Wl$(comma)--wrap=,$(call said,wrap,test/unit/$*.c)) $(TEST_LIBS) $(CHECK_LIBS)
 
-$(O)/test/fuzz/%_replay: $(O)/test/fuzz/%_fuzz.o $(O)/test/fuzz/replay_main.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
+$(O)/test/fuzz/%_corpus: $(O)/test/fuzz/%_fuzz.o $(O)/test/fuzz/corpus_main.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
 	@echo "  LINK  $@"
-	$(Q)$(CC) -o $@ $< $(O)/test/fuzz/replay_main.o $(TEST_LIBS)
+	$(Q)$(CC) -o $@ $< $(O)/test/fuzz/corpus_main.o $(TEST_LIBS)
 
 # libFuzzer's main instead of ours; clang only
 build/fuzz/%: $(O)/test/fuzz/%_fuzz.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
@@ -139,11 +139,15 @@ golden: $(GOLDEN_BIN) ## run the golden tests only: resources in, documents out
 golden-update: $(GOLDEN_BIN) ## rewrite what the golden tests expect; read the difference
 	$(Q)FSM_GOLDEN_UPDATE=1 GOLDEN_UPDATE=1 test/unit/run $(GOLDEN_BIN)
 
-replay: $(REPLAY_BIN) ## run the fuzz targets over their corpora
-	$(Q)test/fuzz/run replay $(REPLAY_BIN)
+# scenarios of test/replay, played by test/unit/proxy/replay_test.c; REPLAY=part of a name for some
+replay: $(O)/test/unit/proxy/replay_test ## the engine in virtual time (REPLAY=... for some scenarios)
+	$(Q)test/unit/run $<
 
-check: $(UNIT_BIN) $(REPLAY_BIN) all ## unit, golden and corpus tests, with one sum at the end
-	$(Q)test/sum "test/unit/run $(UNIT_BIN)" "test/fuzz/run replay $(REPLAY_BIN)"
+corpus: $(CORPUS_BIN) ## run the fuzz targets over their corpora, once
+	$(Q)test/fuzz/run corpus $(CORPUS_BIN)
+
+check: $(UNIT_BIN) $(CORPUS_BIN) all ## unit, golden, replay and corpus tests, with one sum at the end
+	$(Q)test/sum "test/unit/run $(UNIT_BIN)" "test/fuzz/run corpus $(CORPUS_BIN)"
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (10)
 	$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz $(FUZZ_NAMES:%=build/fuzz/%)
@@ -163,7 +167,7 @@ clean: ## remove build/
 	rm -rf build
 print-%:
 	@echo '$($*)'
-.PHONY: all unit golden golden-update replay check fuzz fmt lint man-check help clean FORCE
+.PHONY: all unit golden golden-update replay corpus check fuzz fmt lint man-check help clean FORCE
 FORCE:
 
 demo: ## install, build and run the mesh on real traffic

@@ -346,6 +346,8 @@ static struct vhost *read_rule(struct build *b, struct chain *c, const struct at
                 return NULL;
         }
     }
+    for (uint32_t r = 0; r < v->n; r++)
+        v->paths_decide |= v->routes[r].path.kind != MATCH_ANY;
     return v;
 }
 

@@ -188,7 +188,7 @@ static int take_head(struct http_client *c)
         return 0;
     n = h1_parse_response(&c->parser, c->in.p, c->in.len, &asked, &c->answer->head);
     if (n < 0)
-        fail(c, "bad answer", h1_error_name((int)n));
+        fail(c, "bad answer", http_fault_name((int)n));
     else if (n > 0)
         head_done(c, (size_t)n);
     return n != 0;
@@ -225,7 +225,7 @@ static int take_body(struct http_client *c)
     if (ev == H1_BODY_MORE)
         return 0;
     if (ev < 0)
-        fail(c, "bad answer", h1_error_name(ev));
+        fail(c, "bad answer", http_fault_name(ev));
     else
         finish(c, NULL);
     return 1;

@@ -26,28 +26,6 @@ const struct h1_limits h1_limits_default = H1_LIMITS_DEFAULT;
 #define CONN_UPGRADE    0x80u
 #define EXPECT_CONTINUE 0x100u
 
-const char *h1_error_name(int err)
-{
-    static const char *const names[H1_ERR_COUNT] = {"",
-#define X(id, name, status) name,
-                                                    H1_ERRORS(X)
-#undef X
-    };
-
-    return err < 0 && -err < H1_ERR_COUNT ? names[-err] : "";
-}
-
-unsigned h1_error_status(int err)
-{
-    static const uint16_t status[H1_ERR_COUNT] = {0,
-#define X(id, name, code) code,
-                                                  H1_ERRORS(X)
-#undef X
-    };
-
-    return err < 0 && -err < H1_ERR_COUNT ? status[-err] : 0;
-}
-
 void h1_parser_init(struct h1_parser *p, const struct h1_limits *limits)
 {
     *p = (struct h1_parser){.lim = limits ? limits : &h1_limits_default};
@@ -62,13 +40,13 @@ static int line_end(const char *p, const char *end, int other, const char **next
     if (p == end)
         return 0;
     if (*p == '\n')
-        return H1_E_LINE_END;
+        return FAULT_LINE_END;
     if (*p != '\r')
         return other;
     if (p + 1 == end)
         return 0;
     if (p[1] != '\n')
-        return H1_E_LINE_END;
+        return FAULT_LINE_END;
     *next = p + 2;
     return 1;
 }
@@ -80,9 +58,9 @@ static int name_error(const char *s, const char *p, const char *end)
     int r;
 
     if (ch_is(*p, CH_WS))
-        return p == s ? H1_E_FIELD_FOLD : H1_E_FIELD_SPACE;
-    r = line_end(p, end, H1_E_FIELD_NAME, &next);
-    return r > 0 ? H1_E_FIELD_NAME : r;
+        return p == s ? FAULT_FIELD_FOLD : FAULT_FIELD_SPACE;
+    r = line_end(p, end, FAULT_FIELD_NAME, &next);
+    return r > 0 ? FAULT_FIELD_NAME : r;
 }
 
 int h1_field_line(const char *s, const char *end, struct http_field *f, const char **next)
@@ -102,7 +80,7 @@ int h1_field_line(const char *s, const char *end, struct http_field *f, const ch
     if (__builtin_expect(end - stop >= 2 && stop[0] == '\r' && stop[1] == '\n', 1)) {
         *next = stop + 2;
     } else {
-        int r = line_end(stop, end, H1_E_CONTROL, next);
+        int r = line_end(stop, end, FAULT_CONTROL, next);
 
         if (r <= 0)
             return r;
@@ -125,7 +103,7 @@ static int version(const char *p, const char *end, enum http_version *v, bool *o
         if (p + i == end)
             return 0;
         if (shape[i] == '0' ? !ch_is(p[i], CH_DIGIT) : p[i] != shape[i])
-            return p[i] == '\n' ? H1_E_LINE_END : H1_E_VERSION;
+            return p[i] == '\n' ? FAULT_LINE_END : FAULT_VERSION;
     }
     *v = p[7] == '0' ? HTTP_V10 : HTTP_V11;
     *ok = p[5] == '1' && (p[7] == '0' || p[7] == '1');
@@ -145,8 +123,8 @@ static int request_version(const char *p, const char *end, struct http_head *h, 
     }
     r = version(p, end, &h->version, &ok);
     if (r > 0)
-        r = line_end(p + 8, end, H1_E_VERSION, next);
-    return r > 0 && !ok ? H1_E_VERSION_UNSUPPORTED : r;
+        r = line_end(p + 8, end, FAULT_VERSION, next);
+    return r > 0 && !ok ? FAULT_VERSION_UNSUPPORTED : r;
 }
 
 /* the byte at p ends the target but is no space */
@@ -154,17 +132,17 @@ static int target_error(const char *p, const char *end)
 {
     const char *next;
     bool control = (uint8_t)*p < 0x20 || *p == 0x7f;
-    int r = line_end(p, end, control ? H1_E_CONTROL : H1_E_TARGET, &next);
+    int r = line_end(p, end, control ? FAULT_CONTROL : FAULT_TARGET, &next);
 
-    return r > 0 ? H1_E_REQUEST_LINE : r; /* HTTP/0.9 has no version */
+    return r > 0 ? FAULT_REQUEST_LINE : r; /* HTTP/0.9 has no version */
 }
 
 static int method_error(const char *s, const char *p, const char *end)
 {
     const char *next;
-    int r = p == s ? H1_E_METHOD : line_end(p, end, H1_E_METHOD, &next);
+    int r = p == s ? FAULT_METHOD : line_end(p, end, FAULT_METHOD, &next);
 
-    return r > 0 ? H1_E_REQUEST_LINE : r;
+    return r > 0 ? FAULT_REQUEST_LINE : r;
 }
 
 static int request_line(struct h1_parser *p, const char *s, const char *end, struct http_head *h,
@@ -194,7 +172,7 @@ static int request_line(struct h1_parser *p, const char *s, const char *end, str
     if (*t != ' ')
         return target_error(t, end);
     if (t == m)
-        return H1_E_REQUEST_LINE;
+        return FAULT_REQUEST_LINE;
     h->method_text = slice_of(s, (size_t)(m - 1 - s));
     h->target = slice_of(m, (size_t)(t - m));
     p->in_fields = true;
@@ -211,20 +189,20 @@ static int status_and_reason(const char *p, const char *end, struct http_head *h
         if (p + i == end)
             return 0;
         if (!ch_is(p[i], CH_DIGIT))
-            return p[i] == '\n' ? H1_E_LINE_END : H1_E_STATUS_LINE;
+            return p[i] == '\n' ? FAULT_LINE_END : FAULT_STATUS_LINE;
     }
     h->status = (unsigned)(p[0] - '0') * 100 + (unsigned)(p[1] - '0') * 10 + (unsigned)(p[2] - '0');
     if (h->status < 100 || h->status > 599)
-        return H1_E_STATUS_LINE;
+        return FAULT_STATUS_LINE;
     p += 3;
     if (p < end && *p == ' ')
         p++;
     else
-        return line_end(p, end, H1_E_STATUS_LINE, next);
+        return line_end(p, end, FAULT_STATUS_LINE, next);
     stop = ch_find_control(p, end);
     while (stop < end && *stop == '\t')
         stop = ch_find_control(stop + 1, end);
-    r = line_end(stop, end, H1_E_CONTROL, next);
+    r = line_end(stop, end, FAULT_CONTROL, next);
     h->reason = slice_of(p, (size_t)(stop - p));
     return r;
 }
@@ -236,14 +214,14 @@ static int status_line(struct h1_parser *p, const char *s, const char *end, stru
     int r = version(s, end, &h->version, &ok);
 
     if (r <= 0)
-        return r == H1_E_VERSION ? H1_E_STATUS_LINE : r;
+        return r == FAULT_VERSION ? FAULT_STATUS_LINE : r;
     s += 8;
     if (s == end)
         return 0;
     if (*s != ' ')
-        return *s == '\n' ? H1_E_LINE_END : H1_E_STATUS_LINE;
+        return *s == '\n' ? FAULT_LINE_END : FAULT_STATUS_LINE;
     if (!ok)
-        return H1_E_VERSION_UNSUPPORTED;
+        return FAULT_VERSION_UNSUPPORTED;
     p->in_fields = true;
     return status_and_reason(s + 1, end, h, next);
 }
@@ -262,7 +240,7 @@ static int connection_option(struct h1_parser *p, struct slice name)
         enum http_hdr id = http_hdr_id(name);
 
         if (id == HDR_HOST || id == HDR_CONTENT_LENGTH || id == HDR_TRANSFER_ENCODING)
-            return H1_E_CONNECTION;
+            return FAULT_CONNECTION;
     }
     return 0;
 }
@@ -288,16 +266,16 @@ static int coding_error(struct slice list)
         bool chunked = slice_ieq(name, SLICE_LIT("chunked"));
 
         if (!http_is_token(name) || chunked != (list.p == NULL))
-            return H1_E_CODING;
+            return FAULT_CODING;
         unknown = true;
     }
-    return unknown ? H1_E_CODING_UNKNOWN : H1_E_CODING;
+    return unknown ? FAULT_CODING_UNKNOWN : FAULT_CODING;
 }
 
 static int on_coding(struct h1_parser *p, struct slice value)
 {
     if (p->seen & SEEN_CODING)
-        return H1_E_CODING;
+        return FAULT_CODING;
     p->seen |= SEEN_CODING;
     return slice_ieq(value, SLICE_LIT("chunked")) ? 0 : coding_error(value);
 }
@@ -307,10 +285,10 @@ static int on_length(struct h1_parser *p, struct slice value)
     unsigned long long v;
 
     if (p->seen & SEEN_LENGTH)
-        return H1_E_LENGTH_TWICE;
+        return FAULT_LENGTH_TWICE;
     p->seen |= SEEN_LENGTH;
     if (slice_u64(value, INT64_MAX, &v) < 0)
-        return H1_E_LENGTH_BAD;
+        return FAULT_LENGTH_BAD;
     p->length = v;
     return 0;
 }
@@ -320,10 +298,10 @@ static int on_host(struct h1_parser *p, const struct http_head *h, struct slice 
     if (!h->request)
         return 0;
     if (p->seen & SEEN_HOST)
-        return H1_E_HOST_TWICE;
+        return FAULT_HOST_TWICE;
     p->seen |= SEEN_HOST;
     p->host = (uint8_t)h->n_fields;
-    return uri_authority(value, NULL, NULL) < 0 ? H1_E_HOST_BAD : 0;
+    return uri_authority(value, NULL, NULL) < 0 ? FAULT_HOST_BAD : 0;
 }
 
 /* a protocol named h2c, with or without a version */
@@ -378,7 +356,7 @@ static int field(struct h1_parser *p, const char *s, const char *end, struct htt
     int r;
 
     if (h->n_fields == p->lim->fields)
-        return H1_E_FIELDS_MANY;
+        return FAULT_FIELDS_MANY;
     r = h1_field_line(s, end, f, next);
     if (r <= 0)
         return r;
@@ -429,8 +407,8 @@ static void begin(struct h1_parser *p, const char *buf, struct http_head *h, boo
 static int passed_limit(const struct h1_parser *p, size_t n)
 {
     if (!p->in_fields && n - p->line >= (size_t)p->lim->line_bytes + 2)
-        return H1_E_LINE_LONG;
-    return n >= p->lim->head_bytes ? H1_E_HEAD_LARGE : 0;
+        return FAULT_LINE_LONG;
+    return n >= p->lim->head_bytes ? FAULT_HEAD_LARGE : 0;
 }
 
 static size_t window(const struct h1_parser *p, size_t n)
@@ -509,23 +487,22 @@ static void split_target(struct http_head *h, struct slice target, size_t questi
         h->query = slice_of(target.p + question + 1, target.n - question - 1);
 }
 
-static int absolute_form(struct http_head *h, size_t question)
+/* RFC 9112 3.2.2: what Host said is ignored; whoever looks at the field sees the target's */
+static int absolute_form(const struct h1_parser *p, struct http_head *h)
 {
     struct uri u;
-    bool empty;
     int r = uri_absolute(h->target, &u);
 
     if (r < 0)
-        return r == -2 ? H1_E_SCHEME : r == -3 ? H1_E_HOST_BAD : H1_E_TARGET;
-    if (h->authority.p &&
-        !uri_same_authority(u.authority, h->authority, u.scheme.n == 5 ? 443 : 80))
-        return H1_E_HOST_DIFFERS;
+        return r == -2 ? FAULT_SCHEME : r == -3 ? FAULT_HOST_BAD : FAULT_TARGET;
     h->scheme = u.scheme;
     h->authority = u.authority;
-    empty = u.target.p < h->target.p || u.target.p >= h->target.p + h->target.n;
-    if (empty && h->method == HTTP_M_OPTIONS) /* RFC 9112 3.2.4: asks the server as a whole */
-        u.target = SLICE_LIT("*");
-    split_target(h, u.target, question ? question - (size_t)(u.target.p - h->target.p) : 0);
+    if (p->seen & SEEN_HOST)
+        h->fields[p->host].value = u.authority;
+    h->path = u.path;
+    h->query = u.query;
+    if (u.bare && h->method == HTTP_M_OPTIONS) /* RFC 9112 3.2.4: asks the server as a whole */
+        h->path = SLICE_LIT("*");
     return 0;
 }
 
@@ -534,10 +511,10 @@ static int connect_form(struct http_head *h)
     int port;
 
     if (uri_authority(h->target, NULL, &port) < 0 || port < 0)
-        return H1_E_TARGET;
+        return FAULT_TARGET;
     if (h->authority.p && !uri_same_authority(h->target, h->authority, 443) &&
         !uri_same_authority(h->target, h->authority, 80))
-        return H1_E_HOST_DIFFERS;
+        return FAULT_HOST_DIFFERS;
     h->authority = h->target;
     return 0;
 }
@@ -553,11 +530,11 @@ static int request_target(const struct h1_parser *p, struct http_head *h)
     }
     if (slice_eq(h->target, SLICE_LIT("*"))) {
         if (h->method != HTTP_M_OPTIONS)
-            return H1_E_TARGET;
+            return FAULT_TARGET;
         h->path = h->target;
         return 0;
     }
-    return absolute_form(h, p->question);
+    return absolute_form(p, h);
 }
 
 /* RFC 9112 6.3 for requests */
@@ -567,15 +544,15 @@ static int request_body(const struct h1_parser *p, struct http_head *h)
 
     if (p->seen & SEEN_CODING) {
         if (h->version == HTTP_V10)
-            return H1_E_CODING_HTTP10;
+            return FAULT_CODING_HTTP10;
         if (p->seen & SEEN_LENGTH)
-            return H1_E_CODING_AND_LENGTH;
+            return FAULT_CODING_AND_LENGTH;
         if (bodyless)
-            return H1_E_CODING_FORBIDDEN;
+            return FAULT_CODING_FORBIDDEN;
         h->body = HTTP_BODY_CHUNKED;
     } else if (p->length > 0) {
         if (bodyless)
-            return H1_E_LENGTH_FORBIDDEN;
+            return FAULT_LENGTH_FORBIDDEN;
         h->body = HTTP_BODY_LENGTH;
         h->content_length = p->length;
     }
@@ -599,7 +576,7 @@ static int finish_request(struct h1_parser *p, struct http_head *h)
     if (p->seen & SEEN_HOST)
         h->authority = h->fields[p->host].value;
     else if (h->version == HTTP_V11)
-        return H1_E_HOST_MISSING;
+        return FAULT_HOST_MISSING;
     r = request_target(p, h);
     if (r == 0)
         r = request_body(p, h);
@@ -641,9 +618,9 @@ static void drop_framing(struct http_head *h)
 static int status_without_body(const struct h1_parser *p, struct http_head *h)
 {
     if (p->seen & SEEN_CODING)
-        return H1_E_CODING_FORBIDDEN;
+        return FAULT_CODING_FORBIDDEN;
     if (p->length > 0)
-        return H1_E_LENGTH_FORBIDDEN;
+        return FAULT_LENGTH_FORBIDDEN;
     drop_framing(h);
     return 0;
 }
@@ -654,7 +631,7 @@ static int switching(const struct h1_parser *p, const struct h1_asked *asked, st
 
     if (!asked->upgrade || h->version != HTTP_V11 || (p->seen & both) != both ||
         (p->seen & SEEN_H2C))
-        return H1_E_UNASKED_101;
+        return FAULT_UNASKED_101;
     h->upgrade = true;
     h->body = HTTP_BODY_TUNNEL;
     return status_without_body(p, h);
@@ -675,9 +652,9 @@ static int response_body(const struct h1_parser *p, const struct h1_asked *asked
     }
     if (p->seen & SEEN_CODING) {
         if (h->version == HTTP_V10)
-            return H1_E_CODING_HTTP10;
+            return FAULT_CODING_HTTP10;
         if (p->seen & SEEN_LENGTH)
-            return H1_E_CODING_AND_LENGTH;
+            return FAULT_CODING_AND_LENGTH;
     }
     if (asked->method == HTTP_M_HEAD || h->status == 304)
         return 0;

@@ -6,7 +6,7 @@
  *         struct h1_parser p;
  *         h1_parser_init(&p, &limits);
  *         n = h1_parse_request(&p, buf, len, &head);     again with more bytes while n == 0
- *         n > 0: the head is buf[0..n), head's slices point into buf; n < 0: enum h1_error
+ *         n > 0: the head is buf[0..n), head's slices point into buf; n < 0: enum http_fault
  * Body:   h1_body_init(&b, &head, &limits);
  *         while ((ev = h1_body_next(&b, &in, &data)) > H1_BODY_MORE) ...
  * Out:    n = h1_write_head(out, cap, &head, &how);
@@ -21,62 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "common/http/fault.h"
 #include "common/http/message.h"
-
-/* id, name for logs and metrics, status to answer a request with.  In a response every one of
- * them means 502; those that only a response can have say 502 here. */
-#define H1_ERRORS(X)                                                                               \
-    X(LINE_END, "bare_cr_or_lf", 400)        /* RFC 9112 2.2 */                                    \
-    X(CONTROL, "control_character", 400)     /* RFC 9110 5.5, RFC 9112 3 */                        \
-    X(METHOD, "bad_method", 400)             /* RFC 9110 9.1 */                                    \
-    X(REQUEST_LINE, "bad_request_line", 400) /* RFC 9112 3 */                                      \
-    X(TARGET, "bad_target", 400)             /* RFC 9112 3.2 */                                    \
-    X(SCHEME, "bad_scheme", 400)             /* RFC 9112 3.2.2: neither http nor https */          \
-    X(VERSION, "bad_version", 400)           /* RFC 9112 2.3 */                                    \
-    X(VERSION_UNSUPPORTED, "unsupported_version", 505)                                             \
-    X(STATUS_LINE, "bad_status_line", 502)                 /* RFC 9112 4 */                        \
-    X(FIELD_NAME, "bad_field_name", 400)                   /* RFC 9110 5.1 */                      \
-    X(FIELD_SPACE, "space_before_colon", 400)              /* RFC 9112 5.1 */                      \
-    X(FIELD_FOLD, "folded_field", 400)                     /* RFC 9112 5.2 */                      \
-    X(HOST_MISSING, "host_missing", 400)                   /* RFC 9112 3.2 */                      \
-    X(HOST_TWICE, "host_twice", 400)                       /* RFC 9112 3.2 */                      \
-    X(HOST_BAD, "bad_host", 400)                           /* RFC 9110 4.2, 7.2 */                 \
-    X(HOST_DIFFERS, "host_differs_from_target", 400)       /* RFC 9112 3.2.2 */                    \
-    X(LENGTH_BAD, "bad_content_length", 400)               /* RFC 9110 8.6 */                      \
-    X(LENGTH_TWICE, "content_length_twice", 400)           /* RFC 9112 6.3 rule 5 */               \
-    X(LENGTH_FORBIDDEN, "content_length_forbidden", 400)   /* RFC 9110 8.6, 9.3.6, 9.3.8 */        \
-    X(CODING, "bad_transfer_encoding", 400)                /* RFC 9112 6.1, 6.3 rule 4 */          \
-    X(CODING_UNKNOWN, "unknown_transfer_coding", 501)      /* RFC 9112 6.1 */                      \
-    X(CODING_HTTP10, "transfer_encoding_in_http_1_0", 400) /* RFC 9112 6.1 */                      \
-    X(CODING_AND_LENGTH, "transfer_encoding_and_content_length", 400) /* RFC 9112 6.3 rule 3 */    \
-    X(CODING_FORBIDDEN, "transfer_encoding_forbidden", 400)           /* RFC 9112 6.1 */           \
-    X(CONNECTION, "connection_names_framing", 400)                    /* RFC 9110 7.6.1 */         \
-    X(UNASKED_101, "unasked_101", 502)                                /* RFC 9110 15.2.2 */        \
-    X(LINE_LONG, "request_line_too_long", 414)                        /* RFC 9112 3 */             \
-    X(HEAD_LARGE, "head_too_large", 431)                              /* RFC 6585 5 */             \
-    X(FIELDS_MANY, "too_many_fields", 431)                            /* RFC 6585 5 */             \
-    X(CHUNK_SIZE, "bad_chunk_size", 400)                              /* RFC 9112 7.1 */           \
-    X(CHUNK_EXT, "bad_chunk_extension", 400)                          /* RFC 9112 7.1.1 */         \
-    X(CHUNK_END, "bad_chunk_end", 400)                                /* RFC 9112 7.1 */           \
-    X(TRAILER_FORBIDDEN, "forbidden_trailer", 400)                    /* RFC 9110 6.5.1 */         \
-    X(TRAILERS_LARGE, "trailers_too_large", 431)                      /* RFC 6585 5 */             \
-    X(TRUNCATED, "message_cut_short", 400)                            /* RFC 9112 8 */
-enum h1_error_index {
-    H1_ERR_NONE,
-#define X(id, name, status) H1_ERR_##id,
-    H1_ERRORS(X)
-#undef X
-        H1_ERR_COUNT
-};
-enum h1_error {
-#define X(id, name, status) H1_E_##id = -(int)H1_ERR_##id,
-    H1_ERRORS(X)
-#undef X
-};
-/* "bad_method"; "" for what is no error */
-const char *h1_error_name(int err);
-/* the status that answers a request with this fault */
-unsigned h1_error_status(int err);
 
 struct h1_limits {
     uint32_t head_bytes;    /* the whole head: 431 */
@@ -114,7 +60,7 @@ void h1_parser_init(struct h1_parser *p, const struct h1_limits *limits);
 
 /* h->fields: set by the caller, HTTP_FIELDS_MAX places; everything else in *h is written here.
  * buf holds everything received so far from the head's first byte on; n only grows.
- * > 0 length of the head, 0 need more, < 0 enum h1_error (the parser is of no more use).
+ * > 0 length of the head, 0 need more, < 0 enum http_fault (the parser is of no more use).
  * "Content-Length: 0" gives HTTP_BODY_NONE.  h->upgrade is not set for "Upgrade: h2c": that
  * request is served as if it had not asked (RFC 9110 7.8). */
 ssize_t h1_parse_request(struct h1_parser *p, const char *buf, size_t n, struct http_head *h);
@@ -159,11 +105,11 @@ struct h1_body {
 /* borrows limits (NULL = h1_limits_default).  h: what a parser filled in */
 void h1_body_init(struct h1_body *b, const struct http_head *h, const struct h1_limits *limits);
 /* Takes bytes from the front of *in; *data is set with H1_BODY_DATA.  Returns enum h1_body_event,
- * or enum h1_error: the message, and its connection, are then of no more use. */
+ * or enum http_fault: the message, and its connection, are then of no more use. */
 int h1_body_next(struct h1_body *b, struct slice *in, struct slice *data);
 /* borrows t until the body's end */
 void h1_body_trailers(struct h1_body *b, struct h1_trailers *t);
-/* the connection has ended: H1_BODY_END if that ends the body, else H1_E_TRUNCATED */
+/* the connection has ended: H1_BODY_END if that ends the body, else FAULT_TRUNCATED */
 int h1_body_eof(struct h1_body *b);
 static inline bool h1_body_done(const struct h1_body *b)
 {

@@ -66,7 +66,7 @@ void h1_body_trailers(struct h1_body *b, struct h1_trailers *t)
 static int size_digit(struct h1_body *b, char c)
 {
     if (++b->digits > 16 || b->left > (uint64_t)INT64_MAX >> 4)
-        return H1_E_CHUNK_SIZE;
+        return FAULT_CHUNK_SIZE;
     b->left = b->left << 4 | ch_hex(c);
     return S_SIZE;
 }
@@ -79,8 +79,8 @@ static int after_size(char c)
     if (c == ';')
         return S_EXT_NAME_FIRST;
     if (c == '\n')
-        return H1_E_LINE_END;
-    return ch_is(c, CH_WS) ? S_EXT_BWS : H1_E_CHUNK_SIZE;
+        return FAULT_LINE_END;
+    return ch_is(c, CH_WS) ? S_EXT_BWS : FAULT_CHUNK_SIZE;
 }
 
 /* chunk-ext (RFC 9112 7.1.1) from state s over c: the next state or an error */
@@ -90,7 +90,7 @@ static int extension(enum state s, char c)
 
     switch (s) {
     case S_EXT_NAME_FIRST:
-        return token ? S_EXT_NAME : space ? S_EXT_NAME_FIRST : H1_E_CHUNK_EXT;
+        return token ? S_EXT_NAME : space ? S_EXT_NAME_FIRST : FAULT_CHUNK_EXT;
     case S_EXT_NAME:
         if (token)
             return S_EXT_NAME;
@@ -100,11 +100,11 @@ static int extension(enum state s, char c)
     case S_EXT_NAME_BWS:
         if (c == '=')
             return S_EXT_VALUE_FIRST;
-        return c == ';' ? S_EXT_NAME_FIRST : space ? S_EXT_NAME_BWS : H1_E_CHUNK_EXT;
+        return c == ';' ? S_EXT_NAME_FIRST : space ? S_EXT_NAME_BWS : FAULT_CHUNK_EXT;
     case S_EXT_VALUE_FIRST:
         if (c == '"')
             return S_EXT_QUOTED;
-        return token ? S_EXT_VALUE : space ? S_EXT_VALUE_FIRST : H1_E_CHUNK_EXT;
+        return token ? S_EXT_VALUE : space ? S_EXT_VALUE_FIRST : FAULT_CHUNK_EXT;
     case S_EXT_VALUE:
         if (token)
             return S_EXT_VALUE;
@@ -114,7 +114,7 @@ static int extension(enum state s, char c)
             return S_SIZE_LF;
         /* fall through */
     case S_EXT_BWS:
-        return c == ';' ? S_EXT_NAME_FIRST : space ? S_EXT_BWS : H1_E_CHUNK_EXT;
+        return c == ';' ? S_EXT_NAME_FIRST : space ? S_EXT_BWS : FAULT_CHUNK_EXT;
     case S_EXT_QUOTED:
         if (c == '"')
             return S_EXT_QUOTED_END;
@@ -122,18 +122,18 @@ static int extension(enum state s, char c)
             return S_EXT_QUOTED_PAIR;
         /* fall through */
     case S_EXT_QUOTED_PAIR:
-        return ch_is(c, CH_FIELD) ? S_EXT_QUOTED : H1_E_CHUNK_EXT;
+        return ch_is(c, CH_FIELD) ? S_EXT_QUOTED : FAULT_CHUNK_EXT;
     default:
-        return H1_E_CHUNK_EXT;
+        return FAULT_CHUNK_EXT;
     }
 }
 
 static int extension_byte(struct h1_body *b, char c)
 {
     if (c == '\n')
-        return H1_E_LINE_END;
+        return FAULT_LINE_END;
     if (++b->ext > b->lim->ext_bytes || ++b->ext_total > b->lim->ext_total)
-        return H1_E_CHUNK_EXT;
+        return FAULT_CHUNK_EXT;
     return extension(b->state, c);
 }
 
@@ -152,15 +152,15 @@ static int framing_byte(struct h1_body *b, char c)
     case S_SIZE:
         if (ch_is(c, CH_HEX))
             return size_digit(b, c);
-        return b->digits ? after_size(c) : H1_E_CHUNK_SIZE;
+        return b->digits ? after_size(c) : FAULT_CHUNK_SIZE;
     case S_SIZE_LF:
-        return c == '\n' ? line_done(b) : H1_E_LINE_END;
+        return c == '\n' ? line_done(b) : FAULT_LINE_END;
     case S_CHUNK_CR:
-        return c == '\r' ? S_CHUNK_LF : H1_E_CHUNK_END;
+        return c == '\r' ? S_CHUNK_LF : FAULT_CHUNK_END;
     case S_CHUNK_LF:
-        return c == '\n' ? S_SIZE : H1_E_CHUNK_END;
+        return c == '\n' ? S_SIZE : FAULT_CHUNK_END;
     case S_FINAL_LF:
-        return c == '\n' ? S_DONE : H1_E_LINE_END;
+        return c == '\n' ? S_DONE : FAULT_LINE_END;
     default:
         return extension_byte(b, c);
     }
@@ -212,12 +212,11 @@ static int trailer_line(struct h1_body *b)
     if (end - s == 2 && s[0] == '\r')
         return 2;
     if (t->n >= t->max || t->n >= b->lim->trailers)
-        return H1_E_TRAILERS_LARGE;
+        return FAULT_TRAILERS_LARGE;
     r = h1_field_line(s, end, &f, &next);
     if (r <= 0) /* a line that has its LF cannot be unfinished */
-        return r < 0 ? r : H1_E_LINE_END;
-    if (!http_trailer_allowed(f.id))
-        return H1_E_TRAILER_FORBIDDEN;
+        return r < 0 ? r : FAULT_LINE_END;
+    f.dropped = !http_trailer_allowed(&f);
     t->fields[t->n++] = f;
     b->line = t->len;
     return 1;
@@ -234,7 +233,7 @@ static int trailers(struct h1_body *b, struct slice *in)
         int r;
 
         if (n > trailer_room(b))
-            return H1_E_TRAILERS_LARGE;
+            return FAULT_TRAILERS_LARGE;
         memcpy(t->mem + t->len, in->p, n);
         t->len += (uint32_t)n;
         in->p += n;
@@ -324,7 +323,7 @@ int h1_body_eof(struct h1_body *b)
     if (b->state == S_DONE)
         return H1_BODY_END;
     if (b->state != S_CLOSE)
-        return broken(b, H1_E_TRUNCATED);
+        return broken(b, FAULT_TRUNCATED);
     b->state = S_DONE;
     return H1_BODY_END;
 }

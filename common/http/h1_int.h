@@ -4,7 +4,7 @@
 
 #include "common/http/h1.h"
 
-/* One field line at s: 1 and *f and *next (behind its CRLF), 0 unfinished, or enum h1_error. */
+/* One field line at s: 1 and *f and *next (behind its CRLF), 0 unfinished, or enum http_fault. */
 int h1_field_line(const char *s, const char *end, struct http_field *f, const char **next);
 
 #endif

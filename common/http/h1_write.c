@@ -258,7 +258,7 @@ ssize_t h1_write_trailers(char *out, size_t cap, const struct http_field *f, uns
 
     PUT_LIT(&o, "0\r\n");
     for (unsigned i = 0; i < n; i++)
-        if (!f[i].dropped && http_trailer_allowed(f[i].id))
+        if (!f[i].dropped && http_trailer_allowed(&f[i]))
             put_field(&o, f[i].name, f[i].value);
     PUT_LIT(&o, "\r\n");
     return o.full ? -1 : o.p - out;

@@ -140,19 +140,14 @@ void h2_unblock_all(struct h2c *c)
         h2_unblock(st);
 }
 
-void h2_refuse(struct stream *st, bool reset, uint32_t code, const char *reason)
+void h2_refused(struct stream *st, int fault)
 {
-    struct h2c *c = st->pub.conn;
-    struct event *ev;
+    struct event *ev = h2_event(st->pub.conn, EV_REFUSED, st);
 
     st->muted = st->refused = true;
-    if (reset)
-        nghttp2_submit_rst_stream(c->ng, NGHTTP2_FLAG_NONE, st->pub.id, code);
-    ev = h2_event(c, EV_REFUSED, NULL);
-    if (ev) {
-        ev->id = st->pub.id;
-        ev->reason = reason;
-    }
+    st->pub.fault = fault;
+    if (ev)
+        ev->fault = fault;
 }
 
 static enum h2_end how_it_ended(const struct stream *st, uint32_t code)
@@ -182,7 +177,10 @@ static void tell_head(struct stream *st, struct event *ev)
 
     ev->head = NULL;
     if (st->muted || (c->server && st->closed)) { /* reset before anybody saw it */
-        h2_head_free(hh);
+        if (st->refused && !st->building && !st->delivered)
+            st->building = hh;
+        else
+            h2_head_free(hh);
         return;
     }
     st->delivered = true;
@@ -209,6 +207,15 @@ static void tell_data(struct stream *st, struct slice data)
         h2_consume(&st->pub, data.n);
 }
 
+static void tell_refused(struct stream *st, int fault)
+{
+    struct h2c *c = st->pub.conn;
+    bool unseen = c->server && !st->delivered && st->building;
+
+    if (c->cb->refused)
+        c->cb->refused(c, st->pub.id, (enum http_fault)fault, unseen ? &st->building->h : NULL);
+}
+
 static void tell_stream(struct stream *st, struct event *ev)
 {
     const struct h2_callbacks *cb = st->pub.conn->cb;
@@ -233,6 +240,9 @@ static void tell_stream(struct stream *st, struct event *ev)
         if (told)
             tell_writable(st);
         return;
+    case EV_REFUSED:
+        tell_refused(st, ev->fault);
+        return;
     case EV_CLOSE:
         tell_close(st, how_it_ended(st, ev->code), ev->code);
         return;
@@ -255,10 +265,6 @@ static void tell_conn(struct h2c *c, const struct event *ev)
     case EV_PONG:
         if (c->cb->pong)
             c->cb->pong(c);
-        return;
-    case EV_REFUSED:
-        if (c->cb->refused)
-            c->cb->refused(c, ev->id, ev->reason);
         return;
     default:
         BUG_ON(true);

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include "common/http/fault.h"
 #include "common/http/message.h"
 
 /* Memory that sessions of one thread share: nghttp2's objects, heads, output pages.  What is free
@@ -95,6 +96,7 @@ struct h2s {
     struct h2c *conn;
     void *user; /* the caller's; from h2_request, or set in the head callback */
     int32_t id;
+    int fault; /* enum http_fault for which the session reset it, 0 = none */
 };
 
 /* A received head and its memory.  Owned by the head callback's receiver until h2_head_free(),
@@ -133,9 +135,10 @@ struct h2_callbacks {
     void (*settings)(struct h2c *c);
     /* answer to h2_ping.  May be NULL */
     void (*pong)(struct h2c *c);
-    /* The session answered by itself: a stream reset as malformed, or 431.  reason is one of a
-     * few fixed words for logs and metrics.  May be NULL */
-    void (*refused)(struct h2c *c, int32_t id, const char *reason);
+    /* The session answered by itself: a stream reset as malformed, or 431 (the status of these
+     * faults).  h: what was read of a request whose head was never delivered, else NULL; borrowed
+     * inside the callback.  May be NULL */
+    void (*refused)(struct h2c *c, int32_t id, enum http_fault fault, struct http_head *h);
 };
 
 enum h2_side { H2_CLIENT, H2_SERVER };

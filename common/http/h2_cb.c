@@ -64,29 +64,39 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-static void refuse_large(struct stream *st)
+static void reset(struct stream *st, uint32_t code, int fault)
 {
-    bool head = st->pub.conn->server && !st->final_head;
-
-    if (head && h2_send_431(st) == 0)
-        h2_refuse(st, false, NGHTTP2_NO_ERROR, "head_too_large");
-    else
-        h2_refuse(st, true, NGHTTP2_ENHANCE_YOUR_CALM, "head_too_large");
+    nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE, st->pub.id, code);
+    h2_refused(st, fault);
 }
 
-/* the complete block: a request, a response of either kind, or trailers */
-static const char *judge(struct stream *st, struct h2_head *hh, bool end, enum event_type *type)
+/* only a refused head is kept, to be told of */
+static void drop_trailers(struct stream *st)
+{
+    h2_head_free(st->building);
+    st->building = NULL;
+}
+
+static void refuse_large(struct stream *st)
+{
+    if (st->final_head)
+        reset(st, NGHTTP2_ENHANCE_YOUR_CALM, FAULT_TRAILERS_LARGE);
+    else if (st->pub.conn->server && h2_send_431(st) == 0)
+        h2_refused(st, FAULT_HEAD_LARGE);
+    else
+        reset(st, NGHTTP2_ENHANCE_YOUR_CALM, FAULT_HEAD_LARGE);
+}
+
+/* the complete block: a request, a response of either kind, or trailers.  0, or enum http_fault */
+static int judge(struct stream *st, struct h2_head *hh, bool end)
 {
     struct h2c *c = st->pub.conn;
-    const char *bad;
+    int bad;
 
-    *type = EV_HEAD;
     if (st->bad_field)
-        return "bad_pseudo_field";
-    if (st->final_head) {
-        *type = EV_TRAILERS;
+        return FAULT_PSEUDO;
+    if (st->final_head)
         return h2_head_trailers(hh, c->lim);
-    }
     if (c->server) {
         bad = h2_head_request(hh, end);
         st->method = (uint8_t)hh->h.method;
@@ -96,35 +106,33 @@ static const char *judge(struct stream *st, struct h2_head *hh, bool end, enum e
     bad = h2_head_response(hh, st->method, end);
     st->final_head = hh->h.status >= 200;
     if (!bad && !st->final_head && ++st->infos > c->lim->info_heads)
-        return "too_many_1xx";
+        return FAULT_INFORMATIONAL;
     return bad;
 }
 
 static int headers_received(struct stream *st, const nghttp2_frame *f)
 {
     struct h2c *c = st->pub.conn;
-    bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM, trailers = st->final_head;
     struct h2_head *hh = st->building;
-    enum event_type type;
-    const char *bad;
     struct event *ev;
+    int bad;
 
-    st->building = NULL;
     st->remote_end |= end;
-    if (!hh)
+    if (!hh || st->muted)
         return 0;
-    if (st->too_large) {
-        h2_head_free(hh);
+    bad = st->too_large ? 0 : judge(st, hh, end);
+    if (st->too_large)
         refuse_large(st);
+    else if (bad)
+        reset(st, NGHTTP2_PROTOCOL_ERROR, bad);
+    if (st->muted) {
+        if (trailers)
+            drop_trailers(st);
         return 0;
     }
-    bad = judge(st, hh, end, &type);
-    if (bad) {
-        h2_head_free(hh);
-        h2_refuse(st, true, NGHTTP2_PROTOCOL_ERROR, bad);
-        return 0;
-    }
-    ev = h2_event(c, type, st);
+    st->building = NULL;
+    ev = h2_event(c, trailers ? EV_TRAILERS : EV_HEAD, st);
     if (!ev) {
         h2_head_free(hh);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -284,19 +292,14 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
 
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err, void *user)
 {
-    struct h2c *c = user;
     struct stream *st = f->hd.stream_id ? find(ng, f->hd.stream_id) : NULL;
-    struct event *ev;
+    bool http = err == NGHTTP2_ERR_HTTP_HEADER || err == NGHTTP2_ERR_HTTP_MESSAGING;
 
-    if (st)
-        st->muted = st->refused = true;
-    ev = h2_event(c, EV_REFUSED, NULL);
-    if (ev) {
-        ev->id = f->hd.stream_id;
-        ev->reason = err == NGHTTP2_ERR_HTTP_HEADER || err == NGHTTP2_ERR_HTTP_MESSAGING
-                         ? "malformed_message"
-                         : "protocol_error";
-    }
+    if (!st)
+        return 0;
+    if (st->final_head)
+        drop_trailers(st);
+    h2_refused(st, http ? FAULT_MALFORMED : FAULT_FRAME);
     return 0;
 }
 

@@ -154,7 +154,7 @@ enum h2_added h2_head_add(struct h2_head *hh, const struct h2_limits *lim, struc
 /* ---- judging --------------------------------------------------------------------------------- */
 
 /* what the fields say; *length and *has_length: Content-Length, of which nghttp2 let one pass */
-static const char *read_fields(struct http_head *h, struct slice *host, bool *has_length)
+static int read_fields(struct http_head *h, struct slice *host, bool *has_length)
 {
     for (unsigned i = 0; i < h->n_fields; i++) {
         const struct http_field *f = &h->fields[i];
@@ -163,12 +163,12 @@ static const char *read_fields(struct http_head *h, struct slice *host, bool *ha
         switch (f->id) {
         case HDR_HOST:
             if (host->p)
-                return "host_twice";
+                return FAULT_HOST_TWICE;
             *host = f->value;
             break;
         case HDR_CONTENT_LENGTH:
             if (slice_u64(f->value, INT64_MAX, &v) < 0)
-                return "bad_content_length";
+                return FAULT_LENGTH_BAD;
             h->content_length = v;
             *has_length = true;
             break;
@@ -183,69 +183,69 @@ static const char *read_fields(struct http_head *h, struct slice *host, bool *ha
         case HDR_PROXY_CONNECTION:
         case HDR_TRANSFER_ENCODING:
         case HDR_UPGRADE:
-            return "connection_field";
+            return FAULT_CONNECTION_FIELD;
         default:
             break;
         }
     }
-    return NULL;
+    return 0;
 }
 
 /* RFC 9113 8.3.1: one authority, and the same as in Host */
-static const char *check_authority(struct http_head *h, struct slice host)
+static int check_authority(struct http_head *h, struct slice host)
 {
     int default_port = h->scheme.n == 5 ? 443 : 80;
 
     if (host.p && uri_authority(host, NULL, NULL) < 0)
-        return "bad_host";
+        return FAULT_HOST_BAD;
     if (!h->authority.p) {
         h->authority = host;
-        return host.p ? NULL : "host_missing";
+        return host.p ? 0 : FAULT_HOST_MISSING;
     }
     if (uri_authority(h->authority, NULL, NULL) < 0)
-        return "bad_host";
+        return FAULT_HOST_BAD;
     if (host.p && !uri_same_authority(h->authority, host, default_port))
-        return "host_differs_from_authority";
-    return NULL;
+        return FAULT_HOST_DIFFERS;
+    return 0;
 }
 
-static const char *check_connect(struct http_head *h, bool has_length)
+static int check_connect(struct http_head *h, bool has_length)
 {
     int port;
 
     if (h->target.p || h->scheme.p || uri_authority(h->authority, NULL, &port) < 0 || port < 0)
-        return "bad_connect";
-    return has_length && h->content_length ? "content_length_forbidden" : NULL;
+        return FAULT_TARGET;
+    return has_length && h->content_length ? FAULT_LENGTH_FORBIDDEN : 0;
 }
 
-static const char *check_path(struct http_head *h)
+static int check_path(struct http_head *h)
 {
     struct slice rest = h->target;
 
     if (!slice_ieq(h->scheme, SLICE_LIT("http")) && !slice_ieq(h->scheme, SLICE_LIT("https")))
-        return "bad_scheme";
+        return FAULT_SCHEME;
     if (h->method == HTTP_M_OPTIONS && slice_eq(h->target, SLICE_LIT("*"))) {
         h->path = h->target;
-        return NULL;
+        return 0;
     }
     if (!uri_is_origin_form(h->target))
-        return "bad_target";
+        return FAULT_TARGET;
     h->path = slice_cut(&rest, '?');
     h->query = rest;
-    return NULL;
+    return 0;
 }
 
-const char *h2_head_request(struct h2_head *hh, bool end)
+int h2_head_request(struct h2_head *hh, bool end)
 {
     struct http_head *h = &hh->h;
     struct slice host = {NULL, 0};
     bool has_length = false;
-    const char *bad = read_fields(h, &host, &has_length);
+    int bad = read_fields(h, &host, &has_length);
 
     if (bad)
         return bad;
     if (!http_is_token(h->method_text))
-        return "bad_method";
+        return FAULT_METHOD;
     h->method = http_method_id(h->method_text);
     bad = h->method == HTTP_M_CONNECT ? check_connect(h, has_length) : check_path(h);
     if (!bad)
@@ -253,44 +253,43 @@ const char *h2_head_request(struct h2_head *hh, bool end)
     if (bad)
         return bad;
     if (h->method == HTTP_M_TRACE && !end)
-        return "content_in_trace";
+        return FAULT_CONTENT_FORBIDDEN;
     if (end)
         h->body = HTTP_BODY_NONE;
     else
         h->body = h->method == HTTP_M_CONNECT ? HTTP_BODY_TUNNEL
                   : h->content_length         ? HTTP_BODY_LENGTH
                                               : HTTP_BODY_STREAM;
-    return NULL;
+    return 0;
 }
 
-const char *h2_head_response(struct h2_head *hh, enum http_method asked, bool end)
+int h2_head_response(struct h2_head *hh, enum http_method asked, bool end)
 {
     struct http_head *h = &hh->h;
     struct slice host = {NULL, 0};
     bool has_length = false;
-    const char *bad = read_fields(h, &host, &has_length);
+    int bad = read_fields(h, &host, &has_length);
 
     if (bad)
         return bad;
     if (h->status < 100 || h->status == 101)
-        return "bad_status";
+        return FAULT_STATUS_LINE;
     if (h->status < 200)
-        return end ? "end_with_1xx" : has_length ? "content_length_forbidden" : NULL;
+        return end ? FAULT_STATUS_LINE : has_length ? FAULT_LENGTH_FORBIDDEN : 0;
     if (asked == HTTP_M_CONNECT && h->status < 300)
         h->body = HTTP_BODY_TUNNEL;
     else if (end || asked == HTTP_M_HEAD || h->status == 204 || h->status == 304)
         h->body = HTTP_BODY_NONE;
     else
         h->body = h->content_length ? HTTP_BODY_LENGTH : HTTP_BODY_STREAM;
-    return NULL;
+    return 0;
 }
 
-const char *h2_head_trailers(struct h2_head *hh, const struct h2_limits *lim)
+int h2_head_trailers(struct h2_head *hh, const struct h2_limits *lim)
 {
     if (hh->h.n_fields > lim->trailer_count)
-        return "trailers_too_large";
+        return FAULT_TRAILERS_LARGE;
     for (unsigned i = 0; i < hh->h.n_fields; i++)
-        if (!http_trailer_allowed(hh->h.fields[i].id))
-            return "forbidden_trailer";
-    return NULL;
+        hh->h.fields[i].dropped = !http_trailer_allowed(&hh->h.fields[i]);
+    return 0;
 }

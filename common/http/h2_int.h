@@ -46,11 +46,12 @@ enum h2_added { H2_ADDED, H2_ADD_TOO_LARGE, H2_ADD_BAD, H2_ADD_NOMEM };
 /* one field of a header block, pseudo-header fields too; copies */
 enum h2_added h2_head_add(struct h2_head *hh, const struct h2_limits *lim, struct slice name,
                           struct slice value);
-/* The block is complete: fills in the rest of the head.  NULL, or why it is malformed.
+/* The block is complete: fills in the rest of the head.  0, or enum http_fault: it is malformed.
  * asked: the method of the request that a response answers */
-const char *h2_head_request(struct h2_head *hh, bool end);
-const char *h2_head_response(struct h2_head *hh, enum http_method asked, bool end);
-const char *h2_head_trailers(struct h2_head *hh, const struct h2_limits *lim);
+int h2_head_request(struct h2_head *hh, bool end);
+int h2_head_response(struct h2_head *hh, enum http_method asked, bool end);
+/* trailers that may not be are marked as dropped */
+int h2_head_trailers(struct h2_head *hh, const struct h2_limits *lim);
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
@@ -58,7 +59,7 @@ struct stream {
     struct h2s pub;           /* first: a struct h2s is a struct stream */
     TAILQ_ENTRY(stream) link; /* of the session */
     TAILQ_ENTRY(stream) blocked_link;
-    struct h2_head *building; /* the header block being received */
+    struct h2_head *building; /* the header block being received, or refused */
     const char *src;          /* what h2_write is offering, src_n bytes */
     size_t src_n;
     size_t unconsumed;  /* given to `data`, not yet h2_consume'd */
@@ -107,10 +108,7 @@ struct event {
         };
         struct slice data;
         uint32_t code;
-        struct {
-            const char *reason;
-            int32_t id;
-        };
+        int fault;
     };
 };
 
@@ -172,8 +170,9 @@ void h2_unblock_all(struct h2c *c);
 void h2_walk(struct h2c *c, const uint8_t *p, size_t n);
 /* DATA or HEADERS on a stream that is closed, and not because we reset it */
 bool h2_is_stray(const struct h2c *c, int32_t id);
-/* nothing more is told of a stream because of what the peer sent; reset: and it ends */
-void h2_refuse(struct stream *st, bool reset, uint32_t code, const char *reason);
+/* Nothing more is told of a stream because of what the peer sent, but that it was refused.  A head
+ * that nobody saw stays in `building` until then. */
+void h2_refused(struct stream *st, int fault);
 /* nghttp2's read callback: how much of st->src goes into the next DATA frame */
 ssize_t h2_read_source(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
                        uint32_t *flags, nghttp2_data_source *source, void *user);

@@ -319,7 +319,7 @@ int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n)
     v.n = 0;
     v.full = false;
     for (unsigned i = 0; i < n; i++)
-        if (!f[i].dropped && http_trailer_allowed(f[i].id))
+        if (!f[i].dropped && http_trailer_allowed(&f[i]))
             put(&v, f[i].name, f[i].value);
     if (v.full)
         return -1;

@@ -332,10 +332,49 @@ void http_drop_hop_by_hop(struct http_head *h, bool keep_upgrade)
     }
 }
 
-bool http_trailer_allowed(enum http_hdr id)
+/* those of RFC 9110 6.5.1 that have no number */
+static bool forbidden_in_trailer(struct slice name)
 {
-    switch (id) {
+    static const char *const forbidden[] = {"accept-ranges",
+                                            "age",
+                                            "allow",
+                                            "alt-svc",
+                                            "cache-control",
+                                            "content-encoding",
+                                            "content-language",
+                                            "content-location",
+                                            "content-range",
+                                            "expires",
+                                            "forwarded",
+                                            "if-match",
+                                            "if-modified-since",
+                                            "if-none-match",
+                                            "if-range",
+                                            "if-unmodified-since",
+                                            "max-forwards",
+                                            "pragma",
+                                            "range",
+                                            "retry-after",
+                                            "strict-transport-security",
+                                            "vary",
+                                            "via",
+                                            "warning",
+                                            "www-authenticate",
+                                            "x-forwarded-host",
+                                            "x-forwarded-port",
+                                            "x-real-ip"};
+
+    for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++)
+        if (slice_ieq(name, slice_str(forbidden[i])))
+            return true;
+    return false;
+}
+
+bool http_trailer_allowed(const struct http_field *f)
+{
+    switch (f->id) {
     case HDR_OTHER:
+        return !forbidden_in_trailer(f->name);
     case HDR_DATE:
     case HDR_SERVER:
     case HDR_X_REQUEST_ID:

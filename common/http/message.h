@@ -120,9 +120,11 @@ const struct http_field *http_find_name(const struct http_head *h, struct slice 
 /* Marks hop-by-hop fields as dropped: Connection and what it names, Keep-Alive, Proxy-Connection,
  * TE (but "trailers"), Transfer-Encoding, Upgrade (unless keep_upgrade) - RFC 9110 7.6.1 */
 void http_drop_hop_by_hop(struct http_head *h, bool keep_upgrade);
-/* whether a field of that name may stand behind the body: nothing that frames, routes, modifies or
- * authenticates (RFC 9110 6.5.1) */
-bool http_trailer_allowed(enum http_hdr id);
+/* Whether that field may stand behind the body: nothing that frames, routes, modifies or controls
+ * a message, authenticates, or says what its content is (RFC 9110 6.5.1).  What may not is left
+ * out on its way through (6.5.2), as merging it would be a mistake and the message is whole
+ * without. */
+bool http_trailer_allowed(const struct http_field *f);
 /* "Not Found"; "" if unknown */
 const char *http_reason(unsigned status);
 /* token and field-value of RFC 9110 5.6.2, 5.5 (a value has no white space at its ends) */

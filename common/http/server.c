@@ -395,7 +395,7 @@ static int step_head(struct sconn *sc)
     if (n == 0)
         return 0;
     if (n < 0) {
-        refuse(sc, h1_error_status((int)n), h1_error_name((int)n));
+        refuse(sc, http_fault_status((int)n), http_fault_name((int)n));
         return 1;
     }
     head_done(sc, (size_t)n);
@@ -448,7 +448,7 @@ static int step_body(struct sconn *sc)
     if (ev == H1_BODY_MORE)
         return 0;
     if (ev < 0)
-        refuse(sc, h1_error_status(ev), h1_error_name(ev));
+        refuse(sc, http_fault_status(ev), http_fault_name(ev));
     else
         serve(sc);
     return 1;

@@ -122,6 +122,7 @@ int uri_absolute(struct slice s, struct uri *out)
 {
     size_t n = scheme_length(s);
     const char *p, *end, *slash;
+    struct slice rest;
 
     if (n == 0)
         return -1;
@@ -135,8 +136,15 @@ int uri_absolute(struct slice s, struct uri *out)
     out->authority = slice_of(p, (size_t)(slash - p));
     if (uri_authority(out->authority, NULL, NULL) < 0)
         return -3;
-    out->target = slash < end ? slice_of(slash, (size_t)(end - slash)) : SLICE_LIT("/");
-    return uri_is_origin_form(out->target) ? 0 : -4;
+    rest = slice_of(slash, (size_t)(end - slash));
+    out->bare = rest.n == 0;
+    out->path = slice_cut(&rest, '?');
+    out->query = rest;
+    if (!uri_is_path(out->path) || !uri_is_query(out->query))
+        return -4;
+    if (out->path.n == 0)
+        out->path = SLICE_LIT("/");
+    return 0;
 }
 
 /* ---- canonical path -------------------------------------------------------------------------- */
@@ -156,18 +164,39 @@ static bool is_canonical(struct slice path, unsigned flags)
     return true;
 }
 
+/* the byte that the escape at p stands for, -1 if there is none */
+static int escaped(const char *p, const char *end)
+{
+    if (end - p < 3 || *p != '%' || !ch_is(p[1], CH_HEX) || !ch_is(p[2], CH_HEX))
+        return -1;
+    return (int)(ch_hex(p[1]) << 4 | ch_hex(p[2]));
+}
+
+/* Does the escape at p, of byte v, begin a UTF-8 form longer than its character needs?  Some
+ * decoders take such a form for a slash or a dot. */
+static bool overlong(unsigned v, const char *p, const char *end)
+{
+    int next = escaped(p + 3, end);
+
+    if (next < 0x80 || next > 0xbf)
+        return false;
+    return v == 0xc0 || v == 0xc1 || (v == 0xe0 && next < 0xa0) || (v == 0xf0 && next < 0x90);
+}
+
 /* One escape at p: writes its canonical form (1 or 3 bytes) to out; returns how many, or an
  * error. */
 static int canon_escape(const char *p, const char *end, unsigned flags, char *out)
 {
     static const char hex[] = "0123456789ABCDEF";
-    unsigned v;
+    int byte = escaped(p, end);
+    unsigned v = (unsigned)byte;
 
-    if (end - p < 3 || !ch_is(p[1], CH_HEX) || !ch_is(p[2], CH_HEX))
+    if (byte < 0)
         return URI_E_PERCENT;
-    v = ch_hex(p[1]) << 4 | ch_hex(p[2]);
     if (v == 0)
         return URI_E_NUL;
+    if (overlong(v, p, end))
+        return URI_E_UTF8;
     if ((flags & URI_REFUSE_SLASH) && (v == '/' || v == '\\'))
         return URI_E_SLASH;
     if (ch_is((char)v, CH_UNRESERVED)) {
@@ -202,6 +231,16 @@ static ssize_t canon_escapes(struct slice path, unsigned flags, char *out)
     return o - out;
 }
 
+/* ".;..." or "..;..." */
+static bool dots_with_parameter(const char *seg, size_t n)
+{
+    size_t dots = 0;
+
+    while (dots < n && seg[dots] == '.')
+        dots++;
+    return (dots == 1 || dots == 2) && dots < n && seg[dots] == ';';
+}
+
 /* Removes "." and ".." segments in place (RFC 3986 5.2.4, but ".." above the root is refused).
  * p[0] is '/'.  An emptied last segment keeps its slash. */
 static ssize_t canon_segments(char *p, size_t n, unsigned flags)
@@ -227,6 +266,8 @@ static ssize_t canon_segments(char *p, size_t n, unsigned flags)
                 ;
             if (end == n)
                 p[out++] = '/';
+        } else if (dots_with_parameter(p + seg, end - seg)) {
+            return URI_E_DOTS;
         } else {
             memmove(p + out, p + in, end - in);
             out += end - in;

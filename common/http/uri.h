@@ -29,14 +29,18 @@ bool uri_same_authority(struct slice a, struct slice b, int default_port);
 /* parts of an http or https URI, as in the absolute form of a request */
 struct uri {
     struct slice scheme, authority;
-    struct slice target; /* path and query; "/" if both are empty */
+    struct slice
+        path; /* "/" if it is empty (RFC 9110 4.2.3), which lies outside of the text then */
+    struct slice query; /* behind the '?'; p == NULL: there is none */
+    bool bare;          /* neither path nor query */
 };
-/* -1: not absolute; -2: another scheme; -3: bad authority; -4: bad path or query.
- * "http://a?x" is refused (-4): its origin form would need a byte that is not there. */
+/* -1: not absolute; -2: another scheme; -3: bad authority; -4: bad path or query. */
 int uri_absolute(struct slice s, struct uri *out);
 
 #define URI_MERGE_SLASHES 0x1u /* "//" becomes "/" */
 #define URI_REFUSE_SLASH  0x2u /* %2F and %5C are refused: some servers decode them too early */
+/* what an upstream could take for another path than the one that was looked at here */
+#define URI_UNAMBIGUOUS (URI_MERGE_SLASHES | URI_REFUSE_SLASH)
 enum uri_error {
     URI_E_PERCENT = -1, /* '%' without two hex digits */
     URI_E_NUL = -2,     /* %00 */
@@ -44,6 +48,8 @@ enum uri_error {
     URI_E_SLASH = -4,   /* with URI_REFUSE_SLASH */
     URI_E_SPACE = -5,   /* does not fit into out */
     URI_E_CHAR = -6,    /* not a path */
+    URI_E_UTF8 = -7,    /* an overlong form, such as %C0%AF for '/' (RFC 3629 3) */
+    URI_E_DOTS = -8,    /* "..;x": a dot segment to servers that cut parameters off */
 };
 /* Canonical form of a path ("/..." without query; "*" passes): percent-encoded unreserved
  * characters decoded, other escapes in upper case, dot segments removed (also when they were

@@ -281,6 +281,8 @@ static void put_upstream(struct line *l, const struct stream *s)
         put_text(l, "upstream_identity", slice_str(s->ep->identity));
     if (s->attempts)
         put_number(l, "retries", s->attempts);
+    if (s->up_fault)
+        put_text(l, "upstream_fault", slice_str(http_fault_name(s->up_fault)));
 }
 
 static uint64_t since(uint64_t from, uint64_t to)

@@ -1,35 +1,21 @@
-/* h1_up.c - HTTP/1.1 towards a server.
+/* h1_up.c - HTTP/1.1 towards a server; see h1_half.h, upstream.h.
  *
  * One request at a time; between requests the connection lies in its endpoint's pool, readable, so
- * that its end is noticed.  Invariants: `s` is NULL while pooled; while `busy` the reading loop is
- * on the stack and decides at its end what becomes of the connection (`done`).
+ * that its end is noticed.  While `busy` the reading loop is on the stack and decides at its end
+ * what becomes of the connection (`done`).
  */
+#include <stddef.h>
 #include "common/base/log.h"
-#include "common/proxy/h1_common.h"
-#include "common/proxy/inbuf.h"
+#include "common/proxy/h1_half.h"
 #include "common/proxy/upstream.h"
 
 struct h1_up {
-    struct upconn u; /* first */
-    struct worker *w;
-    struct chan ch;
-    struct stream *s;
-    struct inbuf in;
+    struct h1_half x; /* first */
+    struct upconn u;
     struct h1_asked asked;
-    struct h1_parser parser;
-    struct h1_partial *partial;
-    struct h1_body body;
-    struct h1_trail *trail;
-    bool busy;
     bool done;    /* the stream let go while busy: reuse if nothing is left over */
     bool in_body; /* the final head was read */
-    bool body_done;
-    bool tunnel;
-    bool held;
-    bool keep; /* the server keeps the connection */
-    bool req_chunked;
-    bool eof;
-    bool closing; /* what waits is still sent, then it closes */
+    bool keep;    /* the server keeps the connection */
 };
 
 static const struct half_ops h1_up_half;
@@ -37,36 +23,32 @@ static const struct upconn_ops h1_up_ops;
 
 static struct h1_up *up_of(struct upconn *u)
 {
-    return (struct h1_up *)u;
-}
-
-static void wake(struct h1_up *h)
-{
-    if (!h->busy && !h->u.closed)
-        conn_wake(h->u.conn, CONN_EV_READ);
+    return (struct h1_up *)((char *)u - offsetof(struct h1_up, u));
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static void gone(struct h1_up *h, enum reason why)
 {
-    struct stream *s = h->s;
-    if (s)
-        stream_gone(&s->up, why);
+    if (h->x.half)
+        stream_gone(h->x.half, why);
     upconn_close(&h->u, why);
 }
 
-static void bad_response(struct h1_up *h, int error)
+static void bad_response(struct h1_up *h, int fault)
 {
-    log_debug("h1", "bad response cluster=%s fault=%s", h->u.ep->wc->name, h1_error_name(error));
+    log_debug("h1", "bad response cluster=%s fault=%s", h->u.ep->wc->name, http_fault_name(fault));
+    if (h->x.half)
+        h->x.half->s->up_fault = (int16_t)fault;
     gone(h, REASON_UP_PROTOCOL);
 }
 
 /* false: more is needed, or it is over */
 static bool take_head(struct h1_up *h, struct slice *in)
 {
+    struct h1_half *x = &h->x;
     struct http_head *head;
-    ssize_t n = h1_parse_more(h->w, &h->parser, &h->partial, *in, &h->asked, &head);
+    ssize_t n = h1_half_take_head(x, *in, &h->asked, &head);
     if (n < 0)
         bad_response(h, (int)n);
     if (n <= 0)
@@ -76,70 +58,59 @@ static bool take_head(struct h1_up *h, struct slice *in)
     if (head->status >= 200 || head->status == 101) {
         h->in_body = true;
         h->keep = head->keep_alive;
-        h->tunnel = head->body == HTTP_BODY_TUNNEL;
-        h->body_done = head->body == HTTP_BODY_NONE;
-        h1_body_init(&h->body, head, &h->w->h1_limits);
+        x->tunnel = head->body == HTTP_BODY_TUNNEL;
+        x->body_done = head->body == HTTP_BODY_NONE;
+        h1_body_init(&x->body, head, &x->w->h1_limits);
     } else {
-        h1_parser_init(&h->parser, &h->w->h1_limits);
+        h1_parser_init(&x->parser, &x->w->h1_limits);
     }
-    stream_response(h->s, head, h->in_body && h->body_done);
-    h1_partial_drop(h->w, &h->partial);
+    stream_response(x->half->s, head, h->in_body && x->body_done);
+    h1_half_drop_partial(x);
     return true;
 }
 
 static void take_body(struct h1_up *h, struct slice *in)
 {
-    struct half *half = &h->s->up;
-    int r = h1_take_body(half, &h->body, in, &h->trail);
-    if (!h->s)
-        return;
-    if (r < 0) {
+    int fault = h1_half_take_body(&h->x, in);
+    if (fault < 0) {
         in->n = 0;
-        bad_response(h, r);
-    } else if (r == 1) {
-        struct h1_trail *t = h->trail;
-        h->trail = NULL;
-        h->body_done = true;
-        stream_end(half, t ? t->t.fields : NULL, t ? t->t.n : 0);
-        h1_trail_put(h->w->mem, t);
+        bad_response(h, fault);
     }
 }
 
 static void process(struct h1_up *h, struct slice in)
 {
-    while (in.n && h->s && !h->u.closed) {
-        if (h->tunnel) {
-            stream_data(&h->s->up, in);
+    struct h1_half *x = &h->x;
+    while (in.n && x->half && !x->closed) {
+        if (x->tunnel) {
+            stream_data(x->half, in);
             in.n = 0;
-        } else if (h->in_body && !h->body_done) {
+        } else if (h->in_body && !x->body_done) {
             take_body(h, &in);
         } else if (h->in_body || !take_head(h, &in)) {
             break;
         }
     }
-    if (h->u.closed)
+    if (x->closed)
         return;
-    if (h->in.p)
-        gather_flush(h->w->gather); /* it may still be borrowed from */
-    if (!in.n)
-        inbuf_release(h->w->mem, &h->in);
-    else if (!h->s || h->in_body)
+    if (in.n && (!x->half || h->in_body))
         gone(h, REASON_UP_PROTOCOL); /* bytes behind the response: whose would they be? */
-    else if (inbuf_keep(h->w->mem, &h->in, in.p, in.n) < 0)
-        bad_response(h, H1_E_HEAD_LARGE);
+    else if (h1_half_keep_rest(x, in) < 0)
+        bad_response(h, FAULT_HEAD_LARGE);
 }
 
 static void at_eof(struct h1_up *h)
 {
-    h->eof = true;
-    if (!h->s) {
+    struct h1_half *x = &h->x;
+    x->eof = true;
+    if (!x->half) {
         upconn_close(&h->u, REASON_OK);
-    } else if (h->tunnel) {
-        stream_end(&h->s->up, NULL, 0);
-    } else if (h->in_body && h1_body_eof(&h->body) == H1_BODY_END) {
-        h->body_done = true;
+    } else if (x->tunnel) {
+        stream_end(x->half, NULL, 0);
+    } else if (h->in_body && h1_body_eof(&x->body) == H1_BODY_END) {
+        x->body_done = true;
         h->keep = false;
-        stream_end(&h->s->up, NULL, 0);
+        stream_end(x->half, NULL, 0);
     } else {
         gone(h, REASON_UP_CLOSED);
     }
@@ -148,61 +119,43 @@ static void at_eof(struct h1_up *h)
 /* 1 went on, 0 stop for now */
 static int read_once(struct h1_up *h, size_t *budget)
 {
-    struct slice at = slice_of(h->w->rbuf, RBUF_SIZE);
-    if (!inbuf_empty(&h->in))
-        at = inbuf_room(h->w->mem, &h->in);
-    else if (!h->in_body)
-        at.n = WMEM_BLOCK_MAX; /* what is left of a head must be kept */
-    if (!at.n) {
-        bad_response(h, H1_E_HEAD_LARGE);
-        return 0;
+    struct slice in;
+    /* what is left of a head must be kept */
+    ssize_t n = h1_half_read(&h->x, h->in_body ? RBUF_SIZE : WMEM_BLOCK_MAX, &in);
+    if (n > 0) {
+        process(h, in);
+        *budget -= (size_t)n < *budget ? (size_t)n : *budget;
+        return *budget > 0;
     }
-    ssize_t n = conn_read(h->u.conn, (char *)at.p, at.n);
-    if (n == CONN_AGAIN)
-        return 0;
-    if (n <= 0) {
-        if (n == 0)
-            at_eof(h);
-        else
-            gone(h, REASON_UP_RESET);
-        return 0;
-    }
-    struct slice in = slice_of(at.p, (size_t)n);
-    if (at.p != h->w->rbuf) {
-        h->in.end += (uint32_t)n;
-        in = inbuf_slice(&h->in);
-    }
-    process(h, in);
-    *budget -= (size_t)n < *budget ? (size_t)n : *budget;
-    return *budget > 0;
-}
-
-static void flush(struct h1_up *h)
-{
-    gather_flush(h->w->gather);
-    if (h->s)
-        stream_flush(&h->s->up);
+    if (n == H1_NO_ROOM)
+        bad_response(h, FAULT_HEAD_LARGE);
+    else if (n == 0)
+        at_eof(h);
+    else if (n != CONN_AGAIN)
+        gone(h, REASON_UP_RESET);
+    return 0;
 }
 
 static void read_all(struct h1_up *h)
 {
+    struct h1_half *x = &h->x;
     size_t budget = TURN_BYTES;
-    h->busy = true;
-    while (!h->u.closed && !h->eof && !h->held && h->s) {
+    x->busy = true;
+    while (!x->closed && !x->eof && !x->held && x->half) {
         int more = read_once(h, &budget);
-        flush(h);
+        h1_half_flush_all(x);
         if (!more)
             break;
     }
-    h->busy = false;
-    if (h->done && !h->u.closed) {
+    x->busy = false;
+    if (h->done && !x->closed) {
         h->done = false;
-        if (h->eof)
+        if (x->eof)
             upconn_close(&h->u, REASON_OK);
         else
             upconn_idle(&h->u);
     } else if (!budget) {
-        wake(h);
+        h1_half_wake(x);
     }
 }
 
@@ -216,28 +169,29 @@ static void unasked(struct h1_up *h)
 
 static void close_when_sent(struct h1_up *h)
 {
-    if (h->ch.broken || h->ch.shut)
+    if (h->x.ch.broken || h->x.ch.shut)
         upconn_close(&h->u, REASON_OK);
 }
 
 static void on_event(struct conn *c, unsigned ev, void *arg)
 {
     struct h1_up *h = arg;
+    struct h1_half *x = &h->x;
     (void)c;
     if (ev & CONN_EV_WRITE) {
-        chan_write_more(&h->ch);
-        if (h->s)
-            stream_writable(&h->s->up);
-        if (h->closing && !h->u.closed)
+        chan_write_more(&x->ch);
+        if (x->half)
+            stream_writable(x->half);
+        if (x->closing && !x->closed)
             close_when_sent(h);
     }
-    if (h->u.closed || !(ev & CONN_EV_READ) || h->closing)
+    if (x->closed || !(ev & CONN_EV_READ) || x->closing)
         return;
-    if (h->s)
+    if (x->half)
         read_all(h);
     else
         unasked(h);
-    if (h->tunnel && h->eof && h->ch.broken && h->s && !h->u.closed)
+    if (x->tunnel && x->eof && x->ch.broken && x->half && !x->closed)
         gone(h, REASON_UP_RESET); /* as in tunnel.c */
 }
 
@@ -258,113 +212,67 @@ static int put_head(struct half *half, const struct http_head *req, bool end)
         e.add = half->s->mesh_fields;
         e.n_add = half->s->n_mesh_fields;
     }
-    h->req_chunked = e.body == HTTP_BODY_CHUNKED;
+    h->x.chunked = e.body == HTTP_BODY_CHUNKED;
     h->asked = (struct h1_asked){.method = req->method, .upgrade = e.upgrade};
-    return h1_put_head(&h->ch, req, &e);
-}
-
-static size_t put_data(struct half *half, struct slice p)
-{
-    struct h1_up *h = half->codec;
-    h1_put_data(&h->ch, p, h->req_chunked && !h->tunnel);
-    return p.n;
-}
-
-static void put_end(struct half *half, const struct http_field *trailers, unsigned n)
-{
-    struct h1_up *h = half->codec;
-    if (h->tunnel) {
-        chan_flush(&h->ch);
-        chan_shut(&h->ch);
-    } else if (h->req_chunked) {
-        h1_put_last_chunk(&h->ch, trailers, n);
-    }
-}
-
-static void flush_half(struct half *half)
-{
-    chan_flush(&((struct h1_up *)half->codec)->ch);
-}
-
-static size_t backlog(const struct half *half)
-{
-    return chan_backlog(&((const struct h1_up *)half->codec)->ch);
-}
-
-static void hold(struct half *half, bool on)
-{
-    struct h1_up *h = half->codec;
-    h->held = !on;
-    if (on)
-        wake(h);
+    return h1_half_head(&h->x, req, &e);
 }
 
 static void end_tunnel(struct h1_up *h)
 {
-    h->closing = true;
+    h->x.closing = true;
     close_when_sent(h);
 }
 
 static void release(struct half *half, enum reason why)
 {
     struct h1_up *h = half->codec;
-    bool reusable = why == REASON_OK && h->keep && h->body_done && half->ended && !h->tunnel &&
-                    !h->ch.broken && !chan_backlog(&h->ch) && h->u.kind == UP_H1;
-    h->s = NULL;
-    h->held = false;
-    h1_trail_put(h->w->mem, h->trail);
-    h->trail = NULL;
-    if (h->u.closed)
+    struct h1_half *x = &h->x;
+    bool reusable = why == REASON_OK && h->keep && x->body_done && half->ended && !x->tunnel &&
+                    !x->ch.broken && !chan_backlog(&x->ch) && h->u.kind == UP_H1;
+    h1_half_let_go(x);
+    if (x->closed)
         return;
-    if (reusable && h->busy)
+    if (reusable && x->busy)
         h->done = true;
     else if (reusable)
         upconn_idle(&h->u);
-    else if (h->tunnel && why == REASON_OK)
+    else if (x->tunnel && why == REASON_OK)
         end_tunnel(h);
-    else if (h->tunnel)
+    else if (x->tunnel)
         upconn_abort(&h->u, why);
     else
         upconn_close(&h->u, why);
 }
 
-static const struct half_ops h1_up_half = {
-    .name = "h1",
-    .head = put_head,
-    .data = put_data,
-    .end = put_end,
-    .flush = flush_half,
-    .backlog = backlog,
-    .read = hold,
-    .release = release,
-};
+static const struct half_ops h1_up_half = {H1_HALF_OPS, .head = put_head, .release = release};
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
 static int open_codec(struct upconn *u)
 {
     struct h1_up *h = up_of(u);
-    chan_init(&h->ch, u->conn, h->w->gather);
+    h1_half_start(&h->x, h->x.w, u->conn);
     conn_set_cb(u->conn, on_event, h);
     return 0;
 }
 
-static unsigned room(const struct upconn *u)
-{
-    return ((const struct h1_up *)u)->s ? 0 : 1;
-}
-
 static bool idle(const struct upconn *u)
 {
-    return ((const struct h1_up *)u)->s == NULL;
+    return ((const struct h1_up *)((const char *)u - offsetof(struct h1_up, u)))->x.half == NULL;
+}
+
+static unsigned room(const struct upconn *u)
+{
+    return idle(u) ? 1 : 0;
 }
 
 static void attach(struct upconn *u, struct stream *s)
 {
     struct h1_up *h = up_of(u);
-    h->s = s;
-    h->in_body = h->body_done = h->tunnel = h->held = h->keep = h->done = false;
-    h1_parser_init(&h->parser, &h->w->h1_limits);
+    struct h1_half *x = &h->x;
+    x->half = &s->up;
+    h->in_body = x->body_done = x->tunnel = x->held = h->keep = h->done = false;
+    h1_parser_init(&x->parser, &x->w->h1_limits);
     s->up.ops = &h1_up_half;
     s->up.codec = h;
 }
@@ -372,18 +280,16 @@ static void attach(struct upconn *u, struct stream *s)
 static void close_codec(struct upconn *u, enum reason why)
 {
     struct h1_up *h = up_of(u);
-    if (h->s)
-        stream_gone(&h->s->up, why);
-    gather_flush(h->w->gather);
-    inbuf_release(h->w->mem, &h->in);
-    h1_partial_drop(h->w, &h->partial);
-    chan_release(&h->ch);
+    h->x.closed = true;
+    if (h->x.half)
+        stream_gone(h->x.half, why);
+    h1_half_close(&h->x);
 }
 
 static void free_codec(struct upconn *u)
 {
     struct h1_up *h = up_of(u);
-    wmem_obj_put(h->w->mem, &h->w->s_h1_up, h);
+    wmem_obj_put(h->x.w->mem, &h->x.w->s_h1_up, h);
 }
 
 static const struct upconn_ops h1_up_ops = {open_codec, room,        idle,
@@ -394,7 +300,7 @@ struct upconn *h1_up_new(struct worker *w)
     struct h1_up *h = wmem_obj(w->mem, &w->s_h1_up, sizeof *h);
     if (!h)
         return NULL;
-    h->w = w;
+    h->x.w = w;
     h->u.ops = &h1_up_ops;
     return &h->u;
 }

@@ -99,18 +99,27 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
         return;
     /* released by the session's end, not by the stream: nothing to be told any more */
     s->down.ops = NULL;
-    stream_gone(&s->down, how == H2_END_CONN          ? h->io.why
+    stream_gone(&s->down, hs->fault                   ? reason_of_fault(hs->fault)
+                          : how == H2_END_CONN        ? h->io.why
                           : how == H2_END_PEER_RESET  ? REASON_DOWN_RESET
                           : how == H2_END_LOCAL_RESET ? REASON_DOWN_PROTOCOL
                                                       : REASON_DOWN_CLOSED);
 }
 
-static void on_refused(struct h2c *c, int32_t id, const char *reason)
+static void on_refused(struct h2c *c, int32_t id, enum http_fault fault, struct http_head *head)
 {
     struct h2_down *h = h2_user(c);
+    enum reason why = reason_of_fault(fault);
 
-    log_debug("h2", "refused stream=%d reason=%s", (int)id, reason);
+    log_debug("h2", "refused stream=%d reason=%s", (int)id, reason_text(why));
     h->io.w->stat[WSTAT_H2_REFUSED]++;
+    if (!head) /* a stream's: its end tells */
+        return;
+    if (!head->path.p) {
+        struct slice rest = head->target;
+        head->path = slice_cut(&rest, '?');
+    }
+    stream_refused_h2(h->io.w, h->d, head, fault == FAULT_HEAD_LARGE ? 431 : 0, why);
 }
 
 static const struct h2_callbacks callbacks = {.head = on_head,

@@ -139,8 +139,10 @@ static void on_writable(struct h2s *hs)
         stream_writable(&s->up);
 }
 
-static enum reason reason_of(const struct h2_up *up, enum h2_end how)
+static enum reason reason_of(const struct h2_up *up, enum h2_end how, int fault)
 {
+    if (fault == FAULT_INFORMATIONAL)
+        return REASON_UP_INFORMATIONAL;
     switch (how) {
     case H2_END_CONN:
         return up->io.why;
@@ -171,7 +173,8 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
     } else if (how == H2_END_UNPROCESSED) {
         stream_unprocessed(&s->up);
     } else {
-        stream_gone(&s->up, reason_of(up, how));
+        s->up_fault = (int16_t)hs->fault;
+        stream_gone(&s->up, reason_of(up, how, hs->fault));
     }
 }
 

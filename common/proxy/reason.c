@@ -1,5 +1,6 @@
 /* reason.c - names, statuses and bodies of the reasons in reason.h */
 #include "common/proxy/reason.h"
+#include <stdbool.h>
 
 static const struct {
     const char *text;
@@ -10,6 +11,13 @@ static const struct {
     REASONS(X)
 #undef X
 };
+
+enum reason reason_of_fault(int fault)
+{
+    bool known = fault < 0 && fault > -FAULT_COUNT;
+    return known ? (enum reason)((int)REASON_FAULT_LINE_END + FAULT_LINE_END - fault)
+                 : REASON_DOWN_PROTOCOL;
+}
 
 const char *reason_text(enum reason r)
 {

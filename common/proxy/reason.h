@@ -2,23 +2,22 @@
  * metric label, the body of a local answer and the tests.
  *
  * X(id, text, status, class): status answers a request that ended this way before its response
- * began (0 = the connection is just closed); class says whose doing it was.  Any thread.
+ * began (0 = the connection is just closed); class says whose doing it was.  What can be wrong with
+ * a request is a reason of its own each (REASON_FAULT_METHOD, "bad_method"): fault.h.  Any thread.
  */
 #ifndef FSM_PROXY_REASON_H
 #define FSM_PROXY_REASON_H
+
+#include "common/http/fault.h"
 
 #define REASONS(X)                                                                                 \
     X(OK, "ok", 0, NONE)                                                                           \
     /* the client's doing */                                                                       \
     X(DOWN_CLOSED, "downstream_closed", 0, DOWN) /* went away before the end */                    \
     X(DOWN_RESET, "downstream_reset", 0, DOWN)   /* RST, or RST_STREAM */                          \
-    X(DOWN_PROTOCOL, "bad_request", 400, DOWN)   /* not the protocol of this port */               \
+    X(DOWN_PROTOCOL, "bad_request", 400, DOWN)   /* the connection's protocol was broken */        \
     X(DOWN_TLS, "downstream_tls_error", 0, DOWN) /* handshake failed */                            \
-    X(HEAD_TOO_LARGE, "head_too_large", 431, DOWN)                                                 \
-    X(LINE_TOO_LONG, "request_line_too_long", 414, DOWN)                                           \
     X(HEAD_TIMEOUT, "request_head_timeout", 408, DOWN)                                             \
-    X(VERSION, "unsupported_version", 505, DOWN)                                                   \
-    X(CODING, "unknown_transfer_coding", 501, DOWN)                                                \
     X(PATH, "bad_path", 400, DOWN)                       /* no canonical form */                   \
     X(SLOW_CLIENT, "downstream_idle_timeout", 408, DOWN) /* body or reader stalled */              \
     /* policy */                                                                                   \
@@ -38,16 +37,20 @@
     X(UP_TLS, "upstream_tls_error", 502, UP) /* handshake or identity */                           \
     X(UP_CLOSED, "upstream_closed", 502, UP) /* before the response was complete */                \
     X(UP_RESET, "upstream_reset", 502, UP)                                                         \
-    X(UP_PROTOCOL, "upstream_protocol_error", 502, UP) /* answered garbage */                      \
-    X(UP_TIMEOUT, "upstream_timeout", 504, UP)         /* silent for the idle time */              \
-    X(REQUEST_TIMEOUT, "request_timeout", 504, UP)     /* the whole exchange took too long */      \
+    X(UP_PROTOCOL, "upstream_protocol_error", 502, UP)    /* answered garbage */                   \
+    X(UP_INFORMATIONAL, "upstream_too_many_1xx", 502, UP) /* and no final response */              \
+    X(UP_TIMEOUT, "upstream_timeout", 504, UP)            /* silent for the idle time */           \
+    X(REQUEST_TIMEOUT, "request_timeout", 504, UP)        /* the whole exchange took too long */   \
     /* ours */                                                                                     \
     X(IDLE, "idle_timeout", 0, NONE)                /* tunnel or connection without traffic */     \
     X(PENDING_FULL, "pending_overflow", 503, LOCAL) /* too many wait for a connection */           \
     X(NO_MEMORY, "no_memory", 503, LOCAL)                                                          \
     X(NO_FDS, "no_descriptors", 503, LOCAL)                                                        \
     X(CONFIG, "configuration_changed", 0, LOCAL) /* what it used is gone */                        \
-    X(DRAIN, "drain", 503, LOCAL)                /* the process ends */
+    X(DRAIN, "drain", 503, LOCAL)                /* the process ends */                            \
+    HTTP_FAULTS(REASON_OF_A_FAULT)
+/* X is the one that REASONS was called with: it has to be a macro of that name */
+#define REASON_OF_A_FAULT(id, text, status) X(FAULT_##id, text, status, DOWN)
 enum reason {
 #define X(id, text, status, class) REASON_##id,
     REASONS(X)
@@ -63,6 +66,8 @@ enum reason_class {
     REASON_BY_LOCAL
 };
 
+/* of a request with this fault (enum http_fault) */
+enum reason reason_of_fault(int fault);
 /* "connect_refused" */
 const char *reason_text(enum reason r);
 /* HTTP status of a local answer, 0 = none */

@@ -46,6 +46,7 @@ struct vhost {
     const char *name;
     uint32_t n;
     struct route *routes;
+    bool paths_decide; /* some route is for some paths only */
 };
 
 #define HOST_MAX 320 /* bytes of a Host that can match: a DNS name and a port */

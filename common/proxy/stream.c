@@ -5,11 +5,13 @@
 #include <string.h>
 #include "common/base/bug.h"
 #include "common/base/log.h"
+#include "common/http/uri.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
 #include "common/proxy/upstream.h"
 
 #define ATTEMPTS_MAX 3
+#define INFOS_MAX    16 /* 1xx responses to one request: RFC 9110 15.2 sets no bound */
 
 static void enter(struct stream *s, enum stream_state to)
 {
@@ -152,6 +154,14 @@ static void drop_upstream(struct stream *s, enum reason why)
     s->up.open = s->up.ended = s->up.end_waits = s->up.held = false;
 }
 
+/* what the client is answered in the end */
+static void count_answer(struct stream *s, unsigned status)
+{
+    s->status = (uint16_t)status;
+    if (status >= 100 && status < 600)
+        s->w->stat[WSTAT_DOWN_RQ_1XX + status / 100 - 1]++;
+}
+
 void stream_answer(struct stream *s, unsigned status, struct slice body, enum reason why)
 {
     char length[24];
@@ -171,7 +181,7 @@ void stream_answer(struct stream *s, unsigned status, struct slice body, enum re
     drop_upstream(s, why);
     s->local = s->response = true;
     s->why = why;
-    s->status = (uint16_t)status;
+    count_answer(s, status);
     s->up.complete = true;
     bool end = body.n == 0 || s->req->method == HTTP_M_HEAD;
     if (s->down.ops->head(&s->down, &h, end) < 0) {
@@ -221,14 +231,26 @@ static void run_filters(struct stream *s)
     pick(s);
 }
 
-static void find_route(struct stream *s)
+/* Where paths decide, what a server could read as another path than we do is made one or refused;
+ * elsewhere it passes as it is: an application may well mean it. */
+static enum reason route_of(struct stream *s)
 {
-    struct route_query q = {
-        .path = s->req->path, .head = s->req, .identity = s->conn->id ? s->conn->id->spiffe : NULL};
     const struct vhost *v = chain_host(s->chain, s->req->authority);
     enum reason why = REASON_HOST_UNKNOWN;
-    s->route = v ? route_find(v, &q, &why) : NULL;
-    if (!s->route) {
+    if (!v)
+        return why;
+    if (stream_canonical_path(s, v->paths_decide ? URI_UNAMBIGUOUS : 0) < 0)
+        return REASON_PATH;
+    struct route_query q = {
+        .path = s->req->path, .head = s->req, .identity = s->conn->id ? s->conn->id->spiffe : NULL};
+    s->route = route_find(v, &q, &why);
+    return s->route ? REASON_OK : why;
+}
+
+static void find_route(struct stream *s)
+{
+    enum reason why = route_of(s);
+    if (why != REASON_OK) {
         log_debug("route", "refused reason=%s host=%.*s path=%.*s", reason_text(why),
                   SLICE_FMT(s->req->authority), SLICE_FMT(s->req->path));
         stream_fail(s, why);
@@ -257,10 +279,7 @@ static void begin_http(struct stream *s)
     s->wants_upgrade = stream_asks_upgrade(s->req);
     s->app_h2 = s->chain->always_h2 || (s->req->version == HTTP_V2 && !s->conn->mesh);
     http_drop_hop_by_hop(s->req, s->wants_upgrade);
-    if (stream_canonical_path(s) < 0)
-        stream_fail(s, REASON_PATH);
-    else
-        find_route(s);
+    find_route(s);
 }
 
 static void on_begin(struct stream *s)
@@ -271,23 +290,50 @@ static void on_begin(struct stream *s)
         begin_http(s);
 }
 
+static void count_request(struct stream *s)
+{
+    s->w->stat[WSTAT_DOWN_RQ]++;
+    s->w->stat[WSTAT_DOWN_RQ_ACTIVE]++;
+}
+
 static void begin(struct stream *s, bool end)
 {
     s->down.complete = end;
     s->up.end_waits = end;
-    s->w->stat[WSTAT_DOWN_RQ]++;
-    s->w->stat[WSTAT_DOWN_RQ_ACTIVE]++;
     stream_event(s, SEV_BEGIN);
 }
 
 void stream_request(struct stream *s, const struct http_head *h, struct slice raw, bool end)
 {
-    if (stream_keep_head(s, h, raw) < 0) {
-        s->w->stat[WSTAT_DOWN_RQ_ACTIVE]++;
+    count_request(s);
+    if (stream_keep_head(s, h, raw) < 0)
         stream_close(s, REASON_NO_MEMORY);
+    else
+        begin(s, end);
+}
+
+void stream_refuse(struct stream *s, const struct http_head *h, struct slice raw, enum reason why)
+{
+    count_request(s);
+    s->down.complete = true;
+    if (stream_keep_head(s, h, raw) < 0)
+        stream_close(s, REASON_NO_MEMORY);
+    else
+        stream_fail(s, why);
+}
+
+void stream_refused_h2(struct worker *w, struct down *d, struct http_head *h, unsigned status,
+                       enum reason why)
+{
+    struct stream *s = stream_new(w, d, NULL, NULL);
+    if (!s) {
+        worker_count(w, why);
         return;
     }
-    begin(s, end);
+    count_request(s);
+    s->req = h;
+    count_answer(s, status);
+    stream_close(s, why);
 }
 
 void stream_request_h2(struct stream *s, struct h2_head *hh, bool end)
@@ -295,6 +341,7 @@ void stream_request_h2(struct stream *s, struct h2_head *hh, bool end)
     s->h2_head = hh;
     s->req = &hh->h;
     s->max_fields = HTTP_FIELDS_MAX;
+    count_request(s);
     begin(s, end);
 }
 
@@ -377,12 +424,9 @@ static void on_up_fail(struct stream *s)
 
 static void count_response(struct stream *s, unsigned status)
 {
-    unsigned class = status / 100;
-    s->status = (uint16_t)status;
-    if (class < 1 || class > 5)
-        return;
-    s->w->stat[WSTAT_DOWN_RQ_1XX + class - 1]++;
-    s->ep->wc->stat[CSTAT_RQ_1XX + class - 1]++;
+    count_answer(s, status);
+    if (status >= 100 && status < 600)
+        s->ep->wc->stat[CSTAT_RQ_1XX + status / 100 - 1]++;
 }
 
 /* the request that asked for a tunnel got none: it ends where its head ended */
@@ -433,6 +477,8 @@ void stream_response(struct stream *s, struct http_head *h, bool end)
         timer_set(&s->idle, idle);
     if (h->status >= 200 || h->status == 101) {
         final_response(s, h, end);
+    } else if (++s->infos > INFOS_MAX) {
+        stream_fail(s, REASON_UP_INFORMATIONAL);
     } else if (s->req->version != HTTP_V10) {
         /* RFC 9110 15.2: a 1.0 client does not know them */
         http_drop_hop_by_hop(h, false);
@@ -451,11 +497,12 @@ static bool idempotent(enum http_method m)
 
 /* A kept connection that the server closed just as we used it says nothing about the request;
  * what cannot do harm twice, or was never looked at, is sent again on a new one. */
-static bool may_repeat(const struct stream *s, bool unprocessed)
+static bool may_repeat(const struct stream *s, enum reason why, bool unprocessed)
 {
+    bool closed = why == REASON_UP_CLOSED || why == REASON_UP_RESET;
     if (!s->req || s->tunnel || s->first_ms || s->sent_body || s->attempts + 1 >= ATTEMPTS_MAX)
         return false;
-    return unprocessed || (s->reused && idempotent(s->req->method));
+    return unprocessed || (closed && s->reused && idempotent(s->req->method));
 }
 
 static void repeat(struct stream *s, enum reason why)
@@ -484,7 +531,7 @@ static void gone(struct half *from, enum reason why, bool unprocessed)
     }
     if (s->ep)
         s->ep->wc->stat[CSTAT_CX_DESTROY_REMOTE]++;
-    if (may_repeat(s, unprocessed))
+    if (may_repeat(s, why, unprocessed))
         repeat(s, why);
     else
         stream_fail(s, why);

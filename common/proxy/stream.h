@@ -47,6 +47,8 @@
 
 #define STREAM_HIGH (64u * 1024) /* bytes waiting at a sink: stop its source */
 #define STREAM_LOW  (16u * 1024) /* go on */
+/* bytes one connection moves before others get their turn */
+#define TURN_BYTES (512 * 1024)
 
 /* what is spoken to the upstream */
 enum up_kind {
@@ -153,8 +155,10 @@ struct stream {
     enum up_kind kind;
     uint16_t max_fields; /* places in req->fields */
     uint16_t status;     /* of the final response given to the client; 0 = none */
+    int16_t up_fault;    /* enum http_fault of the response that could not be used, 0 = none */
     uint8_t attempts;
     uint8_t next_filter;
+    uint8_t infos;      /* 1xx responses so far */
     bool tunnel;        /* bytes both ways: no more messages */
     bool bytes_only;    /* never was HTTP */
     bool wants_upgrade; /* asked for 101 */
@@ -185,6 +189,13 @@ struct stream *stream_new(struct worker *w, struct down *d, const struct half_op
 void stream_request(struct stream *s, const struct http_head *h, struct slice raw, bool end);
 /* takes hh */
 void stream_request_h2(struct stream *s, struct h2_head *hh, bool end);
+/* A request that is none: h is what was read of it, in raw as above.  Answers, counts and ends it.
+ */
+void stream_refuse(struct stream *s, const struct http_head *h, struct slice raw, enum reason why);
+/* The same for one that the session answered with `status` (0: it only reset the stream): counted
+ * and logged.  Borrows h. */
+void stream_refused_h2(struct worker *w, struct down *d, struct http_head *h, unsigned status,
+                       enum reason why);
 /* a tunnel to split, or with split == NULL to the connection's original destination; both of the
  * current view */
 void stream_begin_tunnel(struct stream *s, const struct chain *c, const struct split *split);
@@ -224,8 +235,8 @@ int stream_keep_head(struct stream *s, const struct http_head *h, struct slice r
 int stream_keep_trailers(struct stream *s, struct half *for_sink, const struct http_field *f,
                          unsigned n);
 void stream_free_head(struct stream *s);
-/* One canonical path, used from here on.  -1: there is none */
-int stream_canonical_path(struct stream *s);
+/* One canonical path, used from here on; flags of uri_canonical.  -1: there is none */
+int stream_canonical_path(struct stream *s, unsigned flags);
 /* asks for an upgrade that we carry */
 bool stream_asks_upgrade(const struct http_head *h);
 

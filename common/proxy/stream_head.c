@@ -135,14 +135,14 @@ static int set_path(struct stream *s, struct slice path)
     return 0;
 }
 
-int stream_canonical_path(struct stream *s)
+int stream_canonical_path(struct stream *s, unsigned flags)
 {
     struct http_head *h = s->req;
     struct slice canon;
     if (h->method == HTTP_M_CONNECT)
         return 0;
     char *scratch = s->w->scratch;
-    if (uri_canonical(h->path, 0, scratch, SCRATCH_SIZE, &canon) < 0)
+    if (uri_canonical(h->path, flags, scratch, SCRATCH_SIZE, &canon) < 0)
         return -1;
     return canon.p == h->path.p ? 0 : set_path(s, canon);
 }

@@ -9,7 +9,7 @@
  */
 #include <stddef.h>
 #include "common/proxy/down.h"
-#include "common/proxy/h1_common.h"
+#include "common/proxy/chan.h"
 #include "common/proxy/upstream.h"
 
 /* one side */

@@ -46,7 +46,8 @@ static void check_absolute(struct slice s)
         return;
     CHECK(uri_authority(u.authority, &host, &port) == 0);
     CHECK(host.n > 0 && port >= -1 && port <= 65535 && port != 0);
-    CHECK(uri_is_origin_form(u.target));
+    CHECK(uri_is_origin_form(u.path) && uri_is_query(u.query));
+    CHECK(!u.bare || (slice_eq_str(u.path, "/") && !u.query.p));
     CHECK(uri_same_authority(u.authority, u.authority, 80));
 }
 

@@ -298,15 +298,13 @@ static inline bool slow_target(const char *method, const char *target, const cha
     if (!scheme)
         return false;
     rest = target + scheme + strcspn(target + scheme, "/?");
-    if (*rest == '?')
-        return false;
     snprintf(copy, sizeof(copy), "%.*s", (int)(rest - target - (long)scheme), target + scheme);
     if (!slow_authority(copy, ignored, sizeof(ignored), &port))
         return false;
-    if (host && !slow_same(copy, host, scheme == 8 ? 443 : 80))
-        return false;
     snprintf(authority, size, "%s", copy);
-    snprintf(path, size, "%s", *rest ? rest : strcmp(method, "OPTIONS") == 0 ? "*" : "/");
+    if (!*rest)
+        rest = strcmp(method, "OPTIONS") == 0 ? "*" : "/";
+    snprintf(path, size, "%s%s", *rest == '?' ? "/" : "", rest);
     return true;
 }
 
@@ -518,7 +516,35 @@ static inline bool slow_trailer_ok(const char *name)
                                           "serviceidentity",
                                           "fsm-stats",
                                           "fsm-protocol",
-                                          "http2-settings"};
+                                          "http2-settings",
+                                          "accept-ranges",
+                                          "age",
+                                          "allow",
+                                          "alt-svc",
+                                          "cache-control",
+                                          "content-encoding",
+                                          "content-language",
+                                          "content-location",
+                                          "content-range",
+                                          "expires",
+                                          "forwarded",
+                                          "if-match",
+                                          "if-modified-since",
+                                          "if-none-match",
+                                          "if-range",
+                                          "if-unmodified-since",
+                                          "max-forwards",
+                                          "pragma",
+                                          "range",
+                                          "retry-after",
+                                          "strict-transport-security",
+                                          "vary",
+                                          "via",
+                                          "warning",
+                                          "www-authenticate",
+                                          "x-forwarded-host",
+                                          "x-forwarded-port",
+                                          "x-real-ip"};
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (strcasecmp(name, refused[i]) == 0)
@@ -578,8 +604,10 @@ static inline bool slow_chunked(const char *text, size_t n, char *out, size_t *o
         at += took;
         if (took == 2)
             break;
-        if (!slow_fields(&p) || !slow_trailer_ok(p.name[0]))
+        if (!slow_fields(&p))
             return false;
+        if (!slow_trailer_ok(p.name[0]))
+            continue;
         o += (size_t)snprintf(out + o, SLOW_TRAILER_MAX, "%s%s=%s", first ? "" : ",", p.name[0],
                               p.value[0]);
         first = false;

@@ -72,16 +72,16 @@ END_TEST
 
 START_TEST(every_error_has_a_name_and_a_status)
 {
-    for (int e = 1; e < H1_ERR_COUNT; e++) {
-        ck_assert_str_ne(h1_error_name(-e), "");
-        ck_assert_uint_ge(h1_error_status(-e), 400);
+    for (int e = 1; e < FAULT_COUNT; e++) {
+        ck_assert_str_ne(http_fault_name(-e), "");
+        ck_assert_uint_ge(http_fault_status(-e), 400);
     }
-    ck_assert_str_eq(h1_error_name(0), "");
-    ck_assert_str_eq(h1_error_name(-1000), "");
-    ck_assert_uint_eq(h1_error_status(H1_E_LINE_LONG), 414);
-    ck_assert_uint_eq(h1_error_status(H1_E_HEAD_LARGE), 431);
-    ck_assert_uint_eq(h1_error_status(H1_E_CODING_UNKNOWN), 501);
-    ck_assert_uint_eq(h1_error_status(H1_E_VERSION_UNSUPPORTED), 505);
+    ck_assert_str_eq(http_fault_name(0), "");
+    ck_assert_str_eq(http_fault_name(-1000), "");
+    ck_assert_uint_eq(http_fault_status(FAULT_LINE_LONG), 414);
+    ck_assert_uint_eq(http_fault_status(FAULT_HEAD_LARGE), 431);
+    ck_assert_uint_eq(http_fault_status(FAULT_CODING_UNKNOWN), 501);
+    ck_assert_uint_eq(http_fault_status(FAULT_VERSION_UNSUPPORTED), 505);
 }
 END_TEST
 
@@ -229,8 +229,8 @@ START_TEST(the_end_of_the_connection_ends_some_bodies)
     } rows[] = {{HTTP_BODY_CLOSE, H1_BODY_END},
                 {HTTP_BODY_TUNNEL, H1_BODY_END},
                 {HTTP_BODY_NONE, H1_BODY_END},
-                {HTTP_BODY_LENGTH, H1_E_TRUNCATED},
-                {HTTP_BODY_CHUNKED, H1_E_TRUNCATED}};
+                {HTTP_BODY_LENGTH, FAULT_TRUNCATED},
+                {HTTP_BODY_CHUNKED, FAULT_TRUNCATED}};
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct http_head h = {.body = rows[i].kind, .content_length = 5};
@@ -265,7 +265,7 @@ START_TEST(a_broken_body_stays_broken)
 
     h1_body_init(&b, &h, NULL);
     for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(h1_body_next(&b, &in, &data), H1_E_CHUNK_SIZE);
+        ck_assert_int_eq(h1_body_next(&b, &in, &data), FAULT_CHUNK_SIZE);
     ck_assert_int_lt(h1_body_eof(&b), 0);
 }
 END_TEST
@@ -287,7 +287,7 @@ static const char *rewritten(const char *text, const struct h1_emit *e)
     h1_parser_init(&p, NULL);
     n = request ? h1_parse_request(&p, text, strlen(text), &h)
                 : h1_parse_response(&p, text, strlen(text), &asked, &h);
-    ck_assert_msg(n > 0, "%s: %s", text, h1_error_name((int)n));
+    ck_assert_msg(n > 0, "%s: %s", text, http_fault_name((int)n));
     http_drop_hop_by_hop(&h, e->upgrade);
     n = h1_write_head(out, sizeof(out) - 1, &h, e);
     if (n < 0)

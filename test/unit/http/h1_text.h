@@ -78,7 +78,7 @@ static inline ssize_t head_text(const char *text, size_t n, const char *asked, b
     if (r == 0) {
         buf_puts(out, "more");
     } else if (r < 0) {
-        buf_puts(out, h1_error_name((int)r));
+        buf_puts(out, http_fault_name((int)r));
     } else if (request) {
         put_request(out, &h);
     } else {
@@ -102,6 +102,7 @@ static inline void chunked_text(const char *text, size_t n, size_t step,
     struct h1_body b;
     size_t at = 0;
     int ev = H1_BODY_MORE;
+    bool first = true;
 
     buf_clear(out);
     h1_body_init(&b, &h, lim);
@@ -122,13 +123,17 @@ static inline void chunked_text(const char *text, size_t n, size_t step,
     }
     if (ev < 0 || ev == H1_BODY_MORE) {
         buf_clear(out);
-        buf_puts(out, ev < 0 ? h1_error_name(ev) : "more");
+        buf_puts(out, ev < 0 ? http_fault_name(ev) : "more");
         return;
     }
     buf_putc(out, '|');
-    for (unsigned i = 0; i < t.n; i++)
-        buf_printf(out, "%s%.*s=%.*s", i ? "," : "", SLICE_FMT(fields[i].name),
+    for (unsigned i = 0; i < t.n; i++) {
+        if (fields[i].dropped)
+            continue;
+        buf_printf(out, "%s%.*s=%.*s", first ? "" : ",", SLICE_FMT(fields[i].name),
                    SLICE_FMT(fields[i].value));
+        first = false;
+    }
     buf_putc(out, '|');
     buf_append(out, text + at, n - at);
 }

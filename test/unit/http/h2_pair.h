@@ -85,7 +85,8 @@ static inline void on_trailers(struct h2s *s, const struct http_field *f, unsign
 
     buf_printf(log, "trailers %d", s->id);
     for (unsigned i = 0; i < n; i++)
-        buf_printf(log, " %.*s=%.*s", SLICE_FMT(f[i].name), SLICE_FMT(f[i].value));
+        if (!f[i].dropped)
+            buf_printf(log, " %.*s=%.*s", SLICE_FMT(f[i].name), SLICE_FMT(f[i].value));
     buf_putc(log, '\n');
 }
 
@@ -132,9 +133,9 @@ static inline void on_pong(struct h2c *c)
     buf_puts(&((struct end *)h2_user(c))->log, "pong\n");
 }
 
-static inline void on_refused(struct h2c *c, int32_t id, const char *reason)
+static inline void on_refused(struct h2c *c, int32_t id, enum http_fault fault, struct http_head *h)
 {
-    buf_printf(&((struct end *)h2_user(c))->log, "refused %d %s\n", id, reason);
+    buf_printf(&((struct end *)h2_user(c))->log, "refused %d %s\n", id, http_fault_name(fault));
 }
 
 static const struct h2_callbacks callbacks = {

@@ -76,25 +76,29 @@ START_TEST(absolute_uris)
     static const struct {
         const char *text;
         int r;
-        const char *authority, *target;
-    } rows[] = {{"http://a", 0, "a", "/"},
-                {"http://a/", 0, "a", "/"},
-                {"HTTPS://a:1/b?c", 0, "a:1", "/b?c"},
-                {"http://a//", 0, "a", "//"},
-                {"http:/a", -1, "", ""},
-                {"/a", -1, "", ""},
-                {"", -1, "", ""},
-                {"://a", -1, "", ""},
-                {"1http://a", -1, "", ""},
-                {"ht_tp://a", -1, "", ""},
-                {"ftp://a", -2, "", ""},
-                {"h+p.x-://a", -1, "", ""},
-                {"http://", -3, "", ""},
-                {"http:///x", -3, "", ""},
-                {"http://u@a", -3, "", ""},
-                {"http://a?x", -4, "", ""},
-                {"http://a/#x", -4, "", ""},
-                {"http://a/ x", -4, "", ""}};
+        const char *authority, *path, *query; /* query NULL: there is none */
+        bool bare;
+    } rows[] = {{"http://a", 0, "a", "/", NULL, true},
+                {"http://a/", 0, "a", "/", NULL, false},
+                {"HTTPS://a:1/b?c", 0, "a:1", "/b", "c", false},
+                {"http://a//", 0, "a", "//", NULL, false},
+                {"http://a?x", 0, "a", "/", "x", false},
+                {"http://a?", 0, "a", "/", "", false},
+                {"http://a?x?/y", 0, "a", "/", "x?/y", false},
+                {"http:/a", -1, NULL, NULL, NULL, false},
+                {"/a", -1, NULL, NULL, NULL, false},
+                {"", -1, NULL, NULL, NULL, false},
+                {"://a", -1, NULL, NULL, NULL, false},
+                {"1http://a", -1, NULL, NULL, NULL, false},
+                {"ht_tp://a", -1, NULL, NULL, NULL, false},
+                {"ftp://a", -2, NULL, NULL, NULL, false},
+                {"h+p.x-://a", -1, NULL, NULL, NULL, false},
+                {"http://", -3, NULL, NULL, NULL, false},
+                {"http:///x", -3, NULL, NULL, NULL, false},
+                {"http://u@a", -3, NULL, NULL, NULL, false},
+                {"http://a?#", -4, NULL, NULL, NULL, false},
+                {"http://a/#x", -4, NULL, NULL, NULL, false},
+                {"http://a/ x", -4, NULL, NULL, NULL, false}};
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct uri u;
@@ -102,7 +106,10 @@ START_TEST(absolute_uris)
         ck_assert_msg(uri_absolute(slice_str(rows[i].text), &u) == rows[i].r, "%s", rows[i].text);
         if (rows[i].r == 0) {
             ck_assert(slice_eq_str(u.authority, rows[i].authority));
-            ck_assert(slice_eq_str(u.target, rows[i].target));
+            ck_assert(slice_eq_str(u.path, rows[i].path));
+            ck_assert(slice_eq_str(u.query, rows[i].query));
+            ck_assert_int_eq(u.query.p != NULL, rows[i].query != NULL);
+            ck_assert_int_eq(u.bare, rows[i].bare);
         }
     }
 }
@@ -118,7 +125,8 @@ struct path_row {
 
 static const char *error_name(int r)
 {
-    static const char *const names[] = {"", "percent", "nul", "root", "slash", "space", "char"};
+    static const char *const names[] = {"",      "percent", "nul",  "root", "slash",
+                                        "space", "char",    "utf8", "dots"};
 
     return names[-r];
 }
@@ -147,7 +155,21 @@ static const struct path_row paths[] = {
     {"/a/%2e/b", 0, "/a/b"},
     {"/a/...", 0, "/a/..."},
     {"/.a/..b/c..", 0, "/.a/..b/c.."},
-    {"/a/..;/b", 0, "/a/..;/b"},
+    {"/a/..;/b", 0, "dots"}, /* "/b" to a server that takes ";" for a parameter's beginning */
+    {"/a/..;x", 0, "dots"},
+    {"/.;/b", 0, "dots"},
+    {"/a/%2e%2E;/b", 0, "dots"},
+    {"/a/...;/b", 0, "/a/...;/b"},
+    {"/a/.b;/c;d", 0, "/a/.b;/c;d"},
+    {"/%c0%ae%c0%ae/a", 0, "utf8"},
+    {"/a%C0%AFb", 0, "utf8"},
+    {"/a%c1%9cb", 0, "utf8"},
+    {"/a%e0%80%afb", 0, "utf8"},
+    {"/a%f0%80%80%afb", 0, "utf8"},
+    {"/%e0%a0%80", 0, "/%E0%A0%80"},
+    {"/%f0%90%80%80", 0, "/%F0%90%80%80"},
+    {"/%c0", 0, "/%C0"},
+    {"/%c0x%80", 0, "/%C0x%80"},
     {"//", 0, "//"},
     {"//a//b", 0, "//a//b"},
     {"//a//b//", URI_MERGE_SLASHES, "/a/b/"},

@@ -78,6 +78,7 @@ START_TEST(json_of_hostile_bytes_is_json)
     head.authority = SLICE_LIT("\"},{\"reason\":\"ok\n");
     access_log_set_format(wr, ACCESS_JSON);
     ck_assert(access_log_on(alog));
+    s.up_fault = FAULT_LENGTH_TWICE;
     access_log_stream(alog, &s, REASON_UP_RESET);
     char *text = logged();
     ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
@@ -92,6 +93,7 @@ START_TEST(json_of_hostile_bytes_is_json)
     ck_assert_str_eq(json_str(j, "client", ""), "10.2.2.2:4000");
     ck_assert_str_eq(json_str(j, "destination", ""), "10.3.3.3:80");
     ck_assert_str_eq(json_str(j, "upstream", ""), "10.1.1.1:80");
+    ck_assert_str_eq(json_str(j, "upstream_fault", ""), "content_length_twice");
     json_decref(j);
     free(text);
 }

@@ -1,4 +1,4 @@
-/* replay_main.c - runs a fuzz target over files, without a fuzzer: test/fuzz/run replay. */
+/* corpus_main.c - runs a fuzz target over files, without a fuzzer: test/fuzz/run corpus. */
 #include <stdint.h>
 #include <stdio.h>
 #include "common/base/file.h"
