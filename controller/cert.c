@@ -16,10 +16,12 @@
 #define MAX_CSR     16384
 #define MAX_NAMES   16
 
-static void set_roots_hash(struct cp *cp)
+static void set_ca_hashes(struct cp *cp)
 {
     snprintf(cp->roots_hash, sizeof(cp->roots_hash), "%016" PRIx64,
              document_string_hash(pki_ca_roots(cp->ca)));
+    snprintf(cp->issuer_hash, sizeof(cp->issuer_hash), "%016" PRIx64,
+             document_string_hash(pki_ca_signer(cp->ca)));
 }
 
 static void on_own_cert(void *arg);
@@ -30,8 +32,7 @@ int cp_ca_open(struct cp *cp, struct err *e)
     cp->ca = pki_ca_open(cp->conf.ca_dir, cp->conf.trust_domain, e);
     if (!cp->ca)
         return err_prefix(e, "--ca-dir");
-    cp->ca_epoch = 1;
-    set_roots_hash(cp);
+    set_ca_hashes(cp);
     return 0;
 }
 
@@ -156,10 +157,10 @@ static void reply_chain(struct cp *cp, struct http_req *r, struct cp_proxy *px, 
         return;
     }
     px->cert_not_after = info.not_after;
-    px->cert_epoch = cp->ca_epoch;
+    snprintf(px->issuer, sizeof(px->issuer), "%s", cp->issuer_hash);
     cp_proxy_has_roots(px);
-    json_t *body = json_pack("{s:s,s:s,s:I}", "chain", chain, "roots", pki_ca_roots(cp->ca),
-                             "notAfter", (json_int_t)info.not_after);
+    json_t *body = json_pack("{s:s,s:s,s:I,s:s}", "chain", chain, "roots", pki_ca_roots(cp->ca),
+                             "notAfter", (json_int_t)info.not_after, "issuer", cp->issuer_hash);
     cp_reply_json(cp, r, 200, body);
     json_decref(body);
     log_debug("cert", "issued proxy=%s serial=%s", px->key, info.serial);
@@ -220,8 +221,8 @@ static bool must_wait(struct cp *cp, struct http_req *r, unsigned n, const char 
 
 json_t *cp_ca_json(const struct cp *cp)
 {
-    return json_pack("{s:s,s:i,s:i,s:i}", "roots", cp->roots_hash, "proxiesConnected",
-                     (int)cp_proxies_connected(cp), "proxiesWithoutRoots",
+    return json_pack("{s:s,s:s,s:i,s:i,s:i}", "roots", cp->roots_hash, "issuer", cp->issuer_hash,
+                     "proxiesConnected", (int)cp_proxies_connected(cp), "proxiesWithoutRoots",
                      (int)cp_proxies_without_roots(cp), "proxiesWithOldCertificates",
                      (int)cp_proxies_with_old_certs(cp));
 }
@@ -230,7 +231,7 @@ static void done(struct cp *cp, struct http_req *r, const char *name)
 {
     json_t *body;
 
-    set_roots_hash(cp);
+    set_ca_hashes(cp);
     cp_polls_check(cp);
     log_info("cert", "root rotation step=%s roots=%s", name, cp->roots_hash);
     body = cp_ca_json(cp);
@@ -242,7 +243,6 @@ static int promote(struct cp *cp, struct err *e)
 {
     if (pki_ca_promote(cp->ca, e) < 0)
         return -1;
-    cp->ca_epoch++;
     renew_own(cp);
     return 0;
 }

@@ -82,13 +82,15 @@ struct cp {
 
     struct timer batch_timer;
     uint64_t batch_since_ms; /* when its first change came; 0 = no batch */
+    uint64_t changed_ms;     /* when a change came last, or was compiled */
+    unsigned quiet_ms;       /* that ends the batch: CP_FIRST_MS or CP_QUIET_MS */
     unsigned batch_events;
 
     struct pki_ca *ca;
     char *token_key_pem;  /* public */
     struct table *tokens; /* verified: token -> struct pki_token */
-    char roots_hash[24];
-    unsigned ca_epoch; /* grows when another root begins to sign */
+    char roots_hash[24];  /* of the bundle that proxies should trust */
+    char issuer_hash[24]; /* of the root that signs */
     struct timer own_cert_timer;
 
     struct http_server *api, *admin;
@@ -138,19 +140,19 @@ struct cp_proxy {
 
     /* the poll that waits, at most one */
     struct http_req *poll;
-    char poll_version[DOCUMENT_VERSION_MAX], poll_roots[24];
+    char poll_version[DOCUMENT_VERSION_MAX], poll_roots[24], poll_issuer[24];
     uint64_t poll_until_ms;
     bool poll_due; /* there is something to answer, as soon as there is room */
     struct timer poll_timer;
-    char roots_told[24]; /* the last hash that a poll was ended for */
+    char ca_told[48]; /* the last roots and issuer that a poll was ended for */
 
     char current[DOCUMENT_VERSION_MAX]; /* what it should have */
     uint64_t current_since_ms;
     char applied[DOCUMENT_VERSION_MAX], rejected[DOCUMENT_VERSION_MAX]; /* what it says */
     char reason[512];
-    char roots[24]; /* hash of the bundle that it trusts */
+    char roots[24];  /* hash of the bundle that it trusts */
+    char issuer[24]; /* of the root that signed its certificate; "": not known */
     int64_t cert_not_after;
-    unsigned cert_epoch;                 /* 0: not known */
     uint64_t documents, patches, errors; /* answered */
 };
 /* The proxy of that pod, made on first sight.  NULL: answered (404, 503). */

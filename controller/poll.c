@@ -16,7 +16,7 @@
 
 #define PENDING_MAX (64u << 20) /* bytes of answers not taken yet */
 #define PACE_MS     5
-#define ROOTS_MS    1000 /* a proxy that still asks with old roots is told again after this */
+#define CA_MS       1000 /* a proxy that still asks with old roots is told again after this */
 
 static void on_timeout(void *arg)
 {
@@ -41,6 +41,13 @@ static struct http_req *forget(struct cp_proxy *px)
     return r;
 }
 
+/* every answer names the bundle to trust and the root that certificates should be of */
+static void put_ca(const struct cp_proxy *px, struct http_req *r)
+{
+    http_req_header(r, "Fsm-Roots", px->cp->roots_hash);
+    http_req_header(r, "Fsm-Issuer", px->cp->issuer_hash);
+}
+
 static void on_gone(struct http_req *r, void *arg)
 {
     forget(arg);
@@ -51,7 +58,7 @@ void cp_poll_end(struct cp_proxy *px, unsigned status)
     if (!px->poll)
         return;
     struct http_req *r = forget(px);
-    http_req_header(r, "Fsm-Roots", px->cp->roots_hash);
+    put_ca(px, r);
     px->cp->metrics.not_modified += status == 304;
     if (status == 304)
         cp_reply(px->cp, r, 304, NULL, slice_str(NULL));
@@ -69,7 +76,7 @@ static void answer(struct cp_proxy *px)
     clock_rfc3339(clock_wall_ms(), ts);
     snprintf(from, sizeof(from), "%s", px->poll_version);
     struct http_req *r = forget(px);
-    http_req_header(r, "Fsm-Roots", px->cp->roots_hash);
+    put_ca(px, r);
     if (policy_proxy_patch(px->px, from, ts, &body)) {
         m->patches++;
         m->patch_bytes += body.len;
@@ -99,17 +106,25 @@ static void answer_when_room(struct cp_proxy *px)
         timer_set(&px->cp->pace_timer, PACE_MS);
 }
 
-/* The bundle changed.  A proxy that was told so and asks with the old hash again is still busy
- * fetching it: it waits, but not for long. */
-static void tell_roots(struct cp_proxy *px)
+static bool differs(const char *asked, const char *now)
 {
-    if (strcmp(px->roots_told, px->cp->roots_hash) != 0) {
-        snprintf(px->roots_told, sizeof(px->roots_told), "%s", px->cp->roots_hash);
+    return *asked && strcmp(asked, now) != 0;
+}
+
+/* The bundle changed, or another root signs.  A proxy that was told so and asks with the old
+ * hashes again is still busy fetching: it waits, but not for long. */
+static void tell_ca(struct cp_proxy *px)
+{
+    char now[sizeof(px->ca_told)];
+
+    snprintf(now, sizeof(now), "%s%s", px->cp->roots_hash, px->cp->issuer_hash);
+    if (strcmp(px->ca_told, now) != 0) {
+        memcpy(px->ca_told, now, sizeof(now));
         cp_poll_end(px, 304);
         return;
     }
     uint64_t left = px->poll_until_ms - loop_now_ms(px->cp->loop);
-    timer_set(&px->poll_timer, left < ROOTS_MS ? left : ROOTS_MS);
+    timer_set(&px->poll_timer, left < CA_MS ? left : CA_MS);
 }
 
 void cp_poll_check(struct cp_proxy *px)
@@ -118,8 +133,9 @@ void cp_poll_check(struct cp_proxy *px)
         return;
     if (strcmp(px->poll_version, px->current) != 0)
         answer_when_room(px);
-    else if (*px->poll_roots && strcmp(px->poll_roots, px->cp->roots_hash) != 0)
-        tell_roots(px);
+    else if (differs(px->poll_roots, px->cp->roots_hash) ||
+             differs(px->poll_issuer, px->cp->issuer_hash))
+        tell_ca(px);
 }
 
 void cp_polls_check(struct cp *cp)
@@ -138,9 +154,18 @@ void cp_polls_end(struct cp *cp)
         cp_poll_end(px, 304);
 }
 
+/* what the proxy holds, if it says so; both take 24 bytes */
+static void take_hash(struct http_req *r, const char *name, char *asked, char *held)
+{
+    asked[0] = '\0';
+    http_req_query(r, name, asked, 24);
+    if (*asked)
+        memcpy(held, asked, 24);
+}
+
 void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
 {
-    char text[24] = "", roots[24] = "";
+    char text[24] = "";
     unsigned long long wait = 0;
     uint64_t now = loop_now_ms(px->cp->loop);
 
@@ -157,10 +182,8 @@ void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
     px->cp->n_waiting++;
     px->poll_version[0] = '\0';
     http_req_query(r, "version", px->poll_version, sizeof(px->poll_version));
-    http_req_query(r, "roots", roots, sizeof(roots));
-    snprintf(px->poll_roots, sizeof(px->poll_roots), "%s", roots);
-    if (*roots)
-        snprintf(px->roots, sizeof(px->roots), "%s", roots);
+    take_hash(r, "roots", px->poll_roots, px->roots);
+    take_hash(r, "issuer", px->poll_issuer, px->issuer);
     px->poll_until_ms = now + wait * 1000;
     http_req_on_gone(r, on_gone, px);
     policy_proxy_holds(px->px, px->poll_version);

@@ -35,8 +35,8 @@ static void adopt(struct cp_proxy *px, const struct mesh_pod *pod)
         return;
     snprintf(px->uid, sizeof(px->uid), "%s", pod->uid);
     px->applied[0] = px->rejected[0] = px->reason[0] = px->roots[0] = '\0';
+    px->issuer[0] = '\0';
     px->cert_not_after = 0;
-    px->cert_epoch = 0;
 }
 
 static bool is_full(const struct cp *cp)
@@ -151,7 +151,7 @@ unsigned cp_proxies_with_old_certs(const struct cp *cp)
     unsigned n = 0;
 
     table_foreach (cp->proxies, it, NULL, &px)
-        n += cp_proxy_is_connected(px) && px->cert_epoch != cp->ca_epoch;
+        n += cp_proxy_is_connected(px) && strcmp(px->issuer, cp->issuer_hash) != 0;
     return n;
 }
 
@@ -164,14 +164,15 @@ static json_t *proxy_json(const struct cp_proxy *px)
 
     mesh_identity(pod->sa, pod->ns, &id);
     json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:I,s:s,s:s?,s:I,s:s?,s:s?,s:I,s:b}", "pod", px->key, "identity", id.p,
-        "uuid", json_str(mesh_pod_labels(pod), "fsm-proxy-uuid", ""), "connected",
+        "{s:s,s:s,s:s,s:b,s:I,s:s,s:s?,s:I,s:s?,s:s?,s:I,s:b,s:b}", "pod", px->key, "identity",
+        id.p, "uuid", json_str(mesh_pod_labels(pod), "fsm-proxy-uuid", ""), "connected",
         cp_proxy_is_connected(px), "lastSeenMs", (json_int_t)(px->poll ? 0 : now - px->seen_ms),
         "current", px->current, "applied", *px->applied ? px->applied : NULL, "lagMs",
         (json_int_t)(behind ? now - px->current_since_ms : 0), "rejected",
         *px->rejected ? px->rejected : NULL, "reason", *px->reason ? px->reason : NULL,
         "certNotAfter", (json_int_t)px->cert_not_after, "trustsRoots",
-        strcmp(px->roots, px->cp->roots_hash) == 0);
+        strcmp(px->roots, px->cp->roots_hash) == 0, "certOfThisRoot",
+        strcmp(px->issuer, px->cp->issuer_hash) == 0);
     buf_free(&id);
     return out;
 }

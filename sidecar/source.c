@@ -25,6 +25,7 @@
 #define BACKOFF_MIN 100 /* ms */
 #define BACKOFF_MAX                                                                                \
     10000 /* ms; the controller is back within seconds, a restart of it is not a storm */
+#define RENEW_S      3 /* after another root began to sign: within so many seconds */
 #define MAX_TOKEN    (64 * 1024)
 #define MAX_CA       (256 * 1024)
 #define MAX_DOCUMENT (256u * 1024 * 1024)
@@ -56,6 +57,7 @@ struct source {
     int64_t cert_not_after, renew_at; /* seconds since the epoch */
     bool want_roots, want_status;
     char asked_roots[64];
+    char issuer[64]; /* of the certificate: hash as the controller tells it */
 
     json_t *wire; /* the document in force, wire form */
     uint64_t hash;
@@ -180,15 +182,14 @@ static void trouble(struct source *s, const char *what, const char *why)
     err_set(&e, "%s: %s", what, why);
     /* told once, not at every try */
     if (strcmp(e.text, s->error.text) != 0)
-        log_warn(SUB, "controller out of reach, going on with what we have what=%s error=\"%s\"",
-                 what, why);
+        log_warn(SUB, "going on with what we have what=%s error=\"%s\"", what, why);
     s->error = e;
 }
 
 static void cleared(struct source *s)
 {
     if (s->error.text[0])
-        log_info(SUB, "controller reached again");
+        log_info(SUB, "the controller serves us");
     s->error.text[0] = '\0';
 }
 
@@ -215,11 +216,14 @@ static int link_send(struct link *k, const char *method, const char *target, con
 /* what an answer says that is not what was hoped for */
 static void explain(const struct http_result *r, struct err *e)
 {
+    struct slice text = slice_trim(slice_of(r->body.p, r->body.n > 200 ? 200 : r->body.n));
+
     if (r->status == 0)
-        err_set(e, "%s", r->error ? r->error : "no answer");
+        err_set(e, "the controller is out of reach: %s", r->error ? r->error : "no answer");
+    else if (r->status == 404) /* a new pod: it hears of it in a moment */
+        err_set(e, "the controller does not know this pod yet: %.*s", SLICE_FMT(text));
     else
-        err_set(e, "status %u: %.*s", r->status, (int)(r->body.n > 200 ? 200 : r->body.n),
-                r->body.p ? r->body.p : "");
+        err_set(e, "the controller answers %u: %.*s", r->status, SLICE_FMT(text));
 }
 
 /* ---- certificate, roots, status ----------------------------------------------------------------
@@ -267,6 +271,7 @@ static int take_certificate(struct source *s, const json_t *j, struct err *e)
     free(old_chain);
     free(old_roots);
     s->cert_not_after = json_int(j, "notAfter", 0);
+    snprintf(s->issuer, sizeof(s->issuer), "%s", json_str(j, "issuer", ""));
     schedule_renewal(s);
     return use_roots(s, e);
 }
@@ -478,6 +483,23 @@ static void look_at_roots(struct source *s, const struct http_head *h)
     cert_kick(s);
 }
 
+/* ... and the root that signs now: a certificate of another one is renewed, within seconds, but
+ * not by all proxies at once */
+static void look_at_issuer(struct source *s, const struct http_head *h)
+{
+    const struct http_field *f = http_find_name(h, SLICE_LIT("fsm-issuer"));
+    int64_t now = (int64_t)time(NULL);
+    uint32_t r;
+
+    if (!f || !s->issuer[0] || slice_eq_str(f->value, s->issuer) || s->renew_at <= now + RENEW_S)
+        return;
+    random_bytes(&r, sizeof(r));
+    s->renew_at = now + r % RENEW_S;
+    log_info(SUB, "another root signs now, the certificate is renewed in_s=%lld",
+             (long long)(s->renew_at - now));
+    cert_kick(s);
+}
+
 static void on_document(const struct http_result *r, void *arg)
 {
     struct source *s = arg;
@@ -487,6 +509,7 @@ static void on_document(const struct http_result *r, void *arg)
         link_good(&s->doc);
         cleared(s);
         look_at_roots(s, r->head);
+        look_at_issuer(s, r->head);
     }
     if (r->status == 200 && content_is(r->head, "application/merge-patch+json")) {
         take_patch(s, r->body);
@@ -505,8 +528,8 @@ static void doc_poll(struct source *s)
 {
     /* A refused version is named too, so that it does not come again and again.  A patch from it
      * will not fit what is in force; then take_patch asks for the whole. */
-    char *target =
-        xasprintf("/v1/config?version=%s&wait=%u&roots=%s", s->held, s->conf.wait_s, s->roots_hash);
+    char *target = xasprintf("/v1/config?version=%s&wait=%u&roots=%s&issuer=%s", s->held,
+                             s->conf.wait_s, s->roots_hash, s->issuer);
 
     link_send(&s->doc, "GET", target, NULL, slice_str(""), (s->conf.wait_s + 10) * 1000,
               on_document, doc_poll);

@@ -26,6 +26,8 @@ struct pki_ca *pki_ca_open(const char *dir, const char *trust_domain, struct err
 void pki_ca_free(struct pki_ca *ca);
 /* all roots a peer should trust now, concatenated PEM; borrowed */
 const char *pki_ca_roots(const struct pki_ca *ca);
+/* the root that signs now, PEM; borrowed until the next step of a rotation */
+const char *pki_ca_signer(const struct pki_ca *ca);
 /* begins a root rotation: makes the next root and adds it to pki_ca_roots(); it signs only after
  * pki_ca_promote() */
 int pki_ca_prepare_next(struct pki_ca *ca, struct err *e);

@@ -425,6 +425,11 @@ const char *pki_ca_roots(const struct pki_ca *ca)
     return ca->roots;
 }
 
+const char *pki_ca_signer(const struct pki_ca *ca)
+{
+    return ca->now.cert_pem;
+}
+
 /* ---- rotation -----------------------------------------------------------------------------------
  */
 

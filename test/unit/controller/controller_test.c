@@ -119,7 +119,7 @@ static unsigned free_port(void)
 
 struct answer {
     unsigned status;
-    char *type, *roots; /* content type, Fsm-Roots */
+    char *type, *roots, *issuer; /* content type, Fsm-Roots, Fsm-Issuer */
     char *body;
     double seconds;
 };
@@ -128,6 +128,7 @@ static void answer_free(struct answer *a)
 {
     free(a->type);
     free(a->roots);
+    free(a->issuer);
     free(a->body);
 }
 
@@ -203,6 +204,7 @@ static struct answer call_end(struct call *c)
     char *headers = get_file(name);
     a.type = header_of(headers, "content-type");
     a.roots = header_of(headers, "fsm-roots");
+    a.issuer = header_of(headers, "fsm-issuer");
     snprintf(name, sizeof(name), "body.%u", c->id);
     a.body = get_file(name);
     free(headers);
@@ -815,10 +817,29 @@ START_TEST(root_rotation)
     poll = poll_begin(token, version, 0, both);
     a = call_end(&poll);
     answer_free(&a);
+    /* a proxy with a certificate of the old root hears at once that another one signs */
+    char *held = xasprintf("%s&issuer=%s", both, json_str(c, "issuer", ""));
+    poll = poll_begin(token, version, 20, held);
+    wait_polls(1);
     admin_text(200, "/ca/promote", "proxiesWithOldCertificates\": 1");
+    a = call_end(&poll);
+    ck_assert_uint_eq(a.status, 304);
+    ck_assert(a.seconds < 10);
+    ck_assert_str_ne(a.issuer, json_str(c, "issuer", ""));
     admin_text(409, "/ca/retire", "hold certificates of the old root");
     json_decref(c);
     c = certificate(token);
+    ck_assert_str_eq(a.issuer, json_str(c, "issuer", ""));
+    answer_free(&a);
+    free(held);
+    char *now = roots_now(token, 2);
+    held = xasprintf("%s&issuer=%s", now, json_str(c, "issuer", ""));
+    poll = poll_begin(token, version, 1, held);
+    a = call_end(&poll);
+    ck_assert_msg(a.seconds > 0.9, "ended after %f s with nothing to say", a.seconds);
+    answer_free(&a);
+    free(held);
+    free(now);
     admin_text(200, "/ca/retire", "proxiesWithOldCertificates\": 0");
     /* our own certificate chains to the new root alone by now */
     fresh = roots_now(token, 1);
