@@ -11,6 +11,7 @@
 #include "common/http/server.h"
 #include "common/pki/pki.h"
 #include "common/policy/document.h"
+#include "common/proxy/lsock.h"
 #include "common/proxy/view.h"
 #include "common/tls/tls.h"
 
@@ -240,6 +241,28 @@ static void post_access_log(struct admin *a, struct http_req *r)
     http_reply_text(r, 400, "expected ?format=json|text|off\n");
 }
 
+static void get_workers(struct admin *a, struct http_req *r)
+{
+    http_reply_text(r, 200, "%u\n", engine_workers(a->eng));
+}
+
+static void post_workers(struct admin *a, struct http_req *r)
+{
+    char text[32];
+    unsigned long long n;
+    struct err e;
+
+    if (!http_req_query(r, "n", text, sizeof text) ||
+        slice_u64(slice_str(text), WORKERS_MAX, &n) < 0 || n == 0) {
+        http_reply_text(r, 400, "expected ?n=1 to ?n=%u\n", WORKERS_MAX);
+        return;
+    }
+    if (engine_set_workers(a->eng, (unsigned)n, &e) < 0)
+        http_reply_text(r, 503, "%s\n", e.text);
+    else
+        get_workers(a, r);
+}
+
 static void post_drain(struct admin *a, struct http_req *r)
 {
     http_reply_text(r, 200, "DRAINING\n");
@@ -271,6 +294,8 @@ static const struct page {
     {HTTP_M_GET, "/logging", false, get_logging},
     {HTTP_M_POST, "/logging", false, post_logging},
     {HTTP_M_POST, "/access_log", false, post_access_log},
+    {HTTP_M_GET, "/workers", false, get_workers},
+    {HTTP_M_POST, "/workers", false, post_workers},
     {HTTP_M_POST, "/drain", false, post_drain},
     {HTTP_M_POST, "/quitquitquit", false, post_quit},
 };

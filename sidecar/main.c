@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/opt.h"
 #include "common/io/listener.h"
+#include "common/proxy/lsock.h"
 #include "common/proxy/view.h"
 #include "common/tls/tls.h"
 #include "sidecar/probes.h"
@@ -64,7 +65,7 @@ static const struct opt options[] = {
     {0, "inbound", "ADDR", "where connections to the pod are redirected to (default :15003)",
      OPT_CALL(parse_addr, &sidecar.conf.inbound)},
     {0, "workers", "N", "threads for user traffic (default 1)",
-     OPT_UINT(&sidecar.conf.workers, 1, 64)},
+     OPT_UINT(&sidecar.conf.workers, 1, WORKERS_MAX)},
     {0, "drain", "DURATION",
      "how long open connections may take to end after SIGTERM (default 30s)",
      OPT_MS(&sidecar.conf.drain_ms)},

@@ -32,8 +32,8 @@ LANES=${LANES:-$(nproc)}
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
 QUICK_E2E='e2e/permissive/http-names e2e/permissive/grpc e2e/permissive/tcp e2e/security/no-certificate'
 # scenarios that are run again over the other TLS library, and under the sanitizers
-AGAIN_OPENSSL='e2e/permissive/* e2e/security/* e2e/faults/*'
-AGAIN_ASAN='e2e/permissive/http-names e2e/permissive/http1-over-http2 e2e/permissive/grpc e2e/permissive/tcp e2e/permissive/websocket e2e/permissive/server-first e2e/faults/upstream e2e/faults/bad-document e2e/security/no-certificate'
+AGAIN_OPENSSL='e2e/engine/* e2e/permissive/* e2e/security/* e2e/faults/*'
+AGAIN_ASAN='e2e/engine/* e2e/permissive/http-names e2e/permissive/http1-over-http2 e2e/permissive/grpc e2e/permissive/tcp e2e/permissive/websocket e2e/permissive/server-first e2e/faults/upstream e2e/faults/bad-document e2e/security/no-certificate'
 
 # ---- what there is: "NAME<tab>exclusive?<tab>command" -----------------------------------------
 list_scenarios() { # PREFIX BIN PATTERNS...

@@ -304,15 +304,26 @@ void listener_resume(struct listener *l)
         event_add(l->ev, NULL);
 }
 
+static void end(struct listener *l)
+{
+    l->freed = true;
+    timer_cancel(&l->again);
+    event_del(l->ev);
+    if (l->reserve_fd >= 0)
+        close(l->reserve_fd);
+    loop_defer(l->loop, &l->job);
+}
+
+int listener_release(struct listener *l)
+{
+    end(l);
+    return l->fd;
+}
+
 void listener_free(struct listener *l)
 {
     if (!l || l->freed)
         return;
-    l->freed = true;
-    timer_cancel(&l->again);
-    event_del(l->ev);
+    end(l);
     close(l->fd);
-    if (l->reserve_fd >= 0)
-        close(l->reserve_fd);
-    loop_defer(l->loop, &l->job);
 }

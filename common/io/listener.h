@@ -36,5 +36,7 @@ int listener_fd(const struct listener *l);
 void listener_pause(struct listener *l);
 void listener_resume(struct listener *l);
 void listener_free(struct listener *l);
+/* ends the listener and gives its socket back, still listening: connections queue in the kernel */
+int listener_release(struct listener *l);
 
 #endif

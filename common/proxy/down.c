@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "common/proxy/detect.h"
+#include "common/proxy/lsock.h"
 #include "common/proxy/upstream.h"
 #include "common/tls/hello.h"
 #include "common/tls/tls.h"

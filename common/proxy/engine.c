@@ -9,18 +9,10 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/proxy/accesslog.h"
+#include "common/proxy/lsock.h"
 #include "common/proxy/worker.h"
 
-#define LISTEN_BACKLOG 4096
-
-struct lsock {
-    LIST_ENTRY(lsock) link;
-    struct ip_port addr;
-    uint64_t serial;
-    uint32_t refs;
-    unsigned n;
-    int fd[]; /* one per worker; -1 = that worker has it.  atomic */
-};
+#define RETIRED_POLL_MS 200
 
 struct collect {
     struct engine *eng;
@@ -32,14 +24,18 @@ struct collect {
 
 struct engine {
     struct loop *control;
-    unsigned n; /* workers */
-    struct worker **w;
+    unsigned n; /* workers that accept: w[0] .. w[n - 1] */
+    struct worker *w[WORKERS_MAX];
+    unsigned n_retired; /* threads that wait for their last connection to end */
+    struct worker *retired[WORKERS_MAX];
+    struct timer retired_poll;
+    struct stats *gone; /* what workers that have left had counted */
+    uint32_t seed;
     bool inline_worker;
     struct cluster_slots *slots;
     struct view *view; /* published last; a reference */
     uint64_t generation;
-    LIST_HEAD(, lsock) socks;
-    uint64_t sock_serial;
+    struct lsocks *socks;
     struct access_log_writer *alog;
     bool draining;
     struct timer drain_poll;
@@ -61,12 +57,13 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static int start_worker(struct engine *e, unsigned i, uint32_t seed, struct err *err)
+/* w[i]; its thread runs, without a view */
+static int start_worker(struct engine *e, unsigned i, struct err *err)
 {
     struct loop *l = e->inline_worker ? e->control : loop_new(err);
     if (!l)
         return -1;
-    struct worker *w = e->w[i] = worker_new(e, i, l, seed + i);
+    struct worker *w = e->w[i] = worker_new(e, i, l, e->seed + i);
     if (e->inline_worker)
         return 0;
     /* the signals must be blocked before the thread can get one */
@@ -81,34 +78,13 @@ static int start_worker(struct engine *e, unsigned i, uint32_t seed, struct err 
     return 0;
 }
 
-static void on_drain_poll(void *arg);
-
-struct engine *engine_new(struct loop *control, const struct engine_opts *o, struct err *err)
-{
-    struct engine *e = xcalloc(1, sizeof *e);
-    e->control = control;
-    e->inline_worker = o->workers == 0;
-    e->n = e->inline_worker ? 1 : o->workers;
-    e->w = xcalloc(e->n, sizeof(struct worker *));
-    e->slots = cluster_slots_new();
-    e->alog = access_log_writer_new(o->access_fd);
-    timer_init(&e->drain_poll, control, on_drain_poll, e);
-    uint32_t seed = o->seed;
-    if (!seed)
-        random_bytes(&seed, sizeof seed);
-    for (unsigned i = 0; i < e->n; i++)
-        if (start_worker(e, i, seed, err) < 0) {
-            engine_free(e);
-            return NULL;
-        }
-    return e;
-}
-
 /* connections are closed by the thread that owns them; what is freed later is freed by the turn
  * that ends the loop */
 static void stop_worker(void *arg)
 {
     struct worker *w = arg;
+    if (w->last)
+        worker_collect(w, w->last);
     worker_close(w);
     loop_stop(w->loop);
 }
@@ -128,21 +104,78 @@ static void free_worker(struct engine *e, struct worker *w)
         loop_free(l);
 }
 
+/* w[n] and above, after w[i] failed to start or with all that are left */
+static void free_workers(struct engine *e, unsigned n)
+{
+    for (unsigned i = n; i < WORKERS_MAX; i++)
+        if (e->w[i]) {
+            free_worker(e, e->w[i]);
+            e->w[i] = NULL;
+        }
+}
+
+static int start_workers(struct engine *e, unsigned from, unsigned to, struct err *err)
+{
+    for (unsigned i = from; i < to; i++)
+        if (start_worker(e, i, err) < 0) {
+            free_workers(e, from);
+            return -1;
+        }
+    return 0;
+}
+
+static void on_drain_poll(void *arg);
+static void on_retired_poll(void *arg);
+
+struct engine *engine_new(struct loop *control, const struct engine_opts *o, struct err *err)
+{
+    struct engine *e = xcalloc(1, sizeof *e);
+    e->control = control;
+    e->inline_worker = o->workers == 0;
+    e->slots = cluster_slots_new();
+    e->socks = lsocks_new(e->inline_worker ? 1 : o->workers);
+    e->gone = stats_new();
+    e->alog = access_log_writer_new(o->access_fd);
+    timer_init(&e->drain_poll, control, on_drain_poll, e);
+    timer_init(&e->retired_poll, control, on_retired_poll, e);
+    e->seed = o->seed;
+    if (!e->seed)
+        random_bytes(&e->seed, sizeof e->seed);
+    if (start_workers(e, 0, e->inline_worker ? 1 : o->workers, err) < 0) {
+        engine_free(e);
+        return NULL;
+    }
+    e->n = e->inline_worker ? 1 : o->workers;
+    return e;
+}
+
 void engine_free(struct engine *e)
 {
     if (!e)
         return;
     timer_cancel(&e->drain_poll);
-    for (unsigned i = 0; i < e->n; i++)
-        if (e->w[i])
-            free_worker(e, e->w[i]);
+    timer_cancel(&e->retired_poll);
+    free_workers(e, 0);
+    e->n = 0;
+    while (e->n_retired)
+        free_worker(e, e->retired[--e->n_retired]);
     if (e->view)
         engine_view_put(e, e->view);
     loop_turn(e->control, false); /* what workers posted at last: views to free, counters */
     access_log_writer_free(e->alog);
+    stats_free(e->gone);
+    lsocks_free(e->socks);
     cluster_slots_free(e->slots);
-    free(e->w);
     free(e);
+}
+
+/* fn(worker) on each one's own thread */
+static void tell_all(struct engine *e, void (*fn)(void *worker))
+{
+    for (unsigned i = 0; i < e->n; i++)
+        loop_post(e->w[i]->loop, fn, e->w[i]);
+    for (unsigned i = 0; i < e->n_retired; i++)
+        loop_post(e->retired[i]->loop, fn, e->retired[i]);
 }
 
 struct cluster_slots *engine_slots(struct engine *e)
@@ -174,9 +207,11 @@ void engine_publish(struct engine *e, struct view *v)
 {
     struct view *old = e->view;
     v->generation = ++e->generation;
-    __atomic_store_n(&v->refs, (int32_t)e->n + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&v->refs, (int32_t)(e->n + e->n_retired) + 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < e->n; i++)
         worker_offer(e->w[i], v);
+    for (unsigned i = 0; i < e->n_retired; i++)
+        worker_offer(e->retired[i], v);
     e->view = v; /* our own reference, kept until the next one */
     if (old)
         engine_view_put(e, old);
@@ -187,69 +222,116 @@ const struct view *engine_view(const struct engine *e)
     return e->view;
 }
 
-/* ---- listening sockets ----------------------------------------------------------------------- */
+/* ---- the number of workers ------------------------------------------------------------------- */
 
-static struct lsock *lsock_find(struct engine *e, const struct ip_port *addr)
+struct lsocks *engine_lsocks(struct engine *e)
 {
-    struct lsock *s;
-    LIST_FOREACH (s, &e->socks, link) {
-        if (ip_port_eq(&s->addr, addr))
-            return s;
-    }
-    return NULL;
+    return e->socks;
 }
 
-struct lsock *lsock_open(struct engine *e, const struct ip_port *addr, struct err *err)
+static void listen_all(void *arg)
 {
-    static const struct ip any = {.family = 6};
-    unsigned flags = LISTEN_REUSEPORT | (ip_eq(&addr->ip, &any) ? LISTEN_DUAL : 0);
-    struct lsock *s = lsock_find(e, addr);
-    if (s) {
-        s->refs++;
-        return s;
-    }
-    s = xcalloc(1, sizeof *s + e->n * sizeof s->fd[0]);
-    s->addr = *addr;
-    s->refs = 1;
-    s->serial = ++e->sock_serial;
-    LIST_INSERT_HEAD(&e->socks, s, link);
-    for (s->n = 0; s->n < e->n; s->n++) {
-        s->fd[s->n] = listener_bind(addr, flags, LISTEN_BACKLOG, err);
-        if (s->fd[s->n] < 0) {
-            lsock_unref(e, s);
-            return NULL;
-        }
-    }
-    return s;
+    tell_all(arg, worker_listen);
 }
 
-void lsock_unref(struct engine *e, struct lsock *s)
+void engine_listen_again(struct engine *e)
 {
-    (void)e;
-    if (!s || --s->refs)
+    loop_post(e->control, listen_all, e);
+}
+
+void engine_stop_accepting(struct engine *e)
+{
+    lsocks_deal(e->socks, 0, NULL);
+    listen_all(e);
+}
+
+static void retire(void *arg)
+{
+    struct worker *w = arg;
+    w->retired = true;
+    worker_listen(w);
+    worker_drain(w);
+}
+
+static void leave(void *arg)
+{
+    struct worker *w = arg;
+    struct engine *e = w->eng;
+    unsigned i = 0;
+    while (i < e->n_retired && e->retired[i] != w)
+        i++;
+    if (i == e->n_retired)
+        return; /* asked twice */
+    e->retired[i] = e->retired[--e->n_retired];
+    struct stats *last = w->last = stats_new();
+    free_worker(e, w);
+    stats_drop_gauges(last);
+    stats_merge(e->gone, last);
+    stats_free(last);
+    log_info("worker", "left, its last connection has ended still_leaving=%u", e->n_retired);
+}
+
+static void ask_to_leave(void *arg)
+{
+    struct worker *w = arg;
+    if (w->leaving || !LIST_EMPTY(&w->downs))
         return;
-    for (unsigned i = 0; i < s->n; i++) {
-        int fd = lsock_take(s, i);
-        if (fd >= 0)
-            close(fd);
+    w->leaving = true;
+    loop_post(w->eng->control, leave, w);
+}
+
+static void on_retired_poll(void *arg)
+{
+    struct engine *e = arg;
+    for (unsigned i = 0; i < e->n_retired; i++)
+        loop_post(e->retired[i]->loop, ask_to_leave, e->retired[i]);
+    if (e->n_retired)
+        timer_set(&e->retired_poll, RETIRED_POLL_MS);
+}
+
+static int add_workers(struct engine *e, unsigned n, struct err *err)
+{
+    if (start_workers(e, e->n, n, err) < 0)
+        return -1;
+    for (; e->n < n; e->n++)
+        if (e->view) {
+            __atomic_add_fetch(&e->view->refs, 1, __ATOMIC_ACQ_REL);
+            worker_offer(e->w[e->n], e->view);
+        }
+    return 0;
+}
+
+static void drop_workers(struct engine *e, unsigned n)
+{
+    while (e->n > n) {
+        struct worker *w = e->w[--e->n];
+        e->w[e->n] = NULL;
+        e->retired[e->n_retired++] = w;
+        loop_post(w->loop, retire, w);
     }
-    LIST_REMOVE(s, link);
-    free(s);
+    timer_set(&e->retired_poll, RETIRED_POLL_MS);
 }
 
-const struct ip_port *lsock_addr(const struct lsock *s)
+int engine_set_workers(struct engine *e, unsigned n, struct err *err)
 {
-    return &s->addr;
-}
-
-uint64_t lsock_serial(const struct lsock *s)
-{
-    return s->serial;
-}
-
-int lsock_take(struct lsock *s, unsigned worker)
-{
-    return __atomic_exchange_n(&s->fd[worker], -1, __ATOMIC_ACQ_REL);
+    unsigned before = e->n;
+    if (n < 1 || n > WORKERS_MAX)
+        return err_set(err, "workers: expected 1 to %u, not %u", WORKERS_MAX, n);
+    if (e->inline_worker || e->draining)
+        return err_set(err, "the number of workers cannot change %s",
+                       e->draining ? "while draining" : "here");
+    if (e->n_retired + (n < e->n ? e->n - n : n - e->n) > WORKERS_MAX)
+        return err_set(err, "%u workers still wait for connections to end: try again later",
+                       e->n_retired);
+    if (n > e->n && add_workers(e, n, err) < 0)
+        return -1;
+    int rc = lsocks_deal(e->socks, n, err);
+    if (rc < 0)
+        drop_workers(e, before);
+    else if (n < e->n)
+        drop_workers(e, n);
+    listen_all(e);
+    return rc;
 }
 
 /* ---- statistics ------------------------------------------------------------------------------ */
@@ -282,15 +364,23 @@ static void copy_part(void *arg)
     loop_post(p->c->eng->control, merge_part, p);
 }
 
+static void ask_part(struct collect *c, struct worker *w)
+{
+    struct part *p = xcalloc(1, sizeof *p);
+    *p = (struct part){.c = c, .w = w, .mine = stats_new()};
+    c->left++;
+    loop_post(w->loop, copy_part, p);
+}
+
 void engine_collect(struct engine *e, engine_stats_fn *fn, void *arg)
 {
     struct collect *c = xcalloc(1, sizeof *c);
-    *c = (struct collect){.eng = e, .fn = fn, .arg = arg, .sum = stats_new(), .left = e->n};
-    for (unsigned i = 0; i < e->n; i++) {
-        struct part *p = xcalloc(1, sizeof *p);
-        *p = (struct part){.c = c, .w = e->w[i], .mine = stats_new()};
-        loop_post(e->w[i]->loop, copy_part, p);
-    }
+    *c = (struct collect){.eng = e, .fn = fn, .arg = arg, .sum = stats_new()};
+    stats_merge(c->sum, e->gone);
+    for (unsigned i = 0; i < e->n; i++)
+        ask_part(c, e->w[i]);
+    for (unsigned i = 0; i < e->n_retired; i++)
+        ask_part(c, e->retired[i]);
 }
 
 /* ---- access log ------------------------------------------------------------------------------ */
@@ -352,8 +442,7 @@ void engine_drain(struct engine *e, unsigned ms, unsigned idle_ms, void (*fn)(vo
     e->drain_idle_ms = idle_ms;
     e->drain_fn = fn;
     e->drain_arg = arg;
-    for (unsigned i = 0; i < e->n; i++)
-        loop_post(e->w[i]->loop, drain_worker, e->w[i]);
+    tell_all(e, drain_worker);
     timer_set(&e->drain_poll, DRAIN_POLL_MS);
 }
 

@@ -20,6 +20,7 @@
 #include "common/proxy/stats.h"
 
 struct engine;
+struct lsocks;
 struct view;
 
 struct engine_opts {
@@ -33,7 +34,17 @@ struct engine *engine_new(struct loop *control, const struct engine_opts *o, str
 void engine_free(struct engine *e);
 
 struct cluster_slots *engine_slots(struct engine *e);
+/* the listening sockets, shared by views */
+struct lsocks *engine_lsocks(struct engine *e);
+/* those that accept connections */
 unsigned engine_workers(const struct engine *e);
+/* Changes their number, 1 to WORKERS_MAX, while they work.  A worker too many hands its listening
+ * sockets over, tells its clients to come again (Connection: close, GOAWAY) and leaves when its
+ * last connection has ended by itself.  -1 and e: the number stays. */
+int engine_set_workers(struct engine *e, unsigned n, struct err *err);
+/* No connection is accepted any more; the listening sockets stay open.  Another process that has
+ * them goes on. */
+void engine_stop_accepting(struct engine *e);
 /* takes v; from here on it must not change.  Sets v->generation. */
 void engine_publish(struct engine *e, struct view *v);
 /* the view published last, or NULL; borrowed until the next engine_publish */
@@ -51,15 +62,5 @@ void engine_access_log(struct engine *e, enum access_format f);
 void engine_drain(struct engine *e, unsigned ms, unsigned idle_ms, void (*fn)(void *arg),
                   void *arg);
 bool engine_draining(const struct engine *e);
-
-/* ---- listening sockets, shared by views (view.c) ---- */
-struct lsock;
-/* the sockets of that address, one per worker, opened if no view has them; a reference */
-struct lsock *lsock_open(struct engine *e, const struct ip_port *addr, struct err *e2);
-void lsock_unref(struct engine *e, struct lsock *s);
-const struct ip_port *lsock_addr(const struct lsock *s);
-uint64_t lsock_serial(const struct lsock *s);
-/* the socket of one worker, which owns it from then on; -1 if it was taken already.  Any thread */
-int lsock_take(struct lsock *s, unsigned worker);
 
 #endif

@@ -163,3 +163,23 @@ void stats_merge(struct stats *d, const struct stats *s)
     table_foreach (s->peers, it2, &key, &value)
         merge_peer(stats_peer(d, key), value);
 }
+
+static void drop_cluster_gauges(struct cluster_stats *c)
+{
+    for (int i = 0; i < CSTAT_COUNT; i++)
+        if (cluster_stats_of[i].gauge)
+            c->c[i] = 0;
+    for (uint32_t i = 0; i < c->n_ep; i++)
+        c->ep[i].cx_active = c->ep[i].rq_active = 0;
+}
+
+void stats_drop_gauges(struct stats *s)
+{
+    struct slice name;
+    void *c;
+    for (int i = 0; i < WSTAT_COUNT; i++)
+        if (worker_stats[i].gauge)
+            s->w[i] = 0;
+    table_foreach (s->clusters, it, &name, &c)
+        drop_cluster_gauges(c);
+}

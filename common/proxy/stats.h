@@ -118,5 +118,7 @@ struct endpoint_stats *stats_endpoint(struct cluster_stats *c, const struct ip_p
 struct peer_stats *stats_peer(struct stats *s, struct slice key);
 /* adds everything of src to dst */
 void stats_merge(struct stats *dst, const struct stats *src);
+/* what is open or held now becomes 0: whoever counted it is gone, the totals stay */
+void stats_drop_gauges(struct stats *s);
 
 #endif

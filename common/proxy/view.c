@@ -4,6 +4,7 @@
 #include <string.h>
 #include "common/base/mem.h"
 #include "common/proxy/engine.h"
+#include "common/proxy/lsock.h"
 
 /* ---- transport ------------------------------------------------------------------------------- */
 
@@ -99,7 +100,7 @@ void view_free(struct view *v)
     }
     for (uint32_t i = 0; i < v->n_listeners; i++) {
         free((char *)v->listeners[i].name);
-        lsock_unref(v->engine, v->listeners[i].sock);
+        lsock_unref(v->listeners[i].sock);
     }
     ipset_unref(v->allowed);
     transport_unref(v->transport);
@@ -178,7 +179,7 @@ void view_set_fallback(struct view *v, bool inbound, struct chain *c)
 int view_add_listener(struct view *v, const char *name, const struct ip_port *addr, bool inbound,
                       const struct ip_port *pretend, struct err *e)
 {
-    struct lsock *sock = lsock_open(v->engine, addr, e);
+    struct lsock *sock = lsock_open(engine_lsocks(v->engine), addr, e);
     if (!sock)
         return err_prefix(e, "listener %s", name);
     v->listeners = xreallocarray(v->listeners, v->n_listeners + 1, sizeof *v->listeners);

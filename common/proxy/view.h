@@ -66,7 +66,7 @@ struct ports {
     struct port_rules **v; /* sorted by port */
 };
 
-struct lsock; /* the sockets of one address, shared by views: engine.h */
+struct lsock; /* the sockets of one address, shared by views: lsock.h */
 
 struct view_listener {
     const char *name; /* "outbound"; owned */

@@ -6,6 +6,7 @@
 #include "common/base/mem.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
+#include "common/proxy/lsock.h"
 #include "common/proxy/upstream.h"
 
 #define TLS_SESSIONS_MAX 4096
@@ -94,25 +95,26 @@ static void on_accept(struct listener *l, int fd, const struct ip_port *peer, vo
     down_accept(wl->w, wl->rule, fd, peer);
 }
 
-static struct wlistener *listener_find(struct worker *w, uint64_t serial)
+static struct wlistener *listener_find(struct worker *w, uint64_t serial, unsigned sock)
 {
     struct wlistener *wl;
     LIST_FOREACH (wl, &w->listeners, link) {
-        if (wl->serial == serial)
+        if (wl->serial == serial && wl->sock == sock)
             return wl;
     }
     return NULL;
 }
 
-static void listener_open(struct worker *w, const struct view_listener *rule)
+static void listener_open(struct worker *w, const struct view_listener *rule, unsigned sock)
 {
-    int fd = lsock_take(rule->sock, w->index);
+    int fd = lsock_take(rule->sock, sock);
     struct err e;
     if (fd < 0)
-        return;
+        return; /* another worker gives it back yet, and then we are told */
     struct wlistener *wl = xcalloc(1, sizeof *wl);
     wl->w = w;
     wl->serial = lsock_serial(rule->sock);
+    wl->sock = sock;
     wl->rule = rule;
     wl->l = listener_new(w->loop, fd, on_accept, wl, &e);
     if (!wl->l) {
@@ -130,24 +132,53 @@ static void listener_close(struct wlistener *wl)
     free(wl);
 }
 
-static void listeners_sync(struct worker *w)
+static void listener_give_back(struct wlistener *wl)
 {
+    LIST_REMOVE(wl, link);
+    lsock_give(wl->rule->sock, wl->sock, listener_release(wl->l));
+    free(wl);
+}
+
+static bool is_ours(const struct worker *w, const struct lsock *k, unsigned sock)
+{
+    return !w->retired && lsock_is_of(k, sock, w->index);
+}
+
+/* true: a socket went back */
+static bool rule_sync(struct worker *w, const struct view_listener *rule)
+{
+    bool gave = false;
+    for (unsigned i = 0; i < lsock_count(rule->sock); i++) {
+        struct wlistener *wl = listener_find(w, lsock_serial(rule->sock), i);
+        if (wl)
+            wl->rule = rule;
+        if (wl && !is_ours(w, rule->sock, i)) {
+            listener_give_back(wl);
+            gave = true;
+        } else if (!wl && is_ours(w, rule->sock, i)) {
+            listener_open(w, rule, i);
+        }
+    }
+    return gave;
+}
+
+void worker_listen(void *arg)
+{
+    struct worker *w = arg;
     const struct view *v = worker_view(w);
     struct wlistener *wl, *next;
+    bool gave = false;
     LIST_FOREACH (wl, &w->listeners, link)
         wl->rule = NULL;
-    for (uint32_t i = 0; i < v->n_listeners; i++) {
-        wl = listener_find(w, lsock_serial(v->listeners[i].sock));
-        if (wl)
-            wl->rule = &v->listeners[i];
-        else
-            listener_open(w, &v->listeners[i]);
-    }
+    for (uint32_t i = 0; v && i < v->n_listeners; i++)
+        gave |= rule_sync(w, &v->listeners[i]);
     for (wl = LIST_FIRST(&w->listeners); wl; wl = next) {
         next = LIST_NEXT(wl, link);
         if (!wl->rule)
             listener_close(wl);
     }
+    if (gave)
+        engine_listen_again(w->eng);
 }
 
 void worker_take(void *arg)
@@ -164,7 +195,7 @@ void worker_take(void *arg)
     w->h1_limits.fields = (uint16_t)v->limits.fields;
     w->h2_limits.header_bytes = v->limits.head_bytes;
     w->h2_limits.header_count = (uint16_t)v->limits.fields;
-    listeners_sync(w);
+    worker_listen(w);
     upstream_sync(w);
     if (old)
         wview_retire(w, old);

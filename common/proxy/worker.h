@@ -46,6 +46,7 @@ struct wlistener {
     struct worker *w;
     struct listener *l;
     uint64_t serial;                  /* lsock_serial */
+    unsigned sock;                    /* which one of it */
     const struct view_listener *rule; /* in the current view */
 };
 
@@ -57,8 +58,11 @@ struct worker {
     pthread_t thread;
     bool threaded;
     bool draining;
-    struct view *next; /* atomic */
-    struct wview *cur; /* NULL before the first */
+    bool retired;       /* accepts nothing and leaves when its connections have ended */
+    bool leaving;       /* the control thread was told that they have */
+    struct stats *last; /* where to copy the counters at the end, or NULL */
+    struct view *next;  /* atomic */
+    struct wview *cur;  /* NULL before the first */
 
     struct wmem *mem;
     struct wmem_slab s_down, s_identity, s_stick, s_stream, s_h1_down, s_h2_down, s_tunnel_down,
@@ -98,6 +102,9 @@ void worker_free(struct worker *w);
 void worker_offer(struct worker *w, struct view *v);
 /* the worker's own thread: takes what was offered */
 void worker_take(void *worker);
+/* the worker's own thread: takes the listening sockets that are its own by now, and gives back
+ * those that are not; then the others must be told to look (engine.c) */
+void worker_listen(void *worker);
 /* the worker's own thread */
 void worker_drain(struct worker *w);
 void worker_collect(struct worker *w, struct stats *out);
@@ -110,6 +117,8 @@ static inline const struct view *worker_view(const struct worker *w)
 struct wview *wview_hold(struct worker *w);
 void wview_release(struct worker *w, struct wview *wv);
 
+/* engine.c: listening sockets were given back; any thread */
+void engine_listen_again(struct engine *e);
 /* engine.c: gives back one reference; any thread */
 void engine_view_put(struct engine *e, struct view *v);
 /* counts an end and its reason; for connections that never became a stream */

@@ -7,6 +7,7 @@ root.  Peers are real ones (curl, nginx, h2load, grpc, websockets) and raw socke
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -189,6 +190,10 @@ def wait_port(port, seconds=20):
         except OSError:
             time.sleep(0.02)
     raise AssertionError(f"nothing listens on {port}")
+
+
+def threads(sc):
+    return len(os.listdir(f"/proc/{sc.p.pid}/task"))
 
 
 def eventually(what, fn, seconds=5):
@@ -866,6 +871,31 @@ def a_new_document_costs_no_request():
         done.set()
         t.join()
     assert n[0] > 5
+
+
+@check
+def the_number_of_workers_changes_under_load():
+    sizes = [4, 1, 3, 2, 1]
+    ws = socket.create_connection(("127.0.0.1", S("echo").out))  # a tunnel that stays
+    ws.sendall(b"before")
+    assert recv_exactly(ws, 6) == b"before"
+    load = subprocess.Popen(["h2load", "--h1", "-c", "20", "-t", "1", "-D", "6", S("web").url + "/hello"],
+                            stdout=subprocess.PIPE, text=True)
+    for n in sizes:
+        time.sleep(1)
+        for sc in SC.values():
+            status, text = sc.get(f"/workers?n={n}", "POST")
+            assert (status, text) == (200, f"{n}\n"), text
+        ws.sendall(b"still")
+        assert recv_exactly(ws, 5) == b"still"
+    out = load.communicate()[0]
+    done = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out)
+    assert done and int(done[1]) > 1000 and done[2] == done[3] == "0", out
+    ws.close()
+    for sc in SC.values():
+        assert sc.get("/workers?n=0", "POST")[0] == 400
+        eventually("threads that are not needed leave", lambda sc=sc: threads(sc) == 2)
+        assert sc.stat("downstream_cx_active") >= 0
 
 
 @check
