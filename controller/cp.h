@@ -24,8 +24,9 @@
 #include "common/pki/pki.h"
 #include "common/policy/policy.h"
 
-#define CP_QUIET_MS 50  /* a batch of changes ends after this much quiet ... */
-#define CP_BATCH_MS 500 /* ... or this long after its first change */
+#define CP_FIRST_MS 5   /* a change after a quiet time: its batch ends after this much more quiet */
+#define CP_QUIET_MS 50  /* while changes come in: after this much ... */
+#define CP_BATCH_MS 500 /* ... or this long after the batch's first change */
 #define CP_WAIT_MAX 55  /* seconds a poll may hang */
 
 /* ---- metrics.c --------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ static void end_batch(void *arg)
 
     timer_cancel(&cp->batch_timer);
     cp->batch_since_ms = 0;
+    cp->changed_ms = loop_now_ms(cp->loop);
     if (!cp->synced || !policy_update(cp->policy))
         return;
     double compiled = (double)(clock_mono_ns() - begin) / 1e9;
@@ -47,12 +48,15 @@ static void on_change(const struct kube_object *old, const struct kube_object *n
     cp->batch_events++;
     if (!cp->synced) /* the first batch ends with the first pass */
         return;
-    if (cp->batch_since_ms == 0)
+    if (cp->batch_since_ms == 0) {
         cp->batch_since_ms = ms;
+        cp->quiet_ms = ms - cp->changed_ms >= CP_QUIET_MS ? CP_FIRST_MS : CP_QUIET_MS;
+    }
+    cp->changed_ms = ms;
     age = ms - cp->batch_since_ms;
-    timer_set(&cp->batch_timer, age + CP_QUIET_MS < CP_BATCH_MS ? CP_QUIET_MS
-                                : age < CP_BATCH_MS             ? CP_BATCH_MS - age
-                                                                : 0);
+    timer_set(&cp->batch_timer, age + cp->quiet_ms < CP_BATCH_MS ? cp->quiet_ms
+                                : age < CP_BATCH_MS              ? CP_BATCH_MS - age
+                                                                 : 0);
 }
 
 static void on_source_batch(struct kube_source *s, void *arg)

@@ -15,6 +15,7 @@
 
 #define DOCUMENT_MAX (256u * 1024 * 1024)
 #define PEM_MAX      (1024u * 1024)
+#define PATIENCE_MS  1000 /* news of a pod take a tenth of it */
 
 /* builds a view of doc with the current certificate and makes it the one in use */
 static int publish(struct sidecar *sc, const json_t *doc, struct err *e)
@@ -23,7 +24,8 @@ static int publish(struct sidecar *sc, const json_t *doc, struct err *e)
                                     .outbound = sc->conf.outbound,
                                     .inbound = sc->conf.inbound,
                                     .transport = sc->transport,
-                                    .before = sc->doc};
+                                    .before = sc->doc,
+                                    .patience_ms = sc->source ? PATIENCE_MS : 0};
     struct view *v = document_view(&c, doc, e);
     if (!v)
         return -1;

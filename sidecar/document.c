@@ -702,6 +702,7 @@ static int read_spec(struct build *b)
         if (ms)
             lim->connect_ms = lim->head_ms = ms;
     }
+    lim->patience_ms = b->conf->patience_ms;
     b->http1_per_request = json_bool(b->doc, "Spec.Traffic.HTTP1PerRequestLoadBalancing", false);
     b->http2_per_request = json_bool(b->doc, "Spec.Traffic.HTTP2PerRequestLoadBalancing", true);
     return 0;

@@ -26,6 +26,7 @@ struct document_conf {
     struct transport *transport;      /* a reference is taken; NULL = no certificate */
     const json_t *before;             /* the document of the view in use, or NULL */
     bool dry;                         /* only to see whether it could be used: opens no socket */
+    uint32_t patience_ms; /* of view_limits: a controller's document may be on its way */
 };
 
 /* borrows doc; returns owned */

@@ -39,12 +39,22 @@ static void free_sticks(struct down *d)
     }
 }
 
+static void stop_waiting(struct down *d)
+{
+    if (!d->patient)
+        return;
+    d->patient = false;
+    d->w->n_patient_downs--;
+    timer_cancel(&d->timer);
+}
+
 static void close_any(struct down *d, enum reason why, bool reset)
 {
     struct worker *w = d->w;
     if (d->closed)
         return;
     d->closed = true;
+    stop_waiting(d);
     LIST_REMOVE(d, link);
     timer_cancel(&d->timer);
     if (d->ops)
@@ -315,7 +325,7 @@ static void on_first_bytes(struct down *d)
         down_close(d, REASON_DOWN_CLOSED);
         return;
     }
-    if (!down_chain(d))
+    if (d->patient || !down_chain(d))
         return;
     struct slice first = slice_of(d->w->rbuf, (size_t)n);
     if (d->inbound)
@@ -400,15 +410,66 @@ static bool starts_at_once(struct down *d)
     return !d->inbound || (source_entry(d, d->chain, &in), in.plain && !in.mesh && !in.rule);
 }
 
-static void greet(struct down *d, const struct view_listener *l)
+/* ---- not let in yet --------------------------------------------------------------------------
+ * A pod's first connections may be faster than the news of its address, or of a port: what the
+ * view refuses waits for the next ones a little, unread, before it is reset. */
+
+static void on_patience_over(void *arg)
 {
-    enum reason why = destination(d, l) < 0 ? REASON_LOOP : match(d);
-    if (why != REASON_OK)
-        refuse(d, why);
-    else if (starts_at_once(d))
+    struct down *d = arg;
+    enum reason why = match(d);
+    stop_waiting(d);
+    refuse(d, why);
+}
+
+static bool wait_for_view(struct down *d, enum reason why)
+{
+    const struct view_limits *lim = &worker_view(d->w)->limits;
+    if ((why != REASON_SOURCE_REFUSED && why != REASON_PORT_UNKNOWN) || !lim->patience_ms ||
+        d->w->n_patient_downs >= lim->patient)
+        return false;
+    d->patient = true;
+    d->w->n_patient_downs++;
+    d->timer.fn = on_patience_over;
+    timer_set(&d->timer, lim->patience_ms);
+    return true;
+}
+
+static void let_in(struct down *d)
+{
+    if (starts_at_once(d))
         start_tunnel(d);
     else
         wait_for_bytes(d);
+}
+
+static void try_again(struct down *d)
+{
+    if (match(d) != REASON_OK)
+        return;
+    stop_waiting(d);
+    let_in(d);
+    if (!d->closed && conn_may_read(d->conn))
+        conn_wake(d->conn, CONN_EV_READ);
+}
+
+void downs_try_again(struct worker *w)
+{
+    struct down *d, *next;
+    for (d = LIST_FIRST(&w->downs); d && w->n_patient_downs; d = next) {
+        next = LIST_NEXT(d, link);
+        if (d->patient)
+            try_again(d);
+    }
+}
+
+static void greet(struct down *d, const struct view_listener *l)
+{
+    enum reason why = destination(d, l) < 0 ? REASON_LOOP : match(d);
+    if (why == REASON_OK)
+        let_in(d);
+    else if (!wait_for_view(d, why))
+        refuse(d, why);
 }
 
 void down_accept(struct worker *w, const struct view_listener *l, int fd,

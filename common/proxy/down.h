@@ -65,12 +65,15 @@ struct down {
     bool mesh;    /* came by mutual TLS between proxies */
     bool denied;  /* its certificate is not one of those the rule names */
     bool guessed; /* the client is silent: the opaque upstream is dialled */
+    bool patient; /* not let in yet: waits for a newer view */
     bool closed;
 };
 
 /* takes fd */
 void down_accept(struct worker *w, const struct view_listener *l, int fd,
                  const struct ip_port *peer);
+/* a newer view was taken: those that were not let in look again */
+void downs_try_again(struct worker *w);
 /* NULL: the current view has nothing for this connection any more (it is closed by then) */
 const struct chain *down_chain(struct down *d);
 /* the codec's close comes first; idempotent; memory stays until the end of the turn */

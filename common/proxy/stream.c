@@ -13,6 +13,8 @@
 #define ATTEMPTS_MAX 3
 #define INFOS_MAX    16 /* 1xx responses to one request: RFC 9110 15.2 sets no bound */
 
+static void stop_waiting(struct stream *s);
+
 static void enter(struct stream *s, enum stream_state to)
 {
     static const char *const names[] = {
@@ -125,6 +127,7 @@ void stream_close(struct stream *s, enum reason why)
     if (s->closed)
         return;
     s->closed = true;
+    stop_waiting(s);
     enter(s, STREAM_DONE);
     timer_cancel(&s->idle);
     timer_cancel(&s->deadline);
@@ -363,13 +366,49 @@ static void connect_to(struct stream *s)
     upstream_connect(s);
 }
 
+/* An endpoint may be known to the controller and not yet to us: the stream waits for the next
+ * views a little.  false: it has waited enough. */
+static bool wait_for_view(struct stream *s)
+{
+    struct worker *w = s->w;
+    const struct view_limits *lim = &worker_view(w)->limits;
+    uint64_t waited = loop_now_ms(w->loop) - s->begin_ms;
+    if (s->conn->inbound || waited >= lim->patience_ms || w->n_patient >= lim->patient)
+        return false;
+    s->patient = true;
+    w->n_patient++;
+    TAILQ_INSERT_TAIL(&w->patient, s, waiting);
+    timer_set(&s->idle, lim->patience_ms - waited);
+    return true;
+}
+
+static void stop_waiting(struct stream *s)
+{
+    uint32_t idle = s->wv->view->limits.idle_ms;
+    if (!s->patient)
+        return;
+    s->patient = false;
+    s->w->n_patient--;
+    TAILQ_REMOVE(&s->w->patient, s, waiting);
+    timer_cancel(&s->idle);
+    if (idle)
+        timer_set(&s->idle, idle);
+}
+
+void streams_try_again(struct worker *w)
+{
+    struct stream *s;
+    for (uint32_t n = w->n_patient; n > 0 && (s = TAILQ_FIRST(&w->patient)); n--)
+        stream_event(s, SEV_VIEW);
+}
+
 static void pick(struct stream *s)
 {
     enter(s, STREAM_PICK);
     s->ep = upstream_pick(s);
     if (s->ep)
         connect_to(s);
-    else
+    else if (!wait_for_view(s))
         stream_fail(s, REASON_NO_TARGET);
 }
 
@@ -560,6 +599,12 @@ static void on_stalled(struct stream *s)
         stream_fail(s, REASON_UP_TIMEOUT);
 }
 
+static void on_no_endpoint(struct stream *s)
+{
+    stop_waiting(s);
+    stream_fail(s, REASON_NO_TARGET);
+}
+
 void stream_event(struct stream *s, enum stream_ev ev)
 {
     if (s->closed)
@@ -577,8 +622,14 @@ void stream_event(struct stream *s, enum stream_ev ev)
     case SEV_UP_FAIL:
         on_up_fail(s);
         return;
+    case SEV_VIEW:
+        stop_waiting(s);
+        pick(s);
+        return;
     case SEV_IDLE:
-        if (s->state == STREAM_RELAY)
+        if (s->patient)
+            on_no_endpoint(s);
+        else if (s->state == STREAM_RELAY)
             on_stalled(s);
         else /* connecting and filters that wait have times of their own */
             timer_set(&s->idle, s->wv->view->limits.idle_ms);

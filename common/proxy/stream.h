@@ -118,6 +118,7 @@ enum stream_state {
     X(RESUME)   /* a filter that waited goes on */                                                 \
     X(UP_READY) /* s->up has a codec */                                                            \
     X(UP_FAIL)  /* no connection: s->fail says why */                                              \
+    X(VIEW)     /* there is a newer view, for which it waited */                                   \
     X(IDLE)     /* nothing moved for the idle time */                                              \
     X(TIMEOUT)  /* the request timeout */
 enum stream_ev {
@@ -142,7 +143,7 @@ struct stream {
     struct stream_block *block;  /* owned: where req lies otherwise, and what filters need */
     struct epool *ep;            /* ref: the endpoint chosen last */
     struct upconn *dialing;      /* waits for this one */
-    TAILQ_ENTRY(stream) waiting; /* in it */
+    TAILQ_ENTRY(stream) waiting; /* in it, or in w->patient */
     uint64_t tried;              /* endpoints of the cluster that failed, by index */
     struct timer idle, deadline;
     struct loop_job job;         /* frees */
@@ -168,6 +169,7 @@ struct stream {
     bool local;         /* we answered */
     bool sent_body;     /* body bytes were given to an upstream: no second attempt */
     bool fresh;         /* only a new connection will do */
+    bool patient;       /* in w->patient, by `waiting` */
     bool closed;
     /* added to the request if the endpoint is a mesh proxy; borrowed from the view */
     const struct http_field *mesh_fields;
@@ -216,6 +218,8 @@ void stream_unprocessed(struct half *from);
 void stream_fail(struct stream *s, enum reason why);
 
 void stream_event(struct stream *s, enum stream_ev ev);
+/* a newer view was taken: those that waited for one look again */
+void streams_try_again(struct worker *w);
 void stream_close(struct stream *s, enum reason why);
 
 /* ---- for filters ----------------------------------------------------------------------------- */

@@ -81,6 +81,8 @@ struct view_limits {
     uint32_t request_ms;
     uint32_t detect_ms;      /* silent client on an undeclared port: dial the opaque upstream */
     uint32_t detect_last_ms; /* ... undecided so long: opaque */
+    uint32_t patience_ms;    /* what cannot be served yet waits so long for a newer view */
+    uint32_t patient;        /* ... at most so many connections, and so many streams, a worker */
     uint32_t linger_ms;      /* reading on after the last byte, so that it is not lost to a RST */
     uint32_t pending;        /* streams of one cluster that may wait for a connection, a worker */
     uint32_t idle_conns;     /* kept per endpoint and worker */
@@ -89,8 +91,8 @@ struct view_limits {
 #define VIEW_LIMITS_DEFAULT                                                                        \
     {                                                                                              \
         .connect_ms = 60000, .idle_ms = 60000, .head_ms = 60000, .detect_ms = 50,                  \
-        .detect_last_ms = 1000, .linger_ms = 2000, .pending = 4096, .idle_conns = 256,             \
-        .head_bytes = 32768, .line_bytes = 8192, .fields = 100                                     \
+        .detect_last_ms = 1000, .patient = 1024, .linger_ms = 2000, .pending = 4096,               \
+        .idle_conns = 256, .head_bytes = 32768, .line_bytes = 8192, .fields = 100                  \
     }
 
 struct view {

@@ -7,6 +7,7 @@
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
 #include "common/proxy/lsock.h"
+#include "common/proxy/stream.h"
 #include "common/proxy/upstream.h"
 
 #define TLS_SESSIONS_MAX 4096
@@ -47,6 +48,7 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->peers = table_new(free);
     w->alog = access_log_new(engine_access_writer(e), loop);
     timer_init(&w->trim, loop, on_trim, w);
+    TAILQ_INIT(&w->patient);
     upstream_init(w);
     return w;
 }
@@ -199,6 +201,8 @@ void worker_take(void *arg)
     upstream_sync(w);
     if (old)
         wview_retire(w, old);
+    streams_try_again(w);
+    downs_try_again(w);
     log_debug("worker", "view taken worker=%u generation=%llu", w->index,
               (unsigned long long)v->generation);
 }

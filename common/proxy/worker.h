@@ -38,6 +38,7 @@ struct wview {
 };
 
 struct down;
+struct stream;
 struct wcluster;
 struct access_log;
 
@@ -79,6 +80,9 @@ struct worker {
 
     LIST_HEAD(, wlistener) listeners;
     LIST_HEAD(, down) downs;
+    uint32_t n_patient_downs;     /* that wait for a view which lets them in */
+    TAILQ_HEAD(, stream) patient; /* wait for a view in which their cluster has an endpoint */
+    uint32_t n_patient;
     struct wcluster **clusters; /* by slot; NULL = not used yet */
     uint32_t n_clusters;
     struct wcluster *passthrough; /* counts what goes to original destinations */

@@ -196,12 +196,14 @@ int setup_limit(struct world *w, const struct statement *st)
     const struct {
         const char *name;
         uint32_t *value;
-    } all[] = {{"connect_ms", &w->limits.connect_ms}, {"idle_ms", &w->limits.idle_ms},
-               {"head_ms", &w->limits.head_ms},       {"request_ms", &w->limits.request_ms},
-               {"detect_ms", &w->limits.detect_ms},   {"detect_last_ms", &w->limits.detect_last_ms},
-               {"linger_ms", &w->limits.linger_ms},   {"pending", &w->limits.pending},
-               {"idle_conns", &w->limits.idle_conns}, {"head_bytes", &w->limits.head_bytes},
-               {"line_bytes", &w->limits.line_bytes}, {"fields", &w->limits.fields}};
+    } all[] = {
+        {"connect_ms", &w->limits.connect_ms},   {"idle_ms", &w->limits.idle_ms},
+        {"head_ms", &w->limits.head_ms},         {"request_ms", &w->limits.request_ms},
+        {"detect_ms", &w->limits.detect_ms},     {"detect_last_ms", &w->limits.detect_last_ms},
+        {"patience_ms", &w->limits.patience_ms}, {"patient", &w->limits.patient},
+        {"linger_ms", &w->limits.linger_ms},     {"pending", &w->limits.pending},
+        {"idle_conns", &w->limits.idle_conns},   {"head_bytes", &w->limits.head_bytes},
+        {"line_bytes", &w->limits.line_bytes},   {"fields", &w->limits.fields}};
     unsigned long long n;
     int64_t ms;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
