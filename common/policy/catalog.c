@@ -309,7 +309,7 @@ static void update_settings(struct policy *p)
 
     p->settings_dirty = false;
     mesh_settings_read(p->meshconfig ? p->meshconfig->body : p->preset, &p->settings);
-    if (was.access != p->settings.access)
+    if (was.access != p->settings.access || was.mtls_disabled != p->settings.mtls_disabled)
         table_foreach (p->namespaces, it, NULL, &ns)
             mark_services(p, ns);
     proxy_mark_all(p);

@@ -14,7 +14,8 @@ static const struct mesh_pod *pod_at(const struct ip *ip, void *arg)
 
 static struct outbound_ctx outbound_of(struct policy *p)
 {
-    return (struct outbound_ctx){p->trust_domain, p->settings.access, pod_at, p};
+    return (struct outbound_ctx){p->trust_domain, p->settings.access, p->settings.mtls_disabled,
+                                 pod_at, p};
 }
 
 /* ---- clusters

@@ -20,7 +20,8 @@ static void add_endpoint(const struct mesh_endpoint *ep, void *arg)
 {
     struct cluster_job *job = arg;
     struct ip_port at = {ep->ip, ep->ports[job->port]};
-    const struct mesh_pod *pod = job->ctx->pod_at(&ep->ip, job->ctx->arg);
+    const struct mesh_pod *pod =
+        job->ctx->plaintext ? NULL : job->ctx->pod_at(&ep->ip, job->ctx->arg);
     struct buf id = BUF_INIT;
     char key[IP_TEXT_MAX];
     json_t *value = json_pack("{s:i}", "Weight", 100);

@@ -16,6 +16,7 @@ typedef const struct mesh_pod *outbound_pod_at(const struct ip *ip, void *arg);
 struct outbound_ctx {
     const char *trust_domain;
     enum mesh_access access;
+    bool plaintext; /* meshed endpoints get no identity */
     outbound_pod_at *pod_at;
     void *arg;
 };

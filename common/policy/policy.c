@@ -108,10 +108,10 @@ void policy_notes(const struct policy *p, policy_note_fn *fn, void *arg)
     struct ns_entry *ns;
     struct svc_entry *svc;
 
-    if (p->settings.mtls_disabled_asked)
+    if (p->settings.mtls_disabled)
         fn("MeshConfig",
-           "spec.sidecar.sidecarDisabledMTLS is not honoured: traffic between "
-           "sidecars is always encrypted",
+           "spec.sidecar.sidecarDisabledMTLS is true: traffic between sidecars is "
+           "neither encrypted nor authenticated",
            arg);
     table_foreach (p->namespaces, it, NULL, &ns) {
         table_foreach (ns->services, sit, NULL, &svc) {

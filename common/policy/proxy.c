@@ -99,12 +99,18 @@ static json_t *compile_inbound(struct policy *p, const struct pod_entry *e)
     return out;
 }
 
+/* null: the sidecar takes plaintext from the mesh's pods */
+static json_t *compile_certificate(const struct policy *p, const struct pod_entry *e)
+{
+    return p->settings.mtls_disabled ? json_null() : spec_certificate(e->pod, p->trust_domain);
+}
+
 static json_t *compile_own(struct policy *p, const struct pod_entry *e)
 {
-    json_t *full = json_pack(
-        "{s:b,s:o,s:o,s:o,s:o}", "Metrics", e->ns->info.metrics, "Spec",
-        spec_compile(&p->settings, e->pod), "Proxy", spec_proxy(e->pod, p->trust_domain),
-        "Certificate", spec_certificate(e->pod, p->trust_domain), "Inbound", compile_inbound(p, e));
+    json_t *full =
+        json_pack("{s:b,s:o,s:o,s:o,s:o}", "Metrics", e->ns->info.metrics, "Spec",
+                  spec_compile(&p->settings, e->pod), "Proxy", spec_proxy(e->pod, p->trust_domain),
+                  "Certificate", compile_certificate(p, e), "Inbound", compile_inbound(p, e));
     json_t *own = document_strip_nulls(full);
 
     json_decref(full);

@@ -48,7 +48,7 @@ void mesh_settings_read(const json_t *mc, struct mesh_settings *out)
         .active_health_checks =
             json_bool(spec, "featureFlags.enableSidecarActiveHealthChecks", false),
         .auto_default_route = json_bool(spec, "featureFlags.enableAutoDefaultRoute", false),
-        .mtls_disabled_asked = json_bool(spec, "sidecar.sidecarDisabledMTLS", false),
+        .mtls_disabled = json_bool(spec, "sidecar.sidecarDisabledMTLS", false),
         .cert_validity_ms =
             validity_of(json_str(spec, "certificate.serviceCertValidityDuration", NULL)),
         .max_proxies = json_int(spec, "sidecar.maxDataPlaneConnections", 0),

@@ -28,7 +28,7 @@ struct mesh_settings {
     int64_t sidecar_timeout_s; /* 0: none */
     bool proxy_pod_ip;         /* localProxyMode PodIP: the application is reached at its pod IP */
     bool active_health_checks, auto_default_route;
-    bool mtls_disabled_asked; /* sidecar.sidecarDisabledMTLS, which is not honoured */
+    bool mtls_disabled; /* sidecar.sidecarDisabledMTLS: sidecars speak plaintext to each other */
     int64_t cert_validity_ms;
     int64_t max_proxies; /* 0 = no limit */
     char fsm_log_level[16];
