@@ -362,18 +362,31 @@ unsigned kube_load(struct slice text, const char *file, const char *default_ns,
     return n;
 }
 
+static struct kube_object *from_json(struct loader *l, json_t *body)
+{
+    if (json_is_object(body))
+        load_object(l, body, false);
+    else
+        kube_fault(&l->c, "expected an object with apiVersion, kind and metadata");
+    json_decref(body);
+    struct kube_object *o = l->out->n ? kube_object_ref(l->out->v[0]) : NULL;
+    kube_loaded_free(l->out);
+    return o;
+}
+
 struct kube_object *kube_object_from_json(json_t *body, const char *file, unsigned line,
                                           const char *default_ns, struct kube_problems *problems)
 {
     struct kube_loaded out;
     struct loader l = loader_of(file, default_ns, &out, problems);
     l.c.line = line;
-    if (json_is_object(body))
-        load_object(&l, body, false);
-    else
-        kube_fault(&l.c, "expected an object with apiVersion, kind and metadata");
-    json_decref(body);
-    struct kube_object *o = out.n ? kube_object_ref(out.v[0]) : NULL;
-    kube_loaded_free(&out);
-    return o;
+    return from_json(&l, body);
+}
+
+struct kube_object *kube_object_from_server(json_t *body, struct kube_problems *problems)
+{
+    struct kube_loaded out;
+    struct loader l = loader_of("", NULL, &out, problems);
+    l.c.lenient = true;
+    return from_json(&l, body);
 }

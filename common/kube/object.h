@@ -55,10 +55,13 @@ void kube_problems_free(struct kube_problems *p);
 unsigned kube_load(struct slice text, const char *file, const char *default_ns,
                    struct kube_object ***out, struct kube_problems *problems);
 void kube_objects_free(struct kube_object **v, unsigned n);
-/* Checks and defaults one object already in memory (from an API server, from a patch). takes body.
+/* Checks and defaults one object already in memory (from a patch). takes body.
  * NULL and problems when refused */
 struct kube_object *kube_object_from_json(json_t *body, const char *file, unsigned line,
                                           const char *default_ns, struct kube_problems *problems);
+/* The same for an object of an API server, which has checked it by a schema that may be newer than
+ * ours: fields that we do not know are kept as they are. */
+struct kube_object *kube_object_from_server(json_t *body, struct kube_problems *problems);
 /* "svc", "services", "Service" -> "Service"; NULL if fsm does not know the kind */
 const char *kube_kind_of(const char *word);
 int kube_kind_is_namespaced(const char *kind);

@@ -515,7 +515,7 @@ static void check_members(struct kube_checker *c, const struct kube_schema *s, j
         kube_enter(c, f ? f->name : key);
         if (f)
             check_member(c, f, v);
-        else
+        else if (!c->lenient)
             fault_unknown(c, s, key);
         kube_leave(c);
     }

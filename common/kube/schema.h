@@ -145,6 +145,7 @@ struct kube_checker {
     unsigned faults; /* all of them, never reset */
     unsigned listed; /* of this object */
     unsigned secret; /* > 0: values here are not to be shown */
+    bool lenient;    /* fields that the schema does not know are kept as they are */
 };
 
 /* Checks and fills in an object against a schema. */

@@ -317,6 +317,35 @@ START_TEST(objects_from_memory_are_checked)
 }
 END_TEST
 
+/* a newer API server knows fields that we do not; what it got wrong is still told */
+START_TEST(objects_from_a_server_may_say_more)
+{
+    struct kube_problems problems = {NULL, 0};
+    const char *text =
+        "{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"a\", "
+        "\"namespace\": \"b\", \"newIn\": {\"v\": 2}}, \"spec\": {\"trafficSecret\": null, "
+        "\"clusterIP\": \"10.0.0.1\", \"ports\": [{\"port\": 80, \"wormhole\": [1]}]}}";
+    struct kube_object *o = kube_object_from_json(json_of(text), "", 0, NULL, &problems);
+
+    ck_assert_ptr_null(o);
+    ck_assert_uint_gt(problems.n, 0);
+    kube_problems_free(&problems);
+    o = kube_object_from_server(json_of(text), &problems);
+    ck_assert_ptr_nonnull(o);
+    ck_assert_uint_eq(problems.n, 0);
+    ck_assert_str_eq(o->ns, "b");
+    ck_assert_int_eq(json_int(o->body, "metadata.newIn.v", 0), 2);
+    ck_assert_str_eq(json_str(o->body, "spec.type", ""), "ClusterIP");
+    kube_object_unref(o);
+    ck_assert_ptr_null(kube_object_from_server(
+        json_of("{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": "
+                "\"a\"}, \"spec\": {\"ports\": [{\"port\": \"x\"}]}}"),
+        &problems));
+    ck_assert_uint_eq(problems.n, 1);
+    kube_problems_free(&problems);
+}
+END_TEST
+
 #define ROWS(v) (int)(sizeof(v) / sizeof *(v))
 
 int main(void)
@@ -333,6 +362,7 @@ int main(void)
     tcase_add_test(t, the_preset_is_sound_and_complete);
     tcase_add_test(t, a_sparse_meshconfig_has_no_switches_on);
     tcase_add_test(t, objects_from_memory_are_checked);
+    tcase_add_test(t, objects_from_a_server_may_say_more);
     suite_add_tcase(suite, t);
     SRunner *r = srunner_create(suite);
     srunner_run_all(r, CK_NORMAL);
