@@ -26,6 +26,10 @@ for i in 1 2 3; do
     other wait $i pod/web --for=ready --timeout=30s >/dev/null || fail "the pod of $i"
     expect_eq "instance $i" "$(other exec $i web -- curl -s -m 3 http://web.default/)" "instance-$i"
 done
+if ! "$FSM" local status --name fsm >/dev/null 2>&1; then # else that one is meant
+    msg=$("$FSM" mesh list 2>&1) && fail "mesh list chose one of several instances"
+    for i in 1 2 3; do expect_match "which instances there are" "$msg" "$MESH-$i"; done
+fi
 ips=$(for i in 1 2 3; do other get $i pod web -o 'jsonpath={.status.podIP}{"\n"}' | cut -d. -f1-3; done | sort -u | wc -l)
 expect_eq "ranges" "$ips" 3
 cidr=$(other status 2 -o json | jq -r .podCidr)
