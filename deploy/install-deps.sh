@@ -9,7 +9,7 @@ set -eu
 
 build='gcc make pkg-config libc6-dev git ca-certificates
  libevent-dev libnghttp2-dev libmbedtls-dev libssl-dev libjansson-dev libyaml-dev
- libcurl4-openssl-dev libc-ares-dev libpcre2-dev libbpf-dev libiptc-dev libcap-dev
+ libcurl4-openssl-dev libc-ares-dev libpcre2-dev libiptc-dev
  iptables nftables iproute2 dnsmasq-base procps'
 demo='curl openssl gunicorn python3-gunicorn python3-gevent python3-httpbin'
 test="$demo clang clang-format libclang-rt-14-dev llvm-14 check valgrind
