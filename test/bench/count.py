@@ -1,17 +1,19 @@
 """System calls and instructions per request, of fsm and nginx: strace counts the former, callgrind those
 executed in user space.  Both slow a proxy down many times, so these are runs of their own, short and by
-number of requests; what was counted for a request does not depend on the machine."""
+number of requests; what was counted for a request depends on the machine only as far as more requests come
+at once when it is slow."""
 import re
+import shutil
 import signal
 import subprocess
 import time
 
-from bench import measure, rounds
+from bench import measure, rounds, setup
 from bench.cases.http import Http
 
 NAMES = ("fsm", "fsm-openssl", "nginx")
-SYSCALL_REQUESTS = 4000
-CALLGRIND_REQUESTS = 2000
+FEW = 400
+MANY = 2400
 
 
 class Valgrind:
@@ -39,8 +41,16 @@ def by_name(table):
             if m[2] != "total"}
 
 
-def trace(o, case, processes):
-    """-> system calls per request, by name"""
+def total(counts):
+    out = {}
+    for one_process in counts:
+        for name, n in one_process.items():
+            out[name] = out.get(name, 0) + n
+    return out
+
+
+def strace(o, case, processes, requests):
+    """-> system calls by name"""
     tracers = []
     for i, p in enumerate(processes):
         report = o.tmp / f"strace-{i}"
@@ -49,40 +59,47 @@ def trace(o, case, processes):
             stderr=subprocess.DEVNULL)))
     time.sleep(0.5)
     try:
-        case.ask(SYSCALL_REQUESTS)
+        case.ask(requests)
     finally:
         for _, t in tracers:
             t.send_signal(signal.SIGINT)
             t.wait()
-    calls = {}
-    for report, _ in tracers:
-        for name, n in by_name(report.read_text()).items():
-            calls[name] = calls.get(name, 0) + n / SYSCALL_REQUESTS
-    return calls
+    return total(by_name(report.read_text()) for report, _ in tracers)
 
 
-def instructions(o, case, processes):
-    """per request, in user space, of all processes"""
-    total = 0
+def callgrind(o, case, processes, requests):
+    """-> {"instructions": N}; what was counted last stays in build/bench/callgrind"""
+    keep = setup.OUT / "callgrind"
+    keep.mkdir(parents=True, exist_ok=True)
+    counts = []
     for p in processes:
         subprocess.run(["callgrind_control", "-z", str(p.pid)], capture_output=True, check=True)
-    case.ask(CALLGRIND_REQUESTS)
-    for p in processes:
+    case.ask(requests)
+    for p, role in zip(processes, ("a", "b")):
         subprocess.run(["callgrind_control", "-d", str(p.pid)], capture_output=True, check=True)
         dump = max(o.tmp.glob(f"callgrind.{p.pid}*"), key=lambda f: f.stat().st_mtime)
-        total += int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.M)[1])
-    return total / CALLGRIND_REQUESTS
+        counts.append({"instructions": int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.M)[1])})
+        shutil.copy(dump, keep / f"{case.name}-{p.name}-{role}.out")
+    return total(counts)
+
+
+def per_request(counter, o, case, processes):
+    """Counts few requests and many on as many connections: the difference is free of what a connection costs."""
+    few = counter(o, case, processes, FEW)
+    many = counter(o, case, processes, MANY)
+    return {name: max(0.0, (n - few.get(name, 0)) / (MANY - FEW)) for name, n in many.items()}
 
 
 def one(o, case, name):
     with case.running(o, name) as processes:
-        case.ask(500)
-        calls = trace(o, case, processes)
-    figures = {"syscalls_per_request": sum(calls.values())}
+        case.ask(FEW)
+        calls = per_request(strace, o, case, processes)
     with Valgrind(case, o.tmp), case.running(o, name) as processes:
-        case.ask(500)
-        figures["instructions_per_request"] = instructions(o, case, processes)
-    return figures, calls
+        for p in processes:
+            p.name = name
+        case.ask(FEW)
+        spent = per_request(callgrind, o, case, processes)
+    return {"syscalls_per_request": sum(calls.values()), "instructions_per_request": spent["instructions"]}, calls
 
 
 def run(case, options):
