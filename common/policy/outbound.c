@@ -26,7 +26,7 @@ static void add_endpoint(const struct mesh_endpoint *ep, void *arg)
     char key[IP_TEXT_MAX];
     json_t *value = json_pack("{s:i}", "Weight", 100);
 
-    if (pod) {
+    if (pod && !mesh_pod_bypasses(pod, at.port)) {
         mesh_spiffe(pod->sa, pod->ns, job->ctx->trust_domain, &id);
         json_object_set_new(value, "Identity", json_stringn(id.p, id.len));
     }

@@ -7,7 +7,9 @@
 #include "common/policy/mesh.h"
 
 /* the injector puts it on every pod that gets a sidecar */
-#define PROXY_LABEL "fsm-proxy-uuid"
+#define PROXY_LABEL    "fsm-proxy-uuid"
+#define INIT_NAME      "fsm-init"
+#define EXCLUSION_LIST "flomesh.io/inbound-port-exclusion-list"
 
 static void add_ip(struct mesh_pod *p, const char *text)
 {
@@ -124,6 +126,49 @@ uint16_t mesh_pod_port(const struct mesh_pod *p, const char *port_name)
         }
     }
     return 0;
+}
+
+/* the text behind --inbound-port-exclude, or NULL */
+static const char *excluded_by(const json_t *init)
+{
+    static const char flag[] = "--inbound-port-exclude";
+    const json_t *args = json_object_get(init, "args");
+
+    for (size_t i = 0; i < json_array_size(args); i++) {
+        const char *arg = json_string_value(json_array_get(args, i));
+        size_t n = sizeof(flag) - 1;
+        if (!arg || strncmp(arg, flag, n) != 0)
+            continue;
+        if (arg[n] == '=')
+            return arg + n + 1;
+        if (arg[n] == '\0')
+            return json_string_value(json_array_get(args, i + 1));
+    }
+    return NULL;
+}
+
+/* what the redirection of the pod leaves alone: "8081,9090", or NULL */
+static const char *excluded_ports(const json_t *body)
+{
+    const json_t *init = json_at(body, "spec.initContainers");
+    const json_t *notes = json_at(body, "metadata.annotations");
+
+    for (size_t i = 0; i < json_array_size(init); i++)
+        if (strcmp(json_str(json_array_get(init, i), "name", ""), INIT_NAME) == 0)
+            return excluded_by(json_array_get(init, i));
+    return json_string_value(json_object_get(notes, EXCLUSION_LIST));
+}
+
+bool mesh_pod_bypasses(const struct mesh_pod *p, uint16_t port)
+{
+    const char *text = excluded_ports(p->obj->body);
+    struct slice rest = slice_str(text);
+    unsigned long long n;
+
+    while (text && rest.p)
+        if (slice_u64(slice_trim(slice_cut(&rest, ',')), 65535, &n) == 0 && n == port)
+            return true;
+    return false;
 }
 
 static const json_t *controller_of(const json_t *body)
