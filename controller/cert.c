@@ -15,6 +15,7 @@
 #define OWN_RETRY_S 10
 #define MAX_CSR     16384
 #define MAX_NAMES   16
+#define DNS_MAX     253
 
 static void set_ca_hashes(struct cp *cp)
 {
@@ -138,7 +139,9 @@ static char *sign(struct cp *cp, const char *csr, const struct pki_token *t, str
 
     mesh_principal(t->sa, t->ns, cp->conf.trust_domain, &principal);
     mesh_spiffe(t->sa, t->ns, cp->conf.trust_domain, &spiffe);
-    struct pki_names names = {principal.p, (const char *const[]){principal.p, NULL},
+    /* a service account's name may be longer than a DNS name can be; the SPIFFE URI always is */
+    const char *dns = principal.len <= DNS_MAX ? principal.p : NULL;
+    struct pki_names names = {dns, (const char *const[]){dns, NULL},
                               (const char *const[]){spiffe.p, NULL}, NULL};
     char *chain = pki_ca_sign(cp->ca, csr, &names, validity_s(cp), e);
     buf_free(&principal);

@@ -771,6 +771,35 @@ START_TEST(certificate_names_come_from_the_token)
 }
 END_TEST
 
+/* a service account's name may be too long for a DNS name: then the URI alone says who it is */
+START_TEST(a_long_name_gets_a_certificate)
+{
+    char sa[254];
+    struct pki_cert_info info;
+    struct err e = {""};
+
+    memset(sa, 'a', sizeof(sa) - 1);
+    sa[sizeof(sa) - 1] = '\0';
+    put_pod_of("long", "uid-long", sa, "10.42.0.29");
+    char *token = token_with(&(struct claims){sa, "long", "uid-long", NULL, 600}, token_key);
+    for (unsigned i = 0; i < 200; i++) {
+        struct answer a = call("GET", "/v1/roots", token, NULL);
+        unsigned status = a.status;
+        answer_free(&a);
+        if (status == 200)
+            break;
+        usleep(10000);
+    }
+    json_t *c = certificate(token);
+    ck_assert_msg(pki_cert_read(json_str(c, "chain", ""), &info, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(info.subject_cn, "");
+    ck_assert_msg(strncmp(info.sans, "URI:spiffe://cluster.local/ns/app/sa/aaa", 40) == 0, "%s",
+                  info.sans);
+    json_decref(c);
+    free(token);
+}
+END_TEST
+
 static void admin_text(unsigned status, const char *where, const char *has)
 {
     struct answer a = expect(status, "POST", where, NULL, "");
@@ -1157,6 +1186,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, pod_that_comes_later);
     tcase_add_test(tc, paths_methods_and_sizes);
     tcase_add_test(tc, certificate_names_come_from_the_token);
+    tcase_add_test(tc, a_long_name_gets_a_certificate);
     tcase_add_test(tc, root_rotation);
     tcase_add_test(tc, broken_yaml_keeps_the_last_good);
     tcase_add_test(tc, sigterm_ends_polls_and_a_restart_resumes);
