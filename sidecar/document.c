@@ -689,6 +689,40 @@ static void set_fallbacks(struct build *b)
     view_set_fallback(b->v, true, in);
 }
 
+static const struct limit_def *limit_find(const char *key)
+{
+    for (size_t i = 0; i < LIMIT_COUNT; i++)
+        if (strcmp(limit_defs[i].key, key) == 0)
+            return &limit_defs[i];
+    return NULL;
+}
+
+/* A limit whose name is not known is no limit at all, and refused. */
+static int read_limits(struct build *b, const struct at *spec)
+{
+    struct at a = {spec, "Limits", 0};
+    const json_t *all = json_object_get(json_object_get(b->doc, "Spec"), a.key);
+    const char *key;
+    json_t *j;
+    char words[80];
+    if (absent(all))
+        return 0;
+    if (!json_is_object(all))
+        return bad(b, &a, "expected an object of limits and numbers");
+    json_object_foreach ((json_t *)all, key, j) {
+        const struct limit_def *d = limit_find(key);
+        struct at here = {&a, key, 0};
+        if (!d)
+            return bad(b, &here, "no limit has that name, see fsm-document(5)");
+        snprintf(words, sizeof words, "expected a number from %u to %u", d->least, d->most);
+        if (!json_is_integer(j) || json_integer_value(j) < d->least ||
+            json_integer_value(j) > d->most)
+            return bad(b, &here, words);
+        *limit_at(&b->v->limits, d) = (uint32_t)json_integer_value(j);
+    }
+    return 0;
+}
+
 static int read_spec(struct build *b)
 {
     struct at spec = {NULL, "Spec", 0}, a = {&spec, "SidecarTimeout", 0};
@@ -703,6 +737,8 @@ static int read_spec(struct build *b)
             lim->connect_ms = lim->head_ms = ms;
     }
     lim->patience_ms = b->conf->patience_ms;
+    if (read_limits(b, &spec) < 0)
+        return -1;
     b->http1_per_request = json_bool(b->doc, "Spec.Traffic.HTTP1PerRequestLoadBalancing", false);
     b->http2_per_request = json_bool(b->doc, "Spec.Traffic.HTTP2PerRequestLoadBalancing", true);
     return 0;

@@ -94,6 +94,7 @@ static void stream_free(struct stream *st)
 {
     struct h2c *c = st->pub.conn;
 
+    h2_unkeep(st);
     if (st->blocked)
         TAILQ_REMOVE(&c->blocked, st, blocked_link);
     TAILQ_REMOVE(&c->streams, st, link);
@@ -199,12 +200,17 @@ static void tell_writable(struct stream *st)
     c->cb->writable(&st->pub);
 }
 
-static void tell_data(struct stream *st, struct slice data)
+static void tell_data(struct stream *st, const struct event *ev)
 {
-    if (st->delivered && !st->muted)
-        st->pub.conn->cb->data(&st->pub, data);
-    else
+    struct slice data = ev->data;
+
+    if (!st->delivered || st->muted) {
         h2_consume(&st->pub, data.n);
+        return;
+    }
+    ev = STAILQ_NEXT(ev, link);
+    st->end_told = ev && ev->type == EV_END && ev->st == st;
+    st->pub.conn->cb->data(&st->pub, data, st->end_told);
 }
 
 static void tell_refused(struct stream *st, int fault)
@@ -226,14 +232,14 @@ static void tell_stream(struct stream *st, struct event *ev)
         tell_head(st, ev);
         return;
     case EV_DATA:
-        tell_data(st, ev->data);
+        tell_data(st, ev);
         return;
     case EV_TRAILERS:
         if (told)
             cb->trailers(&st->pub, ev->head->h.fields, ev->head->h.n_fields);
         return;
     case EV_END:
-        if (told)
+        if (told && !st->end_told)
             cb->end(&st->pub);
         return;
     case EV_WRITABLE:
@@ -285,11 +291,11 @@ static void dispatch(struct h2c *c)
     while (!STAILQ_EMPTY(&c->events)) {
         struct event *ev = STAILQ_FIRST(&c->events);
 
-        STAILQ_REMOVE_HEAD(&c->events, link);
         if (ev->st)
             tell_stream(ev->st, ev);
         else
             tell_conn(c, ev);
+        STAILQ_REMOVE_HEAD(&c->events, link);
         event_free(c, ev);
     }
     c->dispatching = false;
@@ -468,10 +474,12 @@ static void broken(struct h2c *c, int ng_err)
     }
 }
 
-void h2_pump(struct h2c *c)
+void h2_pump_for(struct h2c *c, const struct stream *st)
 {
     /* room for control frames beyond what h2_write may fill */
-    while (!c->dead && c->out_len < (size_t)c->lim->out_bytes + H2_PAGE) {
+    size_t bound = (size_t)c->lim->out_bytes + H2_PAGE;
+
+    while (!c->dead && (c->out_len < bound || (st && st->src_n))) {
         const uint8_t *p;
         ssize_t n = nghttp2_session_mem_send(c->ng, &p);
 
@@ -482,11 +490,22 @@ void h2_pump(struct h2c *c)
     }
 }
 
-int h2_output(struct h2c *c, struct iovec *iov, int n)
+static int list_output(const struct h2c *c, struct iovec *iov, int n)
 {
     struct h2_page *pg;
     int i = 0;
 
+    TAILQ_FOREACH (pg, &c->out, link) {
+        if (i == n)
+            break;
+        iov[i++] = (struct iovec){pg->data + pg->start, pg->end - pg->start};
+    }
+    return i;
+}
+
+int h2_output(struct h2c *c, struct iovec *iov, int n)
+{
+    BUG_ON(c->kept); /* whose memory may be gone by now */
     if (c->out_was_full && c->out_len < c->lim->out_bytes / 2) {
         c->out_was_full = false;
         h2_unblock_all(c);
@@ -496,12 +515,15 @@ int h2_output(struct h2c *c, struct iovec *iov, int n)
         dispatch(c);
         h2_pump(c);
     }
-    TAILQ_FOREACH (pg, &c->out, link) {
-        if (i == n)
-            break;
-        iov[i++] = (struct iovec){pg->data + pg->start, pg->end - pg->start};
-    }
-    return i;
+    return list_output(c, iov, n);
+}
+
+int h2_last_words(struct h2c *c, struct iovec *iov, int n)
+{
+    if (!c->final_goaway)
+        h2_terminate(c, H2_NO_ERROR);
+    h2_pump(c);
+    return list_output(c, iov, n);
 }
 
 void h2_sent(struct h2c *c, size_t n)
@@ -572,6 +594,11 @@ int h2_recv(struct h2c *c, uint64_t now_ms, const void *p, size_t n)
 }
 
 /* ---- the connection -------------------------------------------------------------------------- */
+
+bool h2_mid_head(const struct h2c *c)
+{
+    return c->mid_head;
+}
 
 unsigned h2_streams(const struct h2c *c)
 {

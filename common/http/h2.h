@@ -34,6 +34,8 @@ struct h2_pool *h2_pool_new(void);
 void h2_pool_free(struct h2_pool *p);
 /* bytes held from malloc, in use or free */
 size_t h2_pool_bytes(const struct h2_pool *p);
+/* the most it was since the last call of this */
+size_t h2_pool_peak(struct h2_pool *p);
 
 struct h2_limits {
     uint32_t max_streams;   /* the peer may have open (server) */
@@ -120,8 +122,9 @@ struct h2_callbacks {
     /* A request (server) or response (client; status < 200: more will follow).  takes hh.
      * end: nothing follows, `end` is not called for it. */
     void (*head)(struct h2s *s, struct h2_head *hh, bool end);
-    /* p is valid inside the callback only; h2_consume() when it was passed on */
-    void (*data)(struct h2s *s, struct slice p);
+    /* p is valid until h2_recv returns; h2_consume() when it was passed on.  end: nothing follows,
+     * `end` is not called for it. */
+    void (*data)(struct h2s *s, struct slice p, bool end);
     /* the last thing of a message, no `end` follows; borrowed inside the callback */
     void (*trailers)(struct h2s *s, const struct http_field *f, unsigned n);
     /* the peer's half is complete */
@@ -148,6 +151,10 @@ struct h2c *h2_new(struct h2_pool *pool, enum h2_side side, const struct h2_limi
                    const struct h2_callbacks *cb, void *user);
 /* every stream left gets its close callback (H2_END_CONN) */
 void h2_free(struct h2c *c);
+/* What is to be written before a connection is closed in order (RFC 9113 5.4): what waits, and a
+ * GOAWAY if none was sent that is final.  As h2_output, without callbacks; legal inside one.  For
+ * the first n entries; h2_free follows. */
+int h2_last_words(struct h2c *c, struct iovec *iov, int n);
 void *h2_user(const struct h2c *c);
 
 /* Feeds what the connection received.  now_ms: monotonic, for the rates.  0, or enum h2_error:
@@ -177,6 +184,8 @@ struct h2_emit {
 };
 /* Client: streams that may be opened now; 0 when draining or at the peer's bound. */
 unsigned h2_room(const struct h2c *c);
+/* a header block has begun whose end has not come */
+bool h2_mid_head(const struct h2c *c);
 /* streams open now, both sides */
 unsigned h2_streams(const struct h2c *c);
 /* Client.  NULL: no room, no memory, or an added field has characters it may not have. */
@@ -191,6 +200,11 @@ int h2_response(struct h2s *s, const struct http_head *h, const struct h2_emit *
 ssize_t h2_write(struct h2s *s, const void *p, size_t n, bool end);
 /* bytes h2_write would take now */
 size_t h2_writable(const struct h2s *s);
+/* As h2_write without an end, for who may learn of the end soon: what is taken is only borrowed,
+ * until h2_push, h2_write or h2_trailers of this stream, one of which must come before the memory
+ * changes and before h2_output.  So END_STREAM leaves with the last bytes, not behind them. */
+ssize_t h2_put(struct h2s *s, const void *p, size_t n);
+void h2_push(struct h2s *s);
 /* Ends our half with trailers; those no trailer may have are left out.  -1 as above. */
 int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n);
 /* n bytes given by `data` were passed on: the peer may send as many more */

@@ -18,6 +18,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
 
     if (f->hd.type != NGHTTP2_HEADERS)
         return 0;
+    c->mid_head = true;
     if (!st && c->server && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
         st = h2_stream_new(c, f->hd.stream_id);
         if (!st)
@@ -236,6 +237,7 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *user
     case NGHTTP2_DATA:
         return st ? data_received(st, f) : 0;
     case NGHTTP2_HEADERS:
+        c->mid_head = false;
         return st ? headers_received(st, f) : 0;
     case NGHTTP2_RST_STREAM:
         h2_count_reset(c);
@@ -314,6 +316,7 @@ static int closed(struct stream *st, uint32_t code)
         return 0;
     st->closed = true;
     st->unconsumed = 0;
+    h2_unkeep(st);
     ev = h2_event(c, EV_CLOSE, st);
     if (!ev)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -370,6 +373,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
         reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id);
         return 0;
     case NGHTTP2_GOAWAY:
+        c->final_goaway |= f->goaway.last_stream_id != INT32_MAX;
         if (f->goaway.error_code != NGHTTP2_NO_ERROR)
             h2_fail(c, H2_E_PROTOCOL, 0);
         return 0;

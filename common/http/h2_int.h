@@ -32,6 +32,7 @@ struct h2_pool {
     void *frame;           /* where sessions put frames together, see h2_pool.c */
     bool making;           /* a session is being made */
     size_t held, idle;     /* bytes from malloc; of those, in lists */
+    size_t peak;           /* of held, since it was asked for */
 };
 
 void *h2_alloc(struct h2_pool *p, size_t n); /* NULL when there is no memory */
@@ -62,6 +63,7 @@ struct stream {
     struct h2_head *building; /* the header block being received, or refused */
     const char *src;          /* what h2_write is offering, src_n bytes */
     size_t src_n;
+    struct slice kept;  /* h2_put took it; counted in the session's */
     size_t unconsumed;  /* given to `data`, not yet h2_consume'd */
     uint16_t infos;     /* 1xx heads so far */
     uint8_t method;     /* enum http_method of the request */
@@ -76,6 +78,7 @@ struct stream {
     bool no_end_stream; /* ... but trailers follow */
     bool local_end;     /* our half has ended */
     bool remote_end;
+    bool end_told; /* with the last data */
     bool peer_reset, local_reset;
     bool muted;   /* h2_reset, or malformed: nothing but close is told */
     bool refused; /* malformed */
@@ -125,6 +128,7 @@ struct h2c {
     STAILQ_HEAD(, event) events;
     TAILQ_HEAD(h2_pages, h2_page) out;
     size_t out_len;
+    size_t kept; /* bytes borrowed by h2_put: room and windows are set aside for them */
     uint64_t now_ms, window_ms; /* of the rates */
     uint32_t resets, controls;  /* in the present second */
     uint32_t window_updates;    /* that may still come for what we sent */
@@ -134,6 +138,8 @@ struct h2c {
     bool server;
     bool dead; /* nghttp2 must not be called any more */
     bool draining, drain_sent;
+    bool final_goaway; /* was sent */
+    bool mid_head;     /* HEADERS came without its end */
     bool goaway_received;
     bool dispatching;
     bool out_was_full; /* blocked streams may go on when output was written */
@@ -152,8 +158,13 @@ struct h2c {
 struct stream *h2_stream_new(struct h2c *c, int32_t id);
 /* queues an event; NULL when there is no memory (the session fails) */
 struct event *h2_event(struct h2c *c, enum event_type type, struct stream *st);
-/* writes what nghttp2 has to send into the output pages */
-void h2_pump(struct h2c *c);
+/* writes what nghttp2 has to send into the output pages, up to their bound, and what st offers (or
+ * NULL) even beyond it */
+void h2_pump_for(struct h2c *c, const struct stream *st);
+static inline void h2_pump(struct h2c *c)
+{
+    h2_pump_for(c, NULL);
+}
 /* appends to the output; -1 when there is no memory */
 int h2_out(struct h2c *c, const void *p, size_t n);
 /* the session is over; goodbye: the code of the GOAWAY to be sent, 0 = none */
@@ -177,5 +188,7 @@ void h2_refused(struct stream *st, int fault);
 ssize_t h2_read_source(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
                        uint32_t *flags, nghttp2_data_source *source, void *user);
 int h2_send_431(struct stream *st);
+/* forgets what h2_put took: the stream ends */
+void h2_unkeep(struct stream *st);
 
 #endif

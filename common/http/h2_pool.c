@@ -70,6 +70,8 @@ void *h2_alloc(struct h2_pool *p, size_t n)
     h->size = n;
     h->class = class;
     p->held += n;
+    if (p->held > p->peak)
+        p->peak = p->held;
     return h + 1;
 }
 
@@ -186,6 +188,14 @@ void h2_pool_free(struct h2_pool *p)
     nghttp2_session_callbacks_del(p->callbacks);
     free(p->lists);
     free(p);
+}
+
+size_t h2_pool_peak(struct h2_pool *p)
+{
+    size_t peak = p->peak;
+
+    p->peak = p->held;
+    return peak;
 }
 
 size_t h2_pool_bytes(const struct h2_pool *p)

@@ -245,18 +245,18 @@ size_t h2_writable(const struct h2s *s)
 {
     const struct stream *st = (const struct stream *)s;
     const struct h2c *c = s->conn;
-    int32_t stream_window, conn_window;
-    size_t n, room;
+    int64_t stream_window, conn_window, n, room;
 
-    if (!can_send(st) || st->want_eof || c->out_len >= c->lim->out_bytes)
+    if (!can_send(st) || st->want_eof)
         return 0;
     stream_window = nghttp2_session_get_stream_remote_window_size(c->ng, s->id);
     conn_window = nghttp2_session_get_remote_window_size(c->ng);
-    if (stream_window <= 0 || conn_window <= 0)
-        return 0;
-    n = (size_t)(stream_window < conn_window ? stream_window : conn_window);
-    room = c->lim->out_bytes - c->out_len;
-    return n < room ? n : room;
+    stream_window -= (int64_t)st->kept.n;
+    conn_window -= (int64_t)c->kept;
+    room = (int64_t)c->lim->out_bytes - (int64_t)(c->out_len + c->kept);
+    n = stream_window < conn_window ? stream_window : conn_window;
+    n = n < room ? n : room;
+    return n > 0 ? (size_t)n : 0;
 }
 
 /* nghttp2 asks again for what it had been told to wait for */
@@ -268,14 +268,14 @@ static void wake_source(struct stream *st)
     nghttp2_session_resume_data(st->pub.conn->ng, st->pub.id);
 }
 
-/* offers n bytes for the length of one pump: how many went */
-static size_t offer(struct stream *st, const void *p, size_t n, bool last)
+/* Offers n bytes for the length of one pump: how many went.  all: whatever the output's bound. */
+static size_t offer(struct stream *st, const void *p, size_t n, bool last, bool all)
 {
     st->src = p;
     st->src_n = n;
     st->want_eof = last;
     wake_source(st);
-    h2_pump(st->pub.conn);
+    h2_pump_for(st->pub.conn, all ? st : NULL);
     n -= st->src_n;
     if (st->src_n)
         st->want_eof = false;
@@ -284,13 +284,58 @@ static size_t offer(struct stream *st, const void *p, size_t n, bool last)
     return n;
 }
 
+void h2_unkeep(struct stream *st)
+{
+    st->pub.conn->kept -= st->kept.n;
+    st->kept = slice_of(NULL, 0);
+}
+
+/* What was kept fits: its room and windows were set aside.  last: our half ends with it. */
+static void push(struct stream *st, bool last)
+{
+    struct slice p = st->kept;
+
+    h2_unkeep(st);
+    if (p.n && can_send(st))
+        offer(st, p.p, p.n, last, true);
+}
+
+void h2_push(struct h2s *s)
+{
+    push((struct stream *)s, false);
+}
+
+static bool takes_body(const struct stream *st)
+{
+    return can_send(st) && !st->want_eof && (!st->pub.conn->server || st->answered);
+}
+
+ssize_t h2_put(struct h2s *s, const void *p, size_t n)
+{
+    struct stream *st = (struct stream *)s;
+
+    push(st, false);
+    if (!st->opened)
+        h2_pump(s->conn);
+    if (!takes_body(st) || n == 0 || h2_writable(s) < n)
+        return h2_write(s, p, n, false);
+    st->kept = slice_of(p, n);
+    s->conn->kept += n;
+    return (ssize_t)n;
+}
+
 ssize_t h2_write(struct h2s *s, const void *p, size_t n, bool end)
 {
     struct stream *st = (struct stream *)s;
     struct h2c *c = s->conn;
     size_t take, taken = 0;
 
-    if (!can_send(st) || st->want_eof || (c->server && !st->answered))
+    if (st->kept.n) {
+        push(st, end && n == 0);
+        if (end && n == 0)
+            return c->dead ? -1 : 0;
+    }
+    if (!takes_body(st))
         return -1;
     if (!st->opened)
         h2_pump(c);
@@ -298,7 +343,7 @@ ssize_t h2_write(struct h2s *s, const void *p, size_t n, bool end)
     if (take > n)
         take = n;
     if (take || (n == 0 && end))
-        taken = offer(st, p, take, end && take == n);
+        taken = offer(st, p, take, end && take == n, false);
     if (c->dead)
         return -1;
     if (taken < n) {
@@ -314,7 +359,7 @@ int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n)
     struct h2c *c = s->conn;
     struct nvs v;
 
-    if (!can_send(st) || st->want_eof || (c->server && !st->answered))
+    if (!takes_body(st))
         return -1;
     v.n = 0;
     v.full = false;
@@ -326,7 +371,10 @@ int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n)
     if (v.n == 0)
         return h2_write(s, NULL, 0, true) < 0 ? -1 : 0;
     st->no_end_stream = true;
-    offer(st, NULL, 0, true);
+    if (st->kept.n)
+        push(st, true);
+    else
+        offer(st, NULL, 0, true, false);
     st->want_eof = true;
     if (c->dead || nghttp2_submit_trailer(c->ng, s->id, v.nv, v.n) != 0)
         return -1;
@@ -355,5 +403,6 @@ void h2_reset(struct h2s *s, enum h2_code code)
         return;
     st->local_reset = true;
     st->muted = true;
+    h2_unkeep(st);
     nghttp2_submit_rst_stream(s->conn->ng, NGHTTP2_FLAG_NONE, s->id, (uint32_t)code);
 }

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -91,9 +93,9 @@ static ssize_t plain_read(struct conn *c, void *p, size_t n)
     }
     c->peeked = false;
     /* A short read drained the socket (or stopped at urgent data, which nobody sends in earnest:
-     * then the next byte raises the edge).  Once the peer has ended or a write failed no edge
-     * follows, so the end must be fetched by another call. */
-    if (got > 0 && (size_t)got < n && !c->rdhup && c->fail == CONN_FAIL_NONE)
+     * then the next byte raises the edge).  Once the peer has ended, is gone or a write failed no
+     * edge follows, so the end must be fetched by another call. */
+    if (got > 0 && (size_t)got < n && !c->rdhup && !c->broken && c->fail == CONN_FAIL_NONE)
         c->can_read = false;
     return got;
 }
@@ -191,7 +193,17 @@ bool conn_gone(const struct conn *c)
 {
     struct pollfd p = {.fd = c->fd};
 
-    return c->dead || c->closed || (poll(&p, 1, 0) == 1 && p.revents & (POLLERR | POLLHUP));
+    /* both ends orderly said is a hang-up too, and no loss */
+    short bad = POLLERR | (c->wr_shut ? 0 : POLLHUP);
+
+    return c->dead || c->closed || (poll(&p, 1, 0) == 1 && p.revents & bad);
+}
+
+size_t conn_unsent(const struct conn *c)
+{
+    int n = 0;
+
+    return c->closed || ioctl(c->fd, SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (size_t)n;
 }
 
 bool conn_may_read(const struct conn *c)
@@ -269,9 +281,18 @@ static void dial_ready(struct conn *c, short what)
         finish_dial(c, c->can_read);
 }
 
-/* Takes in what the kernel says; returns the events that the user is to be told.
- * EV_CLOSED is EPOLLRDHUP.  libevent turns an error or a full hang-up into EV_READ | EV_WRITE
- * without EV_CLOSED, which after EV_CLOSED nothing else does. */
+/* Is the peer gone, told now for the first time?  EV_CLOSED is EPOLLRDHUP.  libevent turns an error
+ * or a full hang-up into EV_READ | EV_WRITE without EV_CLOSED, which after EV_CLOSED nothing else
+ * does.  Without it more bytes look the same: who reads finds out, and for who holds back what came
+ * before the kernel is asked. */
+static bool broke_now(const struct conn *c, short what, bool held)
+{
+    if (c->broken || what & EV_CLOSED || !(what & EV_READ) || !(what & EV_WRITE))
+        return false;
+    return c->rdhup || (held && conn_gone(c));
+}
+
+/* Takes in what the kernel says; returns the events that the user is to be told. */
 static unsigned note_edges(struct conn *c, short what)
 {
     bool told = c->can_read && !c->peeked; /* and held: see the header */
@@ -279,7 +300,7 @@ static unsigned note_edges(struct conn *c, short what)
     bool secured = c->xport != &conn_plain; /* may have to read to write, or write to read */
     unsigned events = 0;
 
-    if (c->rdhup && !(what & EV_CLOSED) && !c->broken) {
+    if (broke_now(c, what, told)) {
         c->broken = true;
         told = false;
     }

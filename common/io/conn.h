@@ -104,7 +104,7 @@ struct conn {
     bool peeked;          /* conn_peek left bytes behind: the next edge counts */
     bool rdhup;           /* the peer has ended: read to the end, then 0 */
     bool dead;            /* dial, handshake or a read failed: only conn_close remains */
-    bool broken;          /* and by now is gone: what came can be read, nothing can be sent */
+    bool broken;          /* ... or is gone: what came can be read, nothing can be sent */
     bool wr_shut;         /* we have ended */
     bool shut_owed;       /* SHUT_WR follows when the transport's last bytes are out */
     unsigned wake_events; /* to be told at the end of the turn */
@@ -159,6 +159,8 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n);
 ssize_t conn_peek(struct conn *c, void *p, size_t n);
 /* Has the connection broken, though nothing was read that says so?  For who has stopped reading. */
 bool conn_gone(const struct conn *c);
+/* bytes given to the kernel that the peer has not acknowledged */
+size_t conn_unsent(const struct conn *c);
 /* our end of stream: transport's and then SHUT_WR; reading goes on */
 void conn_shut_write(struct conn *c);
 /* Asks for a callback with `events` (READ, WRITE) at the end of this turn (after reading was held,

@@ -105,11 +105,15 @@ static const struct field flag_fields[] = {{"EnableSidecarActiveHealthChecks", &
                                            {"EnableAutoDefaultRoute", &any, false},
                                            {NULL}};
 static const struct shape flags = {.kind = SHAPE_STRUCT, .fields = flag_fields};
-static const struct field spec_fields[] = {
-    {"SidecarLogLevel", &any, false}, {"SidecarTimeout", &any, false},
-    {"Traffic", &traffic, false},     {"FeatureFlags", &flags, false},
-    {"Probes", &any, false},          {"Observability", &any, false},
-    {"LocalProxyMode", &any, false},  {NULL}};
+static const struct field spec_fields[] = {{"SidecarLogLevel", &any, false},
+                                           {"SidecarTimeout", &any, false},
+                                           {"Traffic", &traffic, false},
+                                           {"FeatureFlags", &flags, false},
+                                           {"Probes", &any, false},
+                                           {"Observability", &any, false},
+                                           {"LocalProxyMode", &any, false},
+                                           {"Limits", &any, false},
+                                           {NULL}};
 static const struct shape spec = {.kind = SHAPE_STRUCT, .fields = spec_fields};
 static const struct field proxy_fields[] = {
     {"Pod", &any, false},         {"Namespace", &any, false}, {"ServiceAccount", &any, false},

@@ -11,6 +11,7 @@ struct slot {
     char *name; /* NULL = free */
     uint32_t refs;
     uint32_t index;
+    struct cluster_shared shared;
 };
 
 struct cluster_slots {
@@ -18,6 +19,7 @@ struct cluster_slots {
     struct slot **v;
     uint32_t n, cap, first_free;
     uint64_t serial;
+    struct cluster_shared shared;
 };
 
 struct cluster_slots *cluster_slots_new(void)
@@ -38,6 +40,11 @@ void cluster_slots_free(struct cluster_slots *s)
     table_free(s->by_name);
     free(s->v);
     free(s);
+}
+
+struct cluster_shared *cluster_slots_shared(struct cluster_slots *s)
+{
+    return &s->shared;
 }
 
 uint32_t cluster_slots_count(const struct cluster_slots *s)
@@ -132,6 +139,7 @@ struct cluster *cluster_new(struct cluster_slots *s, const struct cluster_def *d
     struct cluster *c = xcalloc(1, sizeof *c);
     c->refs = 1;
     c->slot = cluster_slot_ref(s, def->name);
+    c->shared = &s->v[c->slot]->shared;
     c->tag = def->tag;
     c->serial = ++s->serial;
     c->name = xstrdup(def->name);

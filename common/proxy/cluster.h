@@ -25,6 +25,11 @@ struct endpoint {
     0x1u /* the application beside us: one choice per connection; an IPv6                          \
             connection goes to [::1] */
 
+/* what workers count together about a cluster; lives as long as the slots */
+struct cluster_shared {
+    uint32_t pending; /* atomic: streams that wait for a connection */
+};
+
 struct cluster {
     uint32_t refs;
     uint32_t slot;
@@ -36,7 +41,8 @@ struct cluster {
     bool has_source;
     struct ip_port source; /* dial from here */
     struct endpoint *eps;
-    char *text; /* the identities, each once */
+    char *text;                    /* the identities, each once */
+    struct cluster_shared *shared; /* its slot's */
 };
 
 /* Hands out slots and interns names; owned by the engine, control thread only. */
@@ -50,6 +56,8 @@ uint32_t cluster_slot_ref(struct cluster_slots *s, const char *name);
 /* the slot of a known name, without a reference; -1 if it is not known */
 int64_t cluster_slot_find(const struct cluster_slots *s, const char *name);
 void cluster_slot_unref(struct cluster_slots *s, uint32_t slot);
+/* for what goes to no cluster */
+struct cluster_shared *cluster_slots_shared(struct cluster_slots *s);
 
 struct cluster_def {
     const char *name;

@@ -60,6 +60,7 @@ static void close_any(struct down *d, enum reason why, bool reset)
     if (d->ops)
         d->ops->close(d->codec, why);
     w->stat[WSTAT_DOWN_CX_ACTIVE]--;
+    __atomic_sub_fetch(&engine_shared(w->eng)->conns[d->inbound], 1, __ATOMIC_RELAXED);
     w->stat[WSTAT_DOWN_RX] += d->conn->rx_bytes;
     w->stat[WSTAT_DOWN_TX] += d->conn->tx_bytes;
     if (reset)
@@ -472,24 +473,53 @@ static void greet(struct down *d, const struct view_listener *l)
         refuse(d, why);
 }
 
+/* a connection that is not even begun; takes fd */
+static void turn_away(struct worker *w, int fd, enum reason why)
+{
+    const struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+    worker_count(w, why);
+}
+
+/* Counts one more connection of that direction; REASON_OK or why there may be none. */
+static enum reason one_more(struct worker *w, bool inbound)
+{
+    uint32_t *open = &engine_shared(w->eng)->conns[inbound], most = worker_view(w)->limits.conns;
+    uint32_t n = __atomic_add_fetch(open, 1, __ATOMIC_RELAXED);
+    enum reason why = most && n > most                             ? REASON_CONN_LIMIT
+                      : worker_overload(w) == OVERLOAD_CONNECTIONS ? REASON_OVERLOAD
+                                                                   : REASON_OK;
+    if (why != REASON_OK)
+        __atomic_sub_fetch(open, 1, __ATOMIC_RELAXED);
+    return why;
+}
+
+/* takes fd; NULL: it is closed */
+static struct down *take_in(struct worker *w, bool inbound, int fd, const struct ip_port *peer)
+{
+    enum reason why = one_more(w, inbound);
+    struct down *d = why == REASON_OK ? wmem_obj(w->mem, &w->s_down, sizeof *d) : NULL;
+    struct err e;
+    if (!d) {
+        turn_away(w, fd, why == REASON_OK ? REASON_NO_MEMORY : why);
+    } else if (!(d->conn = conn_accepted(w->loop, fd, peer, down_detect_event, d, &e))) {
+        wmem_obj_put(w->mem, &w->s_down, d);
+        worker_count(w, REASON_NO_MEMORY);
+        d = NULL;
+    }
+    if (!d && why == REASON_OK)
+        __atomic_sub_fetch(&engine_shared(w->eng)->conns[inbound], 1, __ATOMIC_RELAXED);
+    return d;
+}
+
 void down_accept(struct worker *w, const struct view_listener *l, int fd,
                  const struct ip_port *peer)
 {
-    struct err e;
-    struct down *d = wmem_obj(w->mem, &w->s_down, sizeof *d);
-    if (!d) {
-        close(fd);
-        worker_count(w, REASON_NO_MEMORY);
+    struct down *d = take_in(w, l->inbound, fd, peer);
+    if (!d)
         return;
-    }
-    struct conn *c = conn_accepted(w->loop, fd, peer, down_detect_event, d, &e);
-    if (!c) {
-        wmem_obj_put(w->mem, &w->s_down, d);
-        worker_count(w, REASON_NO_MEMORY);
-        return;
-    }
     d->w = w;
-    d->conn = c;
     d->inbound = l->inbound;
     d->port = lsock_addr(l->sock)->port;
     timer_init(&d->timer, w->loop, on_head_timeout, d);

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/lsock.h"
+#include "common/proxy/overload.h"
 #include "common/proxy/worker.h"
 
 #define RETIRED_POLL_MS 200
@@ -37,6 +38,7 @@ struct engine {
     uint64_t generation;
     struct lsocks *socks;
     struct access_log_writer *alog;
+    struct engine_shared shared;
     bool draining;
     struct timer drain_poll;
     uint64_t drain_end_ms, drain_quiet_since_ms;
@@ -136,6 +138,7 @@ struct engine *engine_new(struct loop *control, const struct engine_opts *o, str
     e->socks = lsocks_new(e->inline_worker ? 1 : o->workers);
     e->gone = stats_new();
     e->alog = access_log_writer_new(o->access_fd);
+    e->shared.overload = overload_new();
     timer_init(&e->drain_poll, control, on_drain_poll, e);
     timer_init(&e->retired_poll, control, on_retired_poll, e);
     e->seed = o->seed;
@@ -165,6 +168,7 @@ void engine_free(struct engine *e)
     access_log_writer_free(e->alog);
     stats_free(e->gone);
     lsocks_free(e->socks);
+    overload_free(e->shared.overload);
     cluster_slots_free(e->slots);
     free(e);
 }
@@ -176,6 +180,11 @@ static void tell_all(struct engine *e, void (*fn)(void *worker))
         loop_post(e->w[i]->loop, fn, e->w[i]);
     for (unsigned i = 0; i < e->n_retired; i++)
         loop_post(e->retired[i]->loop, fn, e->retired[i]);
+}
+
+struct engine_shared *engine_shared(struct engine *e)
+{
+    return &e->shared;
 }
 
 struct cluster_slots *engine_slots(struct engine *e)
@@ -352,6 +361,9 @@ static void merge_part(void *arg)
     if (--c->left)
         return;
     c->sum->w[WSTAT_ACCESS_LOST] = access_log_lost(c->eng->alog);
+    c->sum->w[WSTAT_MEMORY] = overload_used(c->eng->shared.overload);
+    c->sum->w[WSTAT_MEMORY_LIMIT] =
+        overload_limit(c->eng->shared.overload, c->eng->view ? c->eng->view->limits.memory_mib : 0);
     c->fn(c->sum, c->arg);
     stats_free(c->sum);
     free(c);

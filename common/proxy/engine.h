@@ -63,4 +63,12 @@ void engine_drain(struct engine *e, unsigned ms, unsigned idle_ms, void (*fn)(vo
                   void *arg);
 bool engine_draining(const struct engine *e);
 
+/* ---- what all workers know together ---- */
+struct overload;
+struct engine_shared {
+    uint32_t conns[2]; /* atomic: accepted and open, outbound and inbound */
+    struct overload *overload;
+};
+struct engine_shared *engine_shared(struct engine *e);
+
 #endif

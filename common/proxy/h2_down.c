@@ -64,9 +64,9 @@ static struct half *half_of(const struct h2s *hs)
     return s ? &s->down : NULL;
 }
 
-static void on_data(struct h2s *hs, struct slice p)
+static void on_data(struct h2s *hs, struct slice p, bool end)
 {
-    h2_half_received(hs, half_of(hs), p);
+    h2_half_received(hs, half_of(hs), p, end);
 }
 
 static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
@@ -145,17 +145,39 @@ static void on_idle(void *arg)
     h2_io_wake(&h->io);
 }
 
+/* a head was begun and does not end; it keeps everything else on the connection waiting */
+static void on_head_late(void *arg)
+{
+    struct h2_down *h = arg;
+
+    worker_count(h->io.w, REASON_HEAD_TIMEOUT);
+    h2_terminate(h->io.h2, H2_ENHANCE_YOUR_CALM);
+    down_close(h->d, REASON_HEAD_TIMEOUT);
+}
+
+static void wait_for(struct h2_down *h, void (*fn)(void *arg), uint32_t ms)
+{
+    struct timer *t = &h->d->timer;
+
+    if (ms == 0 || (timer_is_set(t) && t->fn == fn))
+        return;
+    t->fn = fn;
+    t->arg = h;
+    timer_set(t, ms);
+}
+
 /* a connection without streams is let go after the idle time, politely */
 static void io_turn(struct h2_io *io)
 {
     struct h2_down *h = (struct h2_down *)io;
-    const struct view *v = worker_view(io->w);
+    const struct view_limits *lim = &worker_view(io->w)->limits;
 
-    if (h2_streams(io->h2) == 0 && !timer_is_set(&h->d->timer) && v && v->limits.idle_ms) {
-        h->d->timer.fn = on_idle;
-        h->d->timer.arg = h;
-        timer_set(&h->d->timer, v->limits.idle_ms);
-    }
+    if (h2_mid_head(io->h2))
+        wait_for(h, on_head_late, lim->head_ms);
+    else if (h2_streams(io->h2) == 0)
+        wait_for(h, on_idle, lim->idle_ms);
+    else if (h->d->timer.fn == on_head_late)
+        timer_cancel(&h->d->timer);
 }
 
 static void io_freed(struct h2_io *io)

@@ -4,7 +4,7 @@
 size_t h2_half_data(struct half *h, struct slice p)
 {
     struct h2s *hs = h->codec;
-    ssize_t n = h2_write(hs, p.p, p.n, false);
+    ssize_t n = h2_put(hs, p.p, p.n);
 
     h2_io_wake(h2_half_io(hs));
     return n < 0 ? p.n : (size_t)n; /* a stream that closes takes everything: its close follows */
@@ -23,7 +23,7 @@ void h2_half_end(struct half *h, const struct http_field *trailers, unsigned n)
 
 void h2_half_flush(struct half *h)
 {
-    (void)h;
+    h2_push(h->codec);
 }
 
 size_t h2_half_backlog(const struct half *h)
@@ -46,13 +46,15 @@ void h2_half_consumed(struct half *h, size_t n)
     h2_io_wake(h2_half_io(hs));
 }
 
-void h2_half_received(struct h2s *hs, struct half *half, struct slice p)
+void h2_half_received(struct h2s *hs, struct half *half, struct slice p, bool end)
 {
     if (!half) {
         h2_consume(hs, p.n);
         return;
     }
     stream_data(half, p);
+    if (end && hs->user)
+        stream_end(half, NULL, 0);
     if (hs->user)
         stream_flush(half);
 }

@@ -16,8 +16,8 @@ static inline struct h2_io *h2_half_io(const struct h2s *hs)
     return h2_user(hs->conn);
 }
 
-/* struct half_ops: the sink copies what it takes and is flushed at the end of the turn; the source
- * is held by flow control alone */
+/* struct half_ops: the sink borrows what may be the last bytes until it is flushed or ended, copies
+ * the rest, and is written at the end of the turn; the source is held by flow control alone */
 size_t h2_half_data(struct half *h, struct slice p);
 void h2_half_end(struct half *h, const struct http_field *trailers, unsigned n);
 void h2_half_flush(struct half *h);
@@ -30,7 +30,7 @@ void h2_half_consumed(struct half *h, size_t n);
     .backlog = h2_half_backlog, .read = h2_half_read, .consumed = h2_half_consumed
 
 /* what the session received for this half; half NULL = nobody wants it any more */
-void h2_half_received(struct h2s *hs, struct half *half, struct slice p);
+void h2_half_received(struct h2s *hs, struct half *half, struct slice p, bool end);
 void h2_half_complete(struct h2s *hs, struct half *half, const struct http_field *f, unsigned n);
 
 #endif

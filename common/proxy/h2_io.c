@@ -17,6 +17,7 @@ enum h2_code h2_code_of(enum reason why)
     case REASON_DOWN_CLOSED:
     case REASON_DOWN_RESET:
     case REASON_SLOW_CLIENT:
+    case REASON_TOO_SLOW:
     case REASON_IDLE:
         return H2_CANCEL;
     default:
@@ -37,12 +38,23 @@ static void finish(struct h2_io *io)
     io->ops->freed(io);
 }
 
+/* The peer learns that it was no accident, as far as the socket takes it. */
+static void goodbye(struct h2_io *io)
+{
+    struct iovec iov[IOV_MAX_OUT];
+    int n = io->conn->rdhup || io->conn->dead ? 0 : h2_last_words(io->h2, iov, IOV_MAX_OUT);
+
+    if (n > 0)
+        conn_writev(io->conn, iov, n);
+}
+
 void h2_io_end(struct h2_io *io, enum reason why)
 {
     if (io->ended)
         return;
     io->ended = true;
     io->why = why;
+    goodbye(io);
     if (!io->busy)
         finish(io);
 }
@@ -110,6 +122,7 @@ void h2_io_wake(struct h2_io *io)
 static void broken(struct h2_io *io, int err)
 {
     log_debug("h2", "connection ended reason=%s", h2_error_name(err));
+    io->w->stat[WSTAT_H2_FLOODS] += err == H2_E_FLOOD;
     if (flush(io))
         io->ops->lost(io, REASON_DOWN_PROTOCOL);
 }

@@ -77,6 +77,11 @@ static void no_end(struct half *h, const struct http_field *trailers, unsigned n
     (void)n;
 }
 
+static void nothing_to_flush(struct half *h)
+{
+    (void)h;
+}
+
 static void release_unused(struct half *h, enum reason why)
 {
     (void)h;
@@ -87,7 +92,7 @@ static const struct half_ops attached_ops = {.name = "h2",
                                              .head = first_head,
                                              .data = nothing_taken,
                                              .end = no_end,
-                                             .flush = h2_half_flush,
+                                             .flush = nothing_to_flush,
                                              .backlog = h2_half_backlog,
                                              .read = h2_half_read,
                                              .release = release_unused};
@@ -116,9 +121,9 @@ static struct half *half_of(const struct h2s *hs)
     return s ? &s->up : NULL;
 }
 
-static void on_data(struct h2s *hs, struct slice p)
+static void on_data(struct h2s *hs, struct slice p, bool end)
 {
-    h2_half_received(hs, half_of(hs), p);
+    h2_half_received(hs, half_of(hs), p, end);
 }
 
 static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)

@@ -48,11 +48,11 @@ void upconn_unlist(struct upconn *u)
 
 /* ---- waiting streams ------------------------------------------------------------------------- */
 
+/* counted by may_wait */
 static void wait_for(struct upconn *u, struct stream *s)
 {
     TAILQ_INSERT_TAIL(&u->waiting, s, waiting);
     s->dialing = u;
-    u->ep->wc->pending++;
     u->ep->wc->stat[CSTAT_RQ_PENDING]++;
 }
 
@@ -61,7 +61,7 @@ static void unwait(struct stream *s)
     struct upconn *u = s->dialing;
     TAILQ_REMOVE(&u->waiting, s, waiting);
     s->dialing = NULL;
-    u->ep->wc->pending--;
+    __atomic_sub_fetch(&u->ep->wc->shared->pending, 1, __ATOMIC_RELAXED);
     u->ep->wc->stat[CSTAT_RQ_PENDING]--;
 }
 
@@ -89,6 +89,19 @@ static void fail_stream(struct stream *s, enum reason why)
 {
     s->fail = why;
     stream_event(s, SEV_UP_FAIL);
+}
+
+/* One more that waits: false if there may be no more.  Counted for all workers together, so that
+ * the bound is what its name says. */
+static bool may_wait(struct stream *s, struct epool *ep)
+{
+    uint32_t *pending = &ep->wc->shared->pending;
+    if (__atomic_add_fetch(pending, 1, __ATOMIC_RELAXED) <= worker_view(s->w)->limits.pending)
+        return true;
+    __atomic_sub_fetch(pending, 1, __ATOMIC_RELAXED);
+    ep->wc->stat[CSTAT_RQ_PENDING_OVERFLOW]++;
+    fail_stream(s, REASON_PENDING_FULL);
+    return false;
 }
 
 static void fail_waiting(struct upconn *u, enum reason why)
@@ -298,6 +311,7 @@ static void dial_for(struct stream *s, struct epool *ep, enum up_kind kind)
     enum reason why = REASON_NO_MEMORY;
     struct upconn *u = upconn_new(s->w, kind);
     if (!u || upconn_dial(u, ep, kind, &why) < 0) {
+        __atomic_sub_fetch(&ep->wc->shared->pending, 1, __ATOMIC_RELAXED);
         fail_stream(s, why);
         return;
     }
@@ -379,9 +393,8 @@ void upstream_connect(struct stream *s)
         u = idle_take(ep);
     if (u && u->open) {
         give(u, s);
-    } else if (ep->wc->pending >= worker_view(s->w)->limits.pending) {
-        ep->wc->stat[CSTAT_RQ_PENDING_OVERFLOW]++;
-        fail_stream(s, REASON_PENDING_FULL);
+    } else if (!may_wait(s, ep)) {
+        return;
     } else if (u) {
         wait_for(u, s);
     } else {

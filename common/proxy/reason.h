@@ -20,6 +20,7 @@
     X(HEAD_TIMEOUT, "request_head_timeout", 408, DOWN)                                             \
     X(PATH, "bad_path", 400, DOWN)                       /* no canonical form */                   \
     X(SLOW_CLIENT, "downstream_idle_timeout", 408, DOWN) /* body or reader stalled */              \
+    X(TOO_SLOW, "downstream_too_slow", 408, DOWN)        /* ... or below the minimum rate */       \
     /* policy */                                                                                   \
     X(HOST_UNKNOWN, "host_unknown", 403, POLICY)                                                   \
     X(NO_ROUTE, "route_not_found", 403, POLICY)                                                    \
@@ -44,6 +45,8 @@
     /* ours */                                                                                     \
     X(IDLE, "idle_timeout", 0, NONE)                /* tunnel or connection without traffic */     \
     X(PENDING_FULL, "pending_overflow", 503, LOCAL) /* too many wait for a connection */           \
+    X(CONN_LIMIT, "connection_limit", 0, LOCAL)     /* of this direction */                        \
+    X(OVERLOAD, "memory_limit", 503, LOCAL)         /* the process uses too much */                \
     X(NO_MEMORY, "no_memory", 503, LOCAL)                                                          \
     X(NO_FDS, "no_descriptors", 503, LOCAL)                                                        \
     X(CONFIG, "configuration_changed", 0, LOCAL) /* what it used is gone */                        \

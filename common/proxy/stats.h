@@ -33,7 +33,10 @@
     X(TLS_DOWN_FAILED, "downstream_tls_failed_total", C, "handshakes that failed")                 \
     X(TLS_UP, "upstream_tls_handshakes_total", C, "handshakes completed with upstreams")           \
     X(TLS_UP_RESUMED, "upstream_tls_resumed_total", C, "of these by a resumed session")            \
-    X(H2_REFUSED, "http2_refused_total", C, "streams reset as malformed, floods")                  \
+    X(H2_REFUSED, "http2_refused_total", C, "HTTP/2 streams reset as malformed")                   \
+    X(H2_FLOODS, "http2_floods_total", C, "HTTP/2 connections ended by a limit of frames")         \
+    X(MEMORY, "memory_bytes", G, "memory of the process, without what it shares with files")       \
+    X(MEMORY_LIMIT, "memory_limit_bytes", G, "above which new requests are refused; 0 = none")     \
     X(MEM_HELD, "buffers_held_bytes", G, "buffer memory taken from the system")                    \
     X(MEM_USED, "buffers_used_bytes", G, "of it in use")                                           \
     X(ACCESS_LOST, "access_log_lost_total", C, "lines dropped because the reader was slow")

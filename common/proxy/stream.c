@@ -38,6 +38,11 @@ static void on_deadline(void *arg)
     stream_event(arg, SEV_TIMEOUT);
 }
 
+static void on_pace(void *arg)
+{
+    stream_pace_look(arg);
+}
+
 struct stream *stream_new(struct worker *w, struct down *d, const struct half_ops *ops, void *codec)
 {
     struct stream *s = w->cur ? wmem_obj(w->mem, &w->s_stream, sizeof *s) : NULL;
@@ -51,8 +56,11 @@ struct stream *stream_new(struct worker *w, struct down *d, const struct half_op
     s->begin_ms = loop_now_ms(w->loop);
     timer_init(&s->idle, w->loop, on_idle, s);
     timer_init(&s->deadline, w->loop, on_deadline, s);
-    if (s->wv->view->limits.idle_ms)
+    timer_init(&s->pace, w->loop, on_pace, s);
+    if (s->wv->view->limits.idle_ms) {
         timer_set(&s->idle, s->wv->view->limits.idle_ms);
+        timer_set(&s->pace, s->wv->view->limits.idle_ms / 2);
+    }
     if (s->wv->view->limits.request_ms)
         timer_set(&s->deadline, s->wv->view->limits.request_ms);
     worker_touch(w);
@@ -131,6 +139,7 @@ void stream_close(struct stream *s, enum reason why)
     enter(s, STREAM_DONE);
     timer_cancel(&s->idle);
     timer_cancel(&s->deadline);
+    timer_cancel(&s->pace);
     upstream_cancel(s);
     bool up_well = s->up.complete && s->up.ended && (!s->tunnel || why == REASON_OK);
     bool down_well = s->down.ended && (!s->tunnel || why == REASON_OK);
@@ -287,7 +296,9 @@ static void begin_http(struct stream *s)
 
 static void on_begin(struct stream *s)
 {
-    if (s->bytes_only)
+    if (worker_overload(s->w) != OVERLOAD_NONE)
+        stream_fail(s, REASON_OVERLOAD);
+    else if (s->bytes_only)
         pick(s);
     else
         begin_http(s);
@@ -629,7 +640,7 @@ void stream_event(struct stream *s, enum stream_ev ev)
     case SEV_IDLE:
         if (s->patient)
             on_no_endpoint(s);
-        else if (s->state == STREAM_RELAY)
+        else if (s->state == STREAM_RELAY && !stream_still_taken(s))
             on_stalled(s);
         else /* connecting and filters that wait have times of their own */
             timer_set(&s->idle, s->wv->view->limits.idle_ms);

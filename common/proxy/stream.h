@@ -145,11 +145,12 @@ struct stream {
     struct upconn *dialing;      /* waits for this one */
     TAILQ_ENTRY(stream) waiting; /* in it, or in w->patient */
     uint64_t tried;              /* endpoints of the cluster that failed, by index */
-    struct timer idle, deadline;
+    struct timer idle, deadline, pace;
     struct loop_job job;         /* frees */
     uint64_t begin_ms, first_ms; /* loop time: begun; first byte of the response */
     uint64_t up_ms;              /* upstream ready */
     uint64_t req_bytes, rsp_bytes;
+    uint64_t pace_done; /* stream_pace.c: at the last look */
     enum stream_state state;
     enum reason fail; /* of the last attempt */
     enum reason why;  /* of a local answer under way */
@@ -159,7 +160,8 @@ struct stream {
     int16_t up_fault;    /* enum http_fault of the response that could not be used, 0 = none */
     uint8_t attempts;
     uint8_t next_filter;
-    uint8_t infos;      /* 1xx responses so far */
+    uint8_t infos; /* 1xx responses so far */
+    uint8_t pace_kind, slow_looks;
     bool tunnel;        /* bytes both ways: no more messages */
     bool bytes_only;    /* never was HTTP */
     bool wants_upgrade; /* asked for 101 */
@@ -246,6 +248,10 @@ bool stream_asks_upgrade(const struct http_head *h);
 
 /* stream_relay.c: gives what waits to a sink that opened */
 void stream_give_waiting(struct half *sink);
+/* stream_pace.c: the pace timer's look, which sets it again or ends the stream */
+void stream_pace_look(struct stream *s);
+/* nothing moves here, but the client takes what the kernel holds */
+bool stream_still_taken(const struct stream *s);
 /* both directions looked at: ends the stream when it is over */
 void stream_check_end(struct stream *s);
 

@@ -161,6 +161,8 @@ void stream_give_waiting(struct half *sink)
             break;
         if (sink == &s->up)
             s->sent_body = true;
+        if (n == sink->wait.bytes && sink->end_waits && !sink->ended)
+            give_end(sink); /* together with the last bytes */
         /* the sink may only borrow the page until it is flushed */
         sink->ops->flush(sink);
         pageq_consume(s->w->mem, &sink->wait, n);

@@ -45,10 +45,12 @@ static enum reason reset_of(const struct tun *t)
 }
 
 /* The peer's end was read and it takes nothing any more: what the other side still sends would
- * go nowhere. */
+ * go nowhere.  A client that reset while its bytes had to wait gave them up with the rest; what a
+ * server said before it left is still passed on. */
 static void look_for_break(struct tun *t)
 {
-    if (t->s && t->eof && t->ch.broken)
+    bool given_up = t->s && t->held && t->half == &t->s->down && conn_gone(t->ch.c);
+    if (t->s && ((t->eof && t->ch.broken) || given_up))
         stream_gone(t->half, reset_of(t));
 }
 

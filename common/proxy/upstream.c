@@ -170,6 +170,7 @@ static struct wcluster *wcluster_get(struct worker *w, uint32_t slot)
         wc = w->clusters[slot] = xcalloc(1, sizeof *wc);
         wc->refs = 1;
         wc->name = xstrdup(def->name);
+        wc->shared = def->shared;
         wcluster_follow(wc, def, w->seed);
     }
     return wc;
@@ -371,6 +372,7 @@ void upstream_init(struct worker *w)
 {
     w->passthrough = xcalloc(1, sizeof *w->passthrough);
     w->passthrough->refs = 1;
+    w->passthrough->shared = cluster_slots_shared(engine_slots(w->eng));
     w->passthrough->name = xstrdup("passthrough-outbound");
 }
 

@@ -28,7 +28,7 @@ struct wcluster {
                           the IPv6 twins */
     struct wrr *weights;
     struct wrr_state turns;
-    uint32_t pending; /* streams that wait for a connection */
+    struct cluster_shared *shared; /* borrowed from the slots */
     uint64_t stat[CSTAT_COUNT];
 };
 

@@ -81,7 +81,7 @@ struct view *view_new(struct engine *e)
 {
     struct view *v = xcalloc(1, sizeof *v);
     v->engine = e;
-    v->limits = (struct view_limits)VIEW_LIMITS_DEFAULT;
+    v->limits = limits_default;
     return v;
 }
 

@@ -21,6 +21,7 @@
 #include "common/proxy/chain.h"
 #include "common/proxy/cluster.h"
 #include "common/proxy/ipset.h"
+#include "common/proxy/limits.h"
 #include "common/tls/tls.h"
 
 struct engine;
@@ -75,25 +76,6 @@ struct view_listener {
     struct ip_port pretend; /* not transparent: this counts as the original destination */
     struct lsock *sock;     /* ref */
 };
-
-struct view_limits {
-    uint32_t connect_ms, idle_ms, head_ms; /* 0 = none */
-    uint32_t request_ms;
-    uint32_t detect_ms;      /* silent client on an undeclared port: dial the opaque upstream */
-    uint32_t detect_last_ms; /* ... undecided so long: opaque */
-    uint32_t patience_ms;    /* what cannot be served yet waits so long for a newer view */
-    uint32_t patient;        /* ... at most so many connections, and so many streams, a worker */
-    uint32_t linger_ms;      /* reading on after the last byte, so that it is not lost to a RST */
-    uint32_t pending;        /* streams of one cluster that may wait for a connection, a worker */
-    uint32_t idle_conns;     /* kept per endpoint and worker */
-    uint32_t head_bytes, line_bytes, fields;
-};
-#define VIEW_LIMITS_DEFAULT                                                                        \
-    {                                                                                              \
-        .connect_ms = 60000, .idle_ms = 60000, .head_ms = 60000, .detect_ms = 50,                  \
-        .detect_last_ms = 1000, .patient = 1024, .linger_ms = 2000, .pending = 4096,               \
-        .idle_conns = 256, .head_bytes = 32768, .line_bytes = 8192, .fields = 100                  \
-    }
 
 struct view {
     int32_t refs; /* atomic */

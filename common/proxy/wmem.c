@@ -33,7 +33,7 @@ struct page {
 };
 
 struct wmem {
-    size_t held, used;
+    size_t held, used, peak;
     struct wmem_slab block[N_BLOCKS];
     struct wmem_slab page_small, page_large;
     struct wmem_slab *objects; /* list of slabs in use */
@@ -66,6 +66,8 @@ static void *slab_take(struct wmem *m, struct wmem_slab *s)
         if (!p)
             return NULL;
         m->held += s->size;
+        if (m->held > m->peak)
+            m->peak = m->held;
     }
     m->used += s->size;
     return p;
@@ -145,6 +147,13 @@ void wmem_free(struct wmem *m)
 size_t wmem_held(const struct wmem *m)
 {
     return m->held;
+}
+
+size_t wmem_peak(struct wmem *m)
+{
+    size_t peak = m->peak;
+    m->peak = m->held;
+    return peak;
 }
 
 size_t wmem_used(const struct wmem *m)

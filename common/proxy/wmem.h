@@ -26,6 +26,8 @@ void wmem_free(struct wmem *m);
 void wmem_trim(struct wmem *m);
 /* bytes held from malloc, in use or free */
 size_t wmem_held(const struct wmem *m);
+/* the most that was held since the last call of this */
+size_t wmem_peak(struct wmem *m);
 /* bytes handed out and not yet returned */
 size_t wmem_used(const struct wmem *m);
 

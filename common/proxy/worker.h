@@ -22,6 +22,7 @@
 #include "common/io/loop.h"
 #include "common/proxy/chan.h"
 #include "common/proxy/engine.h"
+#include "common/proxy/overload.h"
 #include "common/proxy/stats.h"
 #include "common/proxy/view.h"
 #include "common/proxy/wmem.h"
@@ -88,6 +89,7 @@ struct worker {
     struct wcluster *passthrough; /* counts what goes to original destinations */
     struct table *splits;         /* split key -> struct wsplit */
     struct timer trim;            /* buffers go back some time after a burst */
+    uint64_t ended_seen;          /* connections that had ended when they last did */
 
     uint64_t stat[WSTAT_COUNT];
     uint64_t reasons[REASON_COUNT];
@@ -127,6 +129,8 @@ void engine_listen_again(struct engine *e);
 void engine_view_put(struct engine *e, struct view *v);
 /* counts an end and its reason; for connections that never became a stream */
 void worker_count(struct worker *w, enum reason r);
+/* is the process short of memory? */
+enum overload_level worker_overload(struct worker *w);
 /* buffers were used: shrink them some time later */
 void worker_touch(struct worker *w);
 

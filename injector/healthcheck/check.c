@@ -127,7 +127,7 @@ static void on_head(struct h2s *s, struct h2_head *hh, bool end)
     h2_head_free(hh);
 }
 
-static void on_data(struct h2s *s, struct slice p)
+static void on_data(struct h2s *s, struct slice p, bool end)
 {
     struct check *c = s->user;
 

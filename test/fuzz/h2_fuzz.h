@@ -106,11 +106,12 @@ static inline void fuzz_on_head(struct h2s *s, struct h2_head *hh, bool end)
         z->on_head(s, x);
 }
 
-static inline void fuzz_on_data(struct h2s *s, struct slice p)
+static inline void fuzz_on_data(struct h2s *s, struct slice p, bool end)
 {
     struct seen *x = told(s);
 
-    CHECK(x->head);
+    CHECK(x->head && !x->ended);
+    x->ended = end;
     x->held += p.n;
     if (x->held > 10) { /* late, and never all */
         h2_consume(s, x->held - 3);
@@ -133,7 +134,7 @@ static inline void fuzz_on_end(struct h2s *s)
 {
     struct seen *x = told(s);
 
-    CHECK(x->head);
+    CHECK(x->head && !x->ended);
     x->ended = true;
 }
 
@@ -141,8 +142,9 @@ static inline void fuzz_write(struct h2s *s)
 {
     static const char zeros[20000];
 
-    if (h2_write(s, zeros, sizeof(zeros), false) > 0)
-        h2_write(s, zeros, sizeof(zeros), false);
+    if (h2_put(s, zeros, sizeof(zeros)) > 0)
+        h2_put(s, zeros, sizeof(zeros));
+    h2_push(s);
 }
 
 static inline void fuzz_on_writable(struct h2s *s)

@@ -122,7 +122,7 @@ static int world_open(struct world *w, struct err *e)
     const struct engine_opts o = {.workers = 0, .seed = SEED, .access_fd = -1};
     unsigned pid = (unsigned)getpid();
     *w = (struct world){.e = e, .next_port = SERVER_BASE, .spec = json_object()};
-    w->limits = (struct view_limits)VIEW_LIMITS_DEFAULT;
+    w->limits = limits_default;
     /* an address of its own for each process, so that scenarios do not meet */
     snprintf(w->address, sizeof w->address, "127.%u.%u.%u", 1 + (pid >> 16) % 200, pid >> 8 & 255,
              pid & 255);

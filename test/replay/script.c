@@ -74,7 +74,7 @@ static int repeat(struct slice *s, struct buf *out, struct err *e)
         return err_set(e, "expected a number of times behind \"text\"*");
     skip(s, n);
     struct slice one = buf_slice(out);
-    char *copy = xstrndup(one.p, one.n);
+    char *copy = memcpy(xmalloc(one.n + 1), one.p, one.n); /* may hold NUL */
     while (--times)
         buf_append(out, copy, one.n);
     free(copy);

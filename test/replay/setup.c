@@ -193,26 +193,16 @@ int setup_match(struct world *w, const struct statement *st)
 
 int setup_limit(struct world *w, const struct statement *st)
 {
-    const struct {
-        const char *name;
-        uint32_t *value;
-    } all[] = {
-        {"connect_ms", &w->limits.connect_ms},   {"idle_ms", &w->limits.idle_ms},
-        {"head_ms", &w->limits.head_ms},         {"request_ms", &w->limits.request_ms},
-        {"detect_ms", &w->limits.detect_ms},     {"detect_last_ms", &w->limits.detect_last_ms},
-        {"patience_ms", &w->limits.patience_ms}, {"patient", &w->limits.patient},
-        {"linger_ms", &w->limits.linger_ms},     {"pending", &w->limits.pending},
-        {"idle_conns", &w->limits.idle_conns},   {"head_bytes", &w->limits.head_bytes},
-        {"line_bytes", &w->limits.line_bytes},   {"fields", &w->limits.fields}};
     unsigned long long n;
     int64_t ms;
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        if (strcmp(all[i].name, st->w[1].p) != 0)
+    for (size_t i = 0; i < LIMIT_COUNT; i++) {
+        uint32_t *value = limit_at(&w->limits, &limit_defs[i]);
+        if (strcmp(limit_defs[i].field, st->w[1].p) != 0)
             continue;
         if (slice_u64(slice_str(st->w[2].p), UINT32_MAX, &n) == 0)
-            *all[i].value = (uint32_t)n;
+            *value = (uint32_t)n;
         else if (clock_parse_duration(st->w[2].p, &ms) == 0)
-            *all[i].value = (uint32_t)ms;
+            *value = (uint32_t)ms;
         else
             return err_set(w->e, "expected a number or a duration");
         w->limited = true;

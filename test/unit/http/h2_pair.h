@@ -68,7 +68,7 @@ static inline void on_head(struct h2s *s, struct h2_head *hh, bool end)
     }
 }
 
-static inline void on_data(struct h2s *s, struct slice p)
+static inline void on_data(struct h2s *s, struct slice p, bool end)
 {
     struct end *e = end_of(s);
 
@@ -77,6 +77,8 @@ static inline void on_data(struct h2s *s, struct slice p)
         e->held += p.n;
     else
         h2_consume(s, p.n);
+    if (end)
+        buf_printf(&e->log, "end %d\n", s->id);
 }
 
 static inline void on_trailers(struct h2s *s, const struct http_field *f, unsigned n)

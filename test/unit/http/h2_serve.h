@@ -104,7 +104,7 @@ static inline void serve_on_head(struct h2s *s, struct h2_head *hh, bool end)
     serve_more(s, r);
 }
 
-static inline void serve_on_data(struct h2s *s, struct slice p)
+static inline void serve_on_data(struct h2s *s, struct slice p, bool end)
 {
     struct reply *r = s->user;
 
@@ -112,6 +112,7 @@ static inline void serve_on_data(struct h2s *s, struct slice p)
         buf_put_slice(&r->left, p);
     else
         h2_consume(s, p.n);
+    r->ended |= end && r->echo;
     if (r->echo)
         serve_more(s, r);
 }

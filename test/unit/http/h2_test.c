@@ -327,6 +327,111 @@ START_TEST(the_end_may_come_alone_and_at_a_closed_window)
 }
 END_TEST
 
+/* what client sends from here on, frame by frame: type, length, flags */
+static void expect_frames(const char *want)
+{
+    struct buf all = BUF_INIT, text = BUF_INIT;
+    struct iovec iov[4];
+    int n;
+
+    while ((n = h2_output(client.c, iov, 4)) > 0) {
+        size_t from = all.len;
+
+        for (int i = 0; i < n; i++)
+            buf_append(&all, iov[i].iov_base, iov[i].iov_len);
+        h2_sent(client.c, all.len - from);
+        h2_recv(server.c, now, all.p + from, all.len - from);
+    }
+    for (size_t at = 0; at < all.len;) {
+        const uint8_t *b = (const uint8_t *)all.p + at;
+        unsigned len = (unsigned)(b[0] << 16 | b[1] << 8 | b[2]);
+
+        buf_printf(&text, "%s%u%s ",
+                   b[3] == 0   ? "DATA "
+                   : b[3] == 1 ? "HEADERS "
+                               : "other ",
+                   b[3] == 1 ? 0 : len, b[4] & 1 ? " end" : "");
+        at += 9 + len;
+    }
+    ck_assert_str_eq(text.p ? text.p : "", want);
+    buf_free(&all);
+    buf_free(&text);
+}
+
+START_TEST(the_end_leaves_with_the_last_bytes)
+{
+    const struct http_field t = field("x-sum", "1");
+    struct h2s *s;
+
+    talk();
+    s = request("POST", "/", false, NULL);
+    ck_assert_int_eq(h2_put(s, "hello", 5), 5);
+    ck_assert_int_eq(h2_write(s, NULL, 0, true), 0);
+    expect_frames("HEADERS 0 DATA 5 end ");
+    ck_assert(slice_eq_str(buf_slice(&server.body), "hello"));
+    ck_assert_ptr_nonnull(strstr(server.log.p, "end 1\n"));
+
+    s = request("POST", "/", false, NULL); /* pushed before the end is known */
+    h2_put(s, "one", 3);
+    h2_push(s);
+    h2_push(s);
+    h2_put(s, "two", 3);
+    h2_put(s, "three", 5);
+    h2_push(s);
+    expect_frames("HEADERS 0 DATA 3 DATA 3 DATA 5 ");
+    h2_put(s, "four", 4);
+    ck_assert_int_eq(h2_write(s, "five", 4, true), 4);
+    expect_frames("DATA 4 DATA 4 end ");
+
+    s = request("POST", "/", false, NULL);
+    h2_put(s, "body", 4);
+    ck_assert_int_eq(h2_trailers(s, &t, 1), 0);
+    expect_frames("HEADERS 0 DATA 4 HEADERS 0 end ");
+
+    s = request("POST", "/", false, NULL); /* a reset drops what was kept */
+    h2_put(s, "body", 4);
+    h2_reset(s, H2_CANCEL);
+    h2_push(s);
+    talk();
+}
+END_TEST
+
+START_TEST(what_was_put_leaves_whole_whatever_others_do)
+{
+    char *p = pattern(256 * 1024);
+    struct h2s *s, *other;
+
+    talk();
+    s = request("POST", "/", false, NULL);
+    other = request("POST", "/", false, NULL);
+    talk();
+    ck_assert_uint_eq(h2_writable(s), 256 * 1024);
+    ck_assert_int_eq(h2_put(s, p, 200 * 1024), 200 * 1024);
+    ck_assert_uint_eq(h2_writable(s), 56 * 1024);
+    ck_assert_uint_eq(h2_writable(other), 56 * 1024);
+    ck_assert_int_eq(h2_write(other, p, 256 * 1024, false), 56 * 1024);
+    for (int i = 0; i < 200; i++) /* control frames that nobody counted on */
+        ck_assert_ptr_nonnull(request("GET", "/a/path/of/some/length", true, NULL));
+    h2_push(s);
+    talk();
+    ck_assert_uint_eq(server.body.len, 256 * 1024);
+    free(p);
+}
+END_TEST
+
+START_TEST(the_last_words_are_a_goaway)
+{
+    struct iovec iov[4];
+
+    talk();
+    ck_assert_int_eq(h2_last_words(client.c, iov, 4), 1);
+    h2_recv(server.c, now, iov[0].iov_base, iov[0].iov_len);
+    expect_log(&server, "goaway NO_ERROR\n");
+    h2_sent(client.c, iov[0].iov_len);
+    ck_assert_msg(h2_last_words(client.c, iov, 4) == 0, "once is enough");
+}
+END_TEST
+
 START_TEST(trailers_may_come_at_a_closed_window)
 {
     char *p = pattern(256 * 1024);
@@ -593,6 +698,9 @@ int main(void)
     tcase_add_test(t, what_a_reset_stream_did_not_consume_is_given_back);
     tcase_add_test(t, output_is_bounded_by_its_limit);
     tcase_add_test(t, the_end_may_come_alone_and_at_a_closed_window);
+    tcase_add_test(t, the_end_leaves_with_the_last_bytes);
+    tcase_add_test(t, what_was_put_leaves_whole_whatever_others_do);
+    tcase_add_test(t, the_last_words_are_a_goaway);
     tcase_add_test(t, trailers_may_come_at_a_closed_window);
     tcase_add_test(t, a_reset_is_told_once_on_both_sides);
     tcase_add_test(t, a_request_reset_at_once_is_never_seen);

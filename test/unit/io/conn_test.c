@@ -522,6 +522,28 @@ START_TEST(a_reset_after_their_end_is_told)
 }
 END_TEST
 
+START_TEST(a_reset_is_told_even_while_held)
+{
+    begin_tcp("127.0.0.1:0");
+    s.hold = true;
+    put("a");
+    IO_UNTIL(s.reads == 1);
+    put("b");
+    io_for(20);
+    ck_assert_msg(s.reads == 1 && !s.c->broken, "more bytes are no reset");
+    reset_far_end();
+    IO_UNTIL(s.reads == 2);
+    ck_assert(s.c->broken && conn_gone(s.c));
+    io_for(20);
+    ck_assert_msg(s.reads == 2, "told once");
+    s.hold = false;
+    drain(&s);
+    ck_assert_str_eq(s.data, "ab");
+    ck_assert_int_eq(s.last, CONN_ERROR);
+    end_pair();
+}
+END_TEST
+
 START_TEST(an_abort_is_a_reset)
 {
     char b[1];
@@ -938,7 +960,7 @@ UNIT_MAIN("conn", reads_what_comes, a_short_read_says_drained_without_asking,
           a_bad_descriptor_is_refused, dials_ipv4, dials_ipv6, a_closed_port_refuses,
           no_route_is_unreachable, a_full_backlog_times_out, a_dial_can_be_closed_before_it_opens,
           waking_a_dial_does_not_disturb_it, a_source_is_bound, a_reset_is_an_error_not_an_end,
-          a_reset_after_their_end_is_told, an_abort_is_a_reset,
+          a_reset_after_their_end_is_told, a_reset_is_told_even_while_held, an_abort_is_a_reset,
           an_early_answer_survives_a_failed_write, urgent_data_does_no_harm, no_descriptor_left,
           dials_unix, failures_have_names, a_transport_opens_and_tells_what_came_with_the_handshake,
           a_handshake_that_is_done_at_once_is_told_later, a_handshake_that_fails,

@@ -93,6 +93,11 @@ static const struct {
     const char *old, *new, *path;
 } faults[] = {
     {"\"SidecarTimeout\":60", "\"SidecarTimeout\":-1", "document: Spec.SidecarTimeout: "},
+    {"\"SidecarTimeout\":60", "\"Limits\":7", "document: Spec.Limits: "},
+    {"\"SidecarTimeout\":60", "\"Limits\":{\"Pending\":7}",
+     "document: Spec.Limits.Pending: no limit"},
+    {"\"SidecarTimeout\":60", "\"Limits\":{\"HeadFields\":129}",
+     "document: Spec.Limits.HeadFields: expected a number from 8 to 128"},
     {"\"10.0.0.1\":\"a.b\"", "\"10.0.0\":\"a.b\"", "document: AllowedEndpoints[\"10.0.0\"]: "},
     {"\"8080\":{", "\"808O\":{", "document: Inbound.TrafficMatches.808O: "},
     {"\"Protocol\":\"http\",\"Sou", "\"Protocol\":\"smtp\",\"Sou",

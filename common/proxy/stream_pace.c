@@ -1,0 +1,81 @@
+/* stream_pace.c - is a stream's client still there, and fast enough to be waited for?
+ *
+ * Twice in the idle time a stream is looked at.  What its client had to do meanwhile is one of
+ *   BODY    send the rest of a request whose length it has told, which nobody but it holds up
+ *   SOCKET  take what the connection cannot send
+ *   WINDOW  give an HTTP/2 stream room again
+ * and it must have moved at least the minimum rate; twice in a row too little ends the stream.
+ * What the kernel still holds was not taken by anybody: SIOCOUTQ tells.  (Without it a large send
+ * buffer hides a steady slow reader for longer than the idle time.)
+ */
+#include "common/proxy/down.h"
+#include "common/proxy/stream.h"
+
+enum pace { PACE_NONE, PACE_BODY, PACE_SOCKET, PACE_WINDOW };
+
+static bool up_is_stuck(const struct stream *s)
+{
+    return s->up.wait.bytes || (s->up.ops && s->up.ops->backlog(&s->up));
+}
+
+static size_t backlog(const struct stream *s)
+{
+    return s->down.ops ? s->down.ops->backlog(&s->down) : 0;
+}
+
+/* bytes of the client's connection that have left the machine */
+static uint64_t taken(const struct stream *s)
+{
+    const struct conn *c = s->conn->conn;
+    uint64_t held = conn_unsent(c);
+    return c->tx_bytes > held ? c->tx_bytes - held : 0;
+}
+
+/* what is waited for, and how far it has come */
+static enum pace waits_for(const struct stream *s, uint64_t *done)
+{
+    if (backlog(s) || (s->down.wait.bytes && !s->conn->conn->can_write)) {
+        *done = taken(s);
+        return PACE_SOCKET;
+    }
+    if (s->down.wait.bytes) {
+        *done = s->rsp_bytes - s->down.wait.bytes;
+        return PACE_WINDOW;
+    }
+    if (s->req && !s->tunnel && !s->down.complete && !s->down.held && !s->response &&
+        s->req->body == HTTP_BODY_LENGTH && !up_is_stuck(s)) {
+        *done = s->req_bytes;
+        return PACE_BODY;
+    }
+    return PACE_NONE;
+}
+
+static bool too_slow(struct stream *s)
+{
+    const struct view_limits *lim = &s->wv->view->limits;
+    uint64_t done = 0, least = (uint64_t)lim->min_rate * (lim->idle_ms / 2) / 1000;
+    enum pace p = waits_for(s, &done);
+    bool slow = p != PACE_NONE && p == s->pace_kind && done - s->pace_done < least;
+    s->slow_looks = slow ? s->slow_looks + 1 : 0;
+    s->pace_kind = (uint8_t)p;
+    s->pace_done = done;
+    return s->slow_looks >= 2;
+}
+
+void stream_pace_look(struct stream *s)
+{
+    if (s->state == STREAM_RELAY && conn_gone(s->conn->conn)) {
+        down_close(s->conn, REASON_DOWN_RESET);
+        return;
+    }
+    if (s->state == STREAM_RELAY && too_slow(s)) {
+        stream_fail(s, REASON_TOO_SLOW);
+        return;
+    }
+    timer_set(&s->pace, s->wv->view->limits.idle_ms / 2);
+}
+
+bool stream_still_taken(const struct stream *s)
+{
+    return s->pace_kind == PACE_SOCKET && taken(s) > s->pace_done;
+}
