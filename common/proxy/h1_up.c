@@ -136,6 +136,24 @@ static int read_once(struct h1_up *h, size_t *budget)
     return 0;
 }
 
+/* pooled: whatever comes ends it */
+static void unasked(struct h1_up *h)
+{
+    char byte;
+    if (conn_read(h->u.conn, &byte, 1) != CONN_AGAIN)
+        upconn_close(&h->u, REASON_OK);
+}
+
+/* Done with a request.  When the last read filled its buffer nobody knows yet whether more came:
+ * unasked it would be found by the next request, whose answer would raise no event. */
+static void pool(struct h1_up *h)
+{
+    if (conn_may_read(h->u.conn))
+        unasked(h);
+    if (!h->u.closed)
+        upconn_idle(&h->u);
+}
+
 static void read_all(struct h1_up *h)
 {
     struct h1_half *x = &h->x;
@@ -153,18 +171,10 @@ static void read_all(struct h1_up *h)
         if (x->eof)
             upconn_close(&h->u, REASON_OK);
         else
-            upconn_idle(&h->u);
+            pool(h);
     } else if (!budget) {
         h1_half_wake(x);
     }
-}
-
-/* pooled: whatever comes ends it */
-static void unasked(struct h1_up *h)
-{
-    char byte;
-    if (conn_read(h->u.conn, &byte, 1) != CONN_AGAIN)
-        upconn_close(&h->u, REASON_OK);
 }
 
 static void close_when_sent(struct h1_up *h)
@@ -235,7 +245,7 @@ static void release(struct half *half, enum reason why)
     if (reusable && x->busy)
         h->done = true;
     else if (reusable)
-        upconn_idle(&h->u);
+        pool(h);
     else if (x->tunnel && why == REASON_OK)
         end_tunnel(h);
     else if (x->tunnel)
