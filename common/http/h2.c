@@ -126,9 +126,21 @@ void h2_block(struct stream *st)
     TAILQ_INSERT_TAIL(&st->pub.conn->blocked, st, blocked_link);
 }
 
+/* may a blocked stream go on?  If only the output is in the way, it is looked at again when that
+ * was written. */
+static bool may_go_on(struct stream *st)
+{
+    struct h2c *c = st->pub.conn;
+
+    if (h2_writable(&st->pub) > 0)
+        return true;
+    c->out_was_full |= c->out_len >= c->lim->out_bytes;
+    return false;
+}
+
 void h2_unblock(struct stream *st)
 {
-    if (!st->blocked || st->writable_queued || h2_writable(&st->pub) == 0)
+    if (!st->blocked || st->writable_queued || !may_go_on(st))
         return;
     st->writable_queued = h2_event(st->pub.conn, EV_WRITABLE, st) != NULL;
 }
@@ -193,7 +205,7 @@ static void tell_writable(struct stream *st)
     struct h2c *c = st->pub.conn;
 
     st->writable_queued = false;
-    if (!st->blocked || st->closed || h2_writable(&st->pub) == 0)
+    if (!st->blocked || st->closed || !may_go_on(st))
         return;
     st->blocked = false;
     TAILQ_REMOVE(&c->blocked, st, blocked_link);

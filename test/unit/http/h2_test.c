@@ -309,6 +309,39 @@ START_TEST(output_is_bounded_by_its_limit)
 }
 END_TEST
 
+/* A stream whose window opened while the output was full, with nobody refused because of that,
+ * goes on when the output was written. */
+START_TEST(a_window_that_opens_while_the_output_is_full)
+{
+    static struct h2_limits narrow = H2_LIMITS_DEFAULT, wide = H2_LIMITS_DEFAULT;
+    char *p = pattern(300000);
+    struct h2s *a, *b, *first;
+
+    narrow.out_bytes = 32768;
+    wide.stream_window = 40000;
+    pair_close();
+    pair_open(&narrow, &wide);
+    server.hold = true;
+    talk(); /* its settings */
+    a = request("POST", "/a", false, NULL);
+    talk();
+    first = server.last;
+    ck_assert_int_eq(h2_write(a, p, 30000, false), 30000);
+    talk();
+    ck_assert_int_eq(h2_write(a, p, 20000, false), 10000); /* the window is used up */
+    talk();
+    b = request("POST", "/b", false, NULL);
+    talk();
+    ck_assert_int_eq(h2_write(b, p, 32768, false), 32768); /* and now the output is full */
+    h2_consume(first, 40000);
+    carry(&server, &client); /* the window opens */
+    expect_log(&client, "");
+    talk();
+    expect_log(&client, "writable 1\n");
+    free(p);
+}
+END_TEST
+
 START_TEST(the_end_may_come_alone_and_at_a_closed_window)
 {
     char *p = pattern(256 * 1024);
@@ -697,6 +730,7 @@ int main(void)
     tcase_add_test(t, the_connection_window_bounds_all_streams_together);
     tcase_add_test(t, what_a_reset_stream_did_not_consume_is_given_back);
     tcase_add_test(t, output_is_bounded_by_its_limit);
+    tcase_add_test(t, a_window_that_opens_while_the_output_is_full);
     tcase_add_test(t, the_end_may_come_alone_and_at_a_closed_window);
     tcase_add_test(t, the_end_leaves_with_the_last_bytes);
     tcase_add_test(t, what_was_put_leaves_whole_whatever_others_do);
