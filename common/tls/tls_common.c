@@ -448,8 +448,10 @@ static ssize_t tls_read(struct conn *c, void *p, size_t n)
 
     if (t->failed)
         return CONN_ERROR;
-    if (t->rx_closed)
+    if (t->rx_closed) {
+        t->end_told = true;
         return 0;
+    }
     if (op_begin(t, n) != 0)
         return CONN_ERROR;
     while (got < n) {
@@ -459,12 +461,17 @@ static ssize_t tls_read(struct conn *c, void *p, size_t n)
         got += (size_t)r;
     }
     op_end(t);
+    if (t->tx_waits) { /* no event says that the engine may write now */
+        t->tx_waits = false;
+        conn_wake(c, CONN_EV_WRITE);
+    }
     t->full = got == n;
     t->rx_closed = r == 0;
     if (r == ENGINE_ERROR)
         read_failed(t); /* what was read before is still delivered */
     if (got > 0)
         return (ssize_t)got;
+    t->end_told = t->rx_closed;
     return r == 0 ? 0 : r == ENGINE_AGAIN && !t->failed ? CONN_AGAIN : CONN_ERROR;
 }
 
@@ -505,7 +512,8 @@ static struct slice cursor_piece(const struct cursor *k)
     return slice_of((const char *)scratch->gather, n);
 }
 
-/* seals until the data or the patience of the socket ends; returns bytes sealed or ENGINE_ERROR */
+/* seals until the data, the patience of the socket or of the engine ends; returns bytes sealed or
+ * ENGINE_ERROR */
 static ssize_t write_records(struct tls *t, struct cursor *k)
 {
     ssize_t total = 0;
@@ -518,6 +526,10 @@ static ssize_t write_records(struct tls *t, struct cursor *k)
             break;
         s = cursor_piece(k);
         r = tls_engine_write(t->eng, s.p, s.n);
+        if (r == ENGINE_AGAIN) {
+            t->tx_waits = true;
+            break;
+        }
         if (r <= 0)
             return ENGINE_ERROR;
         cursor_skip(k, (size_t)r);
@@ -600,11 +612,15 @@ static int tls_flush(struct conn *c)
     return t->tx_broken ? CONN_ERROR : tls_push(t);
 }
 
+/* An end or failure that was found behind the bytes of a read counts as pending: no event comes
+ * for it any more. */
 static size_t tls_pending(struct conn *c)
 {
     const struct tls *t = c->xport_data;
 
-    return t->full && !t->failed && !t->rx_closed ? tls_engine_pending(t->eng) + t->in.len : 0;
+    if (t->failed || t->rx_closed)
+        return t->failed || !t->end_told;
+    return t->full ? tls_engine_pending(t->eng) + t->in.len : 0;
 }
 
 static void tls_drop(struct tls *t)

@@ -67,9 +67,11 @@ struct tls {
     bool open;          /* the handshake is done */
     bool failed;        /* nothing more can be read */
     bool rx_closed;     /* close_notify was read */
+    bool end_told;      /* ... and who reads knows it */
     bool eof;           /* the socket's end was read */
     bool tx_broken;     /* the socket refused a send for good */
     bool tx_closed;     /* close_notify was sent */
+    bool tx_waits;      /* the engine cannot write before it has read more */
     bool full;          /* the last read filled its buffer: there may be more */
     bool resuming;      /* a saved session was offered */
 };
@@ -119,7 +121,9 @@ void tls_engine_free(struct tls_engine *g);
 int tls_engine_handshake(struct tls_engine *g);
 /* > 0; 0 = close_notify; ENGINE_AGAIN; ENGINE_ERROR */
 ssize_t tls_engine_read(struct tls_engine *g, void *p, size_t n);
-/* one record of at most TLS_RECORD_MAX: bytes taken (> 0) or ENGINE_ERROR */
+/* one record of at most TLS_RECORD_MAX: bytes taken (> 0); ENGINE_AGAIN: nothing can be sent before
+ * more was received (part of a handshake message came: RFC 8446 5.1 lets it be cut in two);
+ * ENGINE_ERROR */
 ssize_t tls_engine_write(struct tls_engine *g, const void *p, size_t n);
 void tls_engine_close_notify(struct tls_engine *g);
 /* plaintext bytes waiting inside */

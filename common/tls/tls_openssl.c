@@ -677,6 +677,9 @@ ssize_t tls_engine_write(struct tls_engine *g, const void *p, size_t n)
 {
     size_t put;
 
+    /* half of a message came, a ticket for instance: the library would go on reading it first */
+    if (SSL_in_init(g->ssl))
+        return ENGINE_AGAIN;
     if (SSL_write_ex(g->ssl, p, n, &put) == 1)
         return (ssize_t)put;
     return fail_words(g, SSL_get_error(g->ssl, 0));
