@@ -98,6 +98,7 @@ struct prov_ctx {
     SSL_CTX *ssl;
     unsigned char *alpn; /* as on the wire: length byte, name, ... */
     size_t alpn_n;
+    bool mesh;
 };
 
 #define SUITES_ECDSA "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"
@@ -266,6 +267,7 @@ int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *
     struct prov_ctx *pc = ctx->prov = xcalloc(1, sizeof(*pc));
     struct creds_of_provider *cp = ctx->creds->parts;
 
+    pc->mesh = conf->mesh;
     pc->ssl = SSL_CTX_new(conf->server ? TLS_server_method() : TLS_client_method());
     if (pc->ssl == NULL)
         return err_set(e, "TLS: no context (%s)", err_words());
@@ -341,6 +343,14 @@ static bool ticket_usable(const struct tls_ctx *ctx, const SSL_SESSION *s)
            tls_session_usable(ctx, SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)s));
 }
 
+/* With TLS 1.3 a client uses a ticket once (RFC 8446 C.4) and needs another for the next
+ * connection.  A mesh client goes on using the one it has: a new one with a certificate in it is
+ * dear, and both ends are known by their addresses anyway. */
+static bool uses_up_tickets(const struct tls_engine *g)
+{
+    return !g->t->ctx->prov->mesh && SSL_version(g->ssl) == TLS1_3_VERSION;
+}
+
 static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *s, const unsigned char *name,
                                    size_t name_n, SSL_TICKET_STATUS status, void *arg)
 {
@@ -354,11 +364,7 @@ static SSL_TICKET_RETURN on_ticket(SSL *ssl, SSL_SESSION *s, const unsigned char
     case SSL_TICKET_SUCCESS_RENEW:
         if (!ticket_usable(g->t->ctx, s))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
-        /* A new ticket with a certificate in it is dear (the library decodes it once more), and a
-         * mesh client goes on using the one it has. */
-        if (!g->stale && SSL_SESSION_get0_peer(s) != NULL)
-            SSL_set_num_tickets(ssl, 0);
-        return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+        return g->stale || uses_up_tickets(g) ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_USE;
     default:
         return SSL_TICKET_RETURN_ABORT;
     }

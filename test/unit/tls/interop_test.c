@@ -445,6 +445,33 @@ START_TEST(a_client_of_openssls)
 }
 END_TEST
 
+/* TLS 1.3: a ticket is used once, so a resumed connection has to bring the next */
+START_TEST(a_chain_of_resumed_connections)
+{
+    struct tls_conf s = server_conf();
+    struct err e = {""};
+    struct tls_tickets *tickets = tls_tickets_new(60, &e);
+
+    if (!has_13())
+        return;
+    s.tickets = tickets;
+    s.mesh = false;
+    for (int mutual = 0; mutual < 2; mutual++) {
+        s.verify = mutual ? TLS_VERIFY_REQUIRED : TLS_VERIFY_NONE;
+        char *out =
+            serve(s, 0,
+                  "go() { (echo hello; sleep 0.3) | $C -tls1_3 %s \"$@\"; }; rm -f t1 t2 t3;"
+                  "go -sess_out t1; go -sess_in t1 -sess_out t2;"
+                  "go -sess_in t2 -sess_out t3; go -sess_in t3",
+                  mutual ? CERT : "");
+        ck_assert(echo.info.resumed);
+        ck_assert_int_eq(echo.info.peer.present, mutual);
+        free(out);
+    }
+    tls_tickets_free(tickets);
+}
+END_TEST
+
 static void client_refused(struct tls_conf s, const char *args, const char *says)
 {
     char *out = serve(s, 0, "(echo hello; sleep 0.3) | $C %s", args);
@@ -568,6 +595,7 @@ int main(void)
     tcase_add_test(t, every_cipher_and_group_with_a_server);
     tcase_add_test(t, servers_that_are_refused);
     tcase_add_test(t, a_client_of_openssls);
+    tcase_add_test(t, a_chain_of_resumed_connections);
     tcase_add_test(t, clients_that_are_refused);
     tcase_add_test(t, renegotiation_is_refused);
     tcase_add_test(t, keys_are_updated);
