@@ -70,7 +70,7 @@ $(eval $(call prog,fsm,$(call obj,cli/*.c cli/local/*.c) $(INJECT_OBJ)))
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(addprefix $(O)/bin/,$(PROGS)) ## build every binary into build/<variant>/bin
-	@mkdir -p build && ln -sfn $(VARIANT)/bin build/bin
+	@[ "$$(readlink build/bin)" = $(VARIANT)/bin ] || { mkdir -p build && ln -sfn $(VARIANT)/bin build/bin; }
 
 $(O)/libcommon.a: $(COMMON_OBJ)
 	@rm -f $@

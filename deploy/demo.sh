@@ -7,21 +7,34 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # what root's tools are in, whatever su left
+
 NAME=${FSM_DEMO_NAME:-demo}
 KEEP=
-case "${1:-}" in
-"") ;;
---keep) KEEP=1 ;;
-*)
-    sed -n '2,6s/^# \{0,1\}//p' "$0"
-    [ "$1" = -h ] || [ "$1" = --help ] && exit 0
-    exit 2
-    ;;
-esac
+for a; do
+    case "$a" in
+    --keep) KEEP=1 ;;
+    -h | --help)
+        sed -n '2,6s/^# \{0,1\}//p' deploy/demo.sh
+        exit 0
+        ;;
+    *)
+        echo "demo.sh: unknown argument $a (see --help)" >&2
+        exit 2
+        ;;
+    esac
+done
 if [ "$(id -u)" != 0 ]; then
     echo "demo.sh: network namespaces and iptables need root: run 'sudo deploy/demo.sh'" >&2
     exit 1
 fi
+
+# two shows would be in each other's way
+exec 9<deploy/demo.sh
+flock -n 9 || {
+    echo "demo.sh: another one is under way in this tree: wait for its end" >&2
+    exit 1
+}
 
 T0=$(date +%s%N)
 ms() { echo $((($(date +%s%N) - T0) / 1000000)); }
@@ -42,17 +55,19 @@ local_() { "$FSM" local "$1" --name "$NAME" "${@:2}"; }
 # However it ends, nothing stays behind; only a whole show with --keep leaves the mesh up.
 finish() {
     local rc=$?
-    trap - EXIT INT TERM
+    set +e
+    trap - EXIT
+    trap '' INT TERM HUP PIPE
     [ $rc = 0 ] && [ -n "$KEEP" ] && exit 0
     if [ $rc != 0 ] && [ $rc != 130 ]; then
         printf '\ndemo.sh: it did not work; what the mesh says:\n' >&2
-        local_ status >&2 || true
+        local_ status >&2
     fi
-    local_ down >/dev/null 2>&1 || true
+    local_ down >/dev/null 2>&1
     exit $rc
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP PIPE
 
 step "a mesh on this machine: fsm local up --name $NAME"
 # an earlier show may have been kept

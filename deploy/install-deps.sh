@@ -6,6 +6,7 @@
 #   deploy/install-deps.sh bench     and the proxies to compare with
 #   deploy/install-deps.sh --list [SET]   prints the packages and installs nothing
 set -eu
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # apt's helpers are there, whatever su left
 
 build='gcc make pkg-config libc6-dev git ca-certificates
  libevent-dev libnghttp2-dev libmbedtls-dev libssl-dev libjansson-dev libyaml-dev

@@ -10,6 +10,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 ROOT=$PWD
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # what root's tools are in, whatever su left
 QUICK=
 LIST=
 NAMES=()
@@ -18,7 +19,7 @@ for a; do
     --quick) QUICK=1 ;;
     --list) LIST=1 ;;
     -h | --help)
-        sed -n '2,9s/^# \{0,1\}//p' "$0"
+        sed -n '2,9s/^# \{0,1\}//p' test/run.sh
         exit 0
         ;;
     -*)
@@ -45,8 +46,8 @@ list_scenarios() { # PREFIX BIN PATTERNS...
         for pat; do
             # shellcheck disable=SC2053
             if [[ $name == $pat ]]; then
-                printf '%s%s\t%s\tFSM_BIN=%s/%s bash %s\n' "$prefix" "${name#e2e/}" \
-                    "$(grep -q '^# exclusive' "$s" && echo x || echo -)" "$ROOT" "$bin" "$s"
+                printf '%s%s\t%s\tFSM_BIN=%q bash %q\n' "$prefix" "${name#e2e/}" \
+                    "$(grep -q '^# exclusive' "$s" && echo x || echo -)" "$ROOT/$bin" "$s"
                 break
             fi
         done
@@ -83,10 +84,37 @@ wanted() {
     for n in "${NAMES[@]}"; do [[ $1 == *"$n"* ]] && return 0; done
     return 1
 }
+# names of jobs that are to run: the wanted ones, and the builds that those need
+declare -A CHOSEN=()
+choose() {
+    local name
+    while IFS=$'\t' read -r name _; do
+        wanted "$name" || continue
+        CHOSEN[$name]=1
+        case $name in
+        e2e-openssl/*) CHOSEN[build/gcc-openssl]=1 ;;
+        e2e-asan/*) CHOSEN[build/gcc-asan]=1 ;;
+        esac
+        CHOSEN[build/gcc-mbedtls]=1
+    done < <(jobs_all)
+}
+# each NAME must choose something: a mistyped one would pass
+check_names() {
+    local n all near
+    all=$(jobs_all | cut -f1)
+    for n in "${NAMES[@]}"; do
+        grep -qF -- "$n" <<<"$all" && continue
+        echo "test/run.sh: nothing here is called $n (see --list)" >&2
+        near=${n##*/} && grep -F -- "${near:0:4}" <<<"$all" | sed 's/^/  perhaps /' >&2
+        exit 2
+    done
+}
 if [ -n "$LIST" ]; then
     jobs_all | cut -f1
     exit 0
 fi
+check_names
+choose
 if [ "$(id -u)" != 0 ]; then
     echo "test/run.sh: the scenarios make network namespaces: run 'sudo test/run.sh'" >&2
     exit 1
@@ -95,24 +123,37 @@ START=$(date +%s)
 echo "dependencies ..."
 deploy/install-deps.sh test || exit 1
 LOGS=$ROOT/build/test-logs
-rm -rf "$LOGS"
-mkdir -p "$LOGS/state"
+# two runs would build and log over each other; the jobs do not hold the lock
+exec 9<test/run.sh
+flock -n 9 || {
+    echo "test/run.sh: another one is under way in this tree: wait for its end" >&2
+    exit 1
+}
+if ! rm -rf "$LOGS" || ! mkdir -p "$LOGS/state"; then
+    echo "test/run.sh: $LOGS cannot be written" >&2
+    exit 1
+fi
 PASSED=0 FAILED=0 SKIPPED=0 BROKEN=
 
 # ---- running -----------------------------------------------------------------------------------
 run_one() { # NAME COMMAND: writes its result line to the state directory
-    local name=$1 cmd=$2 log rc t0 t1 line
+    local name=$1 cmd=$2 log rc t0 t1 line job
     log=$LOGS/${name//\//.}.log
     t0=$(date +%s%N)
-    timeout -k 30 "${SCENARIO_TIMEOUT:-900}" bash -c "$cmd" >"$log" 2>&1 </dev/null
+    # timeout has a process group of its own and passes a signal on to all of it
+    timeout -k 30 "${SCENARIO_TIMEOUT:-900}" bash -c "$cmd" >"$log" 2>&1 </dev/null 9<&- &
+    job=$!
+    trap 'kill -TERM $job 2>/dev/null' TERM
+    wait $job
     rc=$?
+    [ $rc -gt 128 ] && wait $job # a signal to us ended the first wait; the job still cleans up
     t1=$(date +%s%N)
     line=$(tail -n 1 "$log" | cut -c1-160)
     case $name in e2e*) ;; *) line=$(grep -E '^[0-9]+ passed, ' "$log" | tail -n 1) ;; esac
     printf '%s\t%s\t%s\t%s\n' "$rc" "$name" $(((t1 - t0) / 1000000)) "$line" >"$LOGS/state/${name//\//.}"
 }
 report() { # NAME
-    local rc name ms line p f s log
+    local rc=1 name=$1 ms=0 line='no result' p f s log
     IFS=$'\t' read -r rc name ms line <"$LOGS/state/${1//\//.}"
     log=$LOGS/${name//\//.}.log
     p=1 f=0 s=0
@@ -144,17 +185,18 @@ reap() { # waits for one job
 }
 drain() { while [ ${#RUNNING[@]} -gt 0 ]; do reap; done; }
 stop() {
-    trap - INT TERM
+    trap '' INT TERM HUP PIPE
+    [ ${#RUNNING[@]} = 0 ] || echo "test/run.sh: interrupted; ending ${RUNNING[*]}" >&2
     for pid in "${!RUNNING[@]}"; do kill "$pid" 2>/dev/null; done
     wait
     exit 130
 }
-trap stop INT TERM
+trap stop INT TERM HUP PIPE
 
 # variants build and test in two lanes; scenarios too, but for those that measure time
 LAST_BUILD=
 while IFS=$'\t' read -r name exclusive cmd; do
-    wanted "$name" || [ "$name" = build/gcc-mbedtls ] || continue
+    [ -n "${CHOSEN[$name]:-}" ] || continue
     # a scenario needs its variant's binaries
     case $name in
     e2e* | check/* | fuzz) [ -n "$LAST_BUILD" ] && { drain; LAST_BUILD=; } ;;

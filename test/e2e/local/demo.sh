@@ -28,12 +28,16 @@ gone() {
 }
 show --keep || fail "the show: $(tail -n 20 "$TMP/out")"
 "$FSM" local status --name "$MESH" >/dev/null || fail "--keep did not keep the mesh"
+# after --keep, and with the PATH that su leaves
+show() { PATH=$TMP/bin:/usr/local/bin:/usr/bin:/bin:/usr/games timeout 120 bash "$tree/deploy/demo.sh" "$@" >"$TMP/out" 2>&1; }
 show || fail "the show after --keep: $(tail -n 20 "$TMP/out")"
 for what in 'HTTP/1.1 200' 'X-Forwarded-\|Serviceidentity' 'spiffe://cluster.local/ns/curl/sa/' \
     'spiffe://cluster.local/ns/httpbin/sa/' '"TrafficMatches"' 'demo: [0-9.]* s'; do
     grep -q -- "$what" "$TMP/out" || fail "the show lacks $what: $(cat "$TMP/out")"
 done
 gone "after the show"
+(cd "$tree/deploy" && ./demo.sh --help) | grep -q 'sudo deploy/demo.sh' || fail "no help from its own directory"
+show --keep extra && fail "an unknown argument"
 # a step that fails inside a function
 printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: broken, namespace: curl}\nspec: {containers: 1}\n' >"$tree/deploy/demo/broken.yaml"
 show && fail "a broken manifest: rc 0"
