@@ -167,6 +167,7 @@ static int run_group(const char *path, const struct cli_command *group, int argc
 
 int cli_run(int argc, char **argv)
 {
+    opt_guard_stdout();
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         opt_print_version("fsm");
         return 0;

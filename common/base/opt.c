@@ -3,9 +3,11 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -344,6 +346,31 @@ static void apply_common(const struct opt_prog *prog, const struct opt_common *c
         log_set_level(c->verbose > 1 ? LOG_TRACE : LOG_DEBUG);
 }
 
+/* ---- standard output ---------------------------------------------------------------------- */
+
+static void check_stdout(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    fprintf(stderr, "%s: what was printed could not be written to standard output%s%s\n",
+            program_invocation_short_name, errno ? ": " : "", errno ? strerror(errno) : "");
+    _exit(1);
+}
+
+void opt_guard_stdout(void)
+{
+    static bool guarded;
+
+    if (guarded)
+        return;
+    guarded = true;
+    /* a closed one would become the next file or socket that is opened, and be printed into */
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            abort();
+    atexit(check_stdout);
+}
+
 int opt_parse(const struct opt_prog *prog, int argc, char **argv, struct opt_common *common,
               int *status)
 {
@@ -351,6 +378,7 @@ int opt_parse(const struct opt_prog *prog, int argc, char **argv, struct opt_com
     struct walk w = {.prog = prog, .tables = &tables, .argc = argc, .argv = argv};
     int first;
 
+    opt_guard_stdout();
     help_wanted = version_wanted = false;
     tables_init(&tables, prog, common);
     first = walk_words(&w);

@@ -69,6 +69,9 @@ struct opt_prog {
  * the same letter or name.  common may be NULL when prog->daemon is false. */
 int opt_parse(const struct opt_prog *prog, int argc, char **argv, struct opt_common *common,
               int *status);
+/* From now on the end of the process looks whether all that was printed could be written: if not
+ * (a full disk, a closed output) it says so and the exit status is 1.  opt_parse calls it. */
+void opt_guard_stdout(void);
 /* frees what OPT_LIST collected (the strings are argv's) */
 void opt_list_free(struct opt_list *l);
 void opt_print_help(const struct opt_prog *prog);
