@@ -53,6 +53,8 @@ const struct cli_command cli_commands[] = {
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "local") == 0)
+        local_prepare();
     if (argc > 2 && strcmp(argv[1], "local") == 0 && strcmp(argv[2], LOCAL_DAEMON_VERB) == 0)
         return local_daemon_entry(argc - 2, argv + 2);
     return cli_run(argc, argv);

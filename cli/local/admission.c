@@ -4,6 +4,7 @@
 #include "cli/local/clusterip.h"
 #include "cli/local/local.h"
 #include "cli/local/resources.h"
+#include "cli/local/workload.h"
 #include "common/base/codec.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
@@ -72,10 +73,29 @@ static json_t *inject(struct local *l, json_t *pod, struct err *e)
     return pod;
 }
 
+/* a kubelet's --max-pods */
+static int check_room(const struct local *l, struct err *e)
+{
+    unsigned n = 0, most = network_capacity(l->net);
+    const struct kube_object *o;
+
+    for (void *it = NULL; (o = kube_store_next(l->store, "Pod", NULL, &it)) != NULL;)
+        n += !pod_is_over(o);
+    if (n < most)
+        return 0;
+    return err_set(e, "the instance is full: it has %u pods, as many as it can (see --pod-cidr)",
+                   n);
+}
+
 static json_t *admit_pod(struct local *l, json_t *body, struct err *e)
 {
     json_t *spec = json_object_get(body, "spec");
     const char *ns = json_str(body, "metadata.namespace", "default");
+
+    if (check_room(l, e)) {
+        json_decref(body);
+        return NULL;
+    }
 
     default_string(spec, "serviceAccountName", json_str(spec, "serviceAccount", "default"));
     default_string(spec, "nodeName", "local");

@@ -82,7 +82,7 @@ void api_fail(struct api_request *r, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    api_reply(r, json_pack("{s:s}", "error", text));
+    api_reply(r, json_pack("{s:o}", "error", text_json(text)));
 }
 
 static void on_frame(struct frame_conn *fc, json_t *msg, const char *err, void *arg)

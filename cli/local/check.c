@@ -311,7 +311,7 @@ static void on_slept(void *arg)
 
 static void start_sleep(struct check *ck, const json_t *h, unsigned timeout_ms)
 {
-    uint64_t ms = (uint64_t)json_int(h, "seconds", 0) * 1000;
+    uint64_t ms = seconds_ms(h, "seconds", 0);
 
     timer_init(&ck->timer, ck->l->loop, on_slept, ck);
     timer_set(&ck->timer, ms < timeout_ms ? ms : timeout_ms);

@@ -1,11 +1,15 @@
 /* client.c - asking the daemon. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/local/instance.h"
 #include "cli/local/local_cli.h"
+#include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/io/frame.h"
+
+#define ANSWER_MS 60000u
 
 struct local_flags local_flags;
 
@@ -52,13 +56,28 @@ out:
     return fd;
 }
 
+json_t *client_next(int fd, uint64_t end, struct err *e)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (now < end)
+        return frame_recv(fd, end - now < INT_MAX ? (int)(end - now) : INT_MAX, e);
+    err_set(e, "not within the time-out");
+    return NULL;
+}
+
 json_t *client_call(const char *name, json_t *request, struct err *e)
+{
+    return client_call_within(name, request, ANSWER_MS, e);
+}
+
+json_t *client_call_within(const char *name, json_t *request, unsigned ms, struct err *e)
 {
     int fd = client_open(name, request, e);
 
     if (fd < 0)
         return NULL;
-    json_t *reply = frame_recv(fd, 60000, e);
+    json_t *reply = frame_recv(fd, (int)ms, e);
     close(fd);
     if (!reply) {
         if (!e->text[0])

@@ -109,25 +109,40 @@ int local_create(int argc, char **argv)
 
 /* ---- delete ---------------------------------------------------------------------------------- */
 
-/* until a watch says that it is gone; 0, or -1 on time-out */
-static int wait_gone(const char *kind, const char *ns, const char *name, uint64_t end)
+/* the object of that uid is there no more; another one of its name may be */
+static bool says_gone(const json_t *m, const char *uid, bool *there)
 {
-    struct err e;
+    const char *type = json_str(m, "type", "");
+    bool same = strcmp(json_str(m, "object.metadata.uid", ""), uid) == 0;
+
+    if (strcmp(type, "SYNCED") == 0)
+        return !*there;
+    if (same && strcmp(type, "ADDED") == 0)
+        *there = true;
+    return same && strcmp(type, "DELETED") == 0;
+}
+
+/* until a watch says that it is gone; -1 and e: not by then, or the daemon went away */
+static int wait_gone(const char *kind, const char *ns, const char *name, const char *uid,
+                     uint64_t end, struct err *e)
+{
     int fd = client_open(NULL,
                          json_pack("{s:s, s:s, s:s, s:[s]}", "verb", "watch", "kind", kind,
                                    "namespace", ns, "names", name),
-                         &e);
+                         e);
     bool there = false, gone = false;
 
-    while (fd >= 0 && !gone && clock_mono_ms() < end) {
-        json_t *m = frame_recv(fd, (int)(end - clock_mono_ms()), &e);
-        const char *type = json_str(m, "type", "");
-        there = there || strcmp(type, "ADDED") == 0;
-        gone = !m || strcmp(type, "DELETED") == 0 || (strcmp(type, "SYNCED") == 0 && !there);
+    while (fd >= 0 && !gone) {
+        json_t *m = client_next(fd, end, e);
+        gone = m && says_gone(m, uid, &there);
         json_decref(m);
+        if (!m)
+            break;
     }
     if (fd >= 0)
         close(fd);
+    if (fd >= 0 && !gone)
+        err_set(e, "%s \"%s\" is still there", kind, name);
     return gone ? 0 : -1;
 }
 
@@ -143,7 +158,8 @@ struct target {
     char *ns, *name;
 };
 
-static int delete_one(const struct target *t)
+/* returns owned: the uid of what was deleted; NULL: told, or ignored (*rc) */
+static char *delete_one(const struct target *t, int *rc)
 {
     struct err e;
     char *text = ref_text(t->kind, t->name);
@@ -153,32 +169,34 @@ static int delete_one(const struct target *t)
                               "namespace", t->ns, "name", t->name, "grace", (json_int_t)grace()),
                     &e);
     bool missing = !reply && strstr(e.text, "not found");
-    int rc = reply || (missing && flags.ignore_missing) ? 0 : cli_fail("%s", e.text);
+    char *uid = reply ? xstrdup(json_str(reply, "uid", "")) : NULL;
 
+    if (!reply && !(missing && flags.ignore_missing))
+        *rc = cli_fail("%s", e.text);
     if (reply)
         printf("%s deleted\n", text);
     fflush(stdout);
     free(text);
     json_decref(reply);
-    return rc;
+    return uid;
 }
 
 static int delete_targets(const struct target *t, size_t n)
 {
     uint64_t end = clock_mono_ms() + (uint64_t)flags.timeout_ms;
     bool wait = !flags.wait || strcmp(flags.wait, "false") != 0;
+    char **uids = xcalloc(n + 1, sizeof(*uids));
+    struct err e;
     int rc = 0;
 
-    bool *sent = xcalloc(n + 1, sizeof(*sent));
-
-    for (size_t i = 0; i < n; i++) {
-        sent[i] = delete_one(&t[i]) == 0;
-        rc |= !sent[i];
-    }
+    for (size_t i = 0; i < n; i++)
+        uids[i] = delete_one(&t[i], &rc);
     for (size_t i = 0; wait && i < n; i++)
-        if (sent[i] && wait_gone(t[i].kind, t[i].ns, t[i].name, end))
-            rc |= cli_fail("%s \"%s\" is still there", t[i].kind, t[i].name);
-    free(sent);
+        if (uids[i] && wait_gone(t[i].kind, t[i].ns, t[i].name, uids[i], end, &e))
+            rc = cli_fail("%s", e.text);
+    for (size_t i = 0; i < n; i++)
+        free(uids[i]);
+    free(uids);
     return rc;
 }
 

@@ -44,15 +44,14 @@ static const char *pod_name(const char *word)
     return slash ? slash + 1 : word;
 }
 
-static json_t *ask(const char *verb, const char *pod, json_t *argv)
+static json_t *ask(const char *verb, const char *pod)
 {
     struct err e;
-    json_t *reply =
-        client_call(NULL,
-                    json_pack("{s:s, s:s, s:s, s:s*, s:b, s:o*}", "verb", verb, "namespace",
-                              local_ns(), "pod", pod_name(pod), "container", local_flags.container,
-                              "tty", flags.tty, "argv", argv),
-                    &e);
+    json_t *reply = client_call(NULL,
+                                json_pack("{s:s, s:s, s:s, s:s*, s:b}", "verb", verb, "namespace",
+                                          local_ns(), "pod", pod_name(pod), "container",
+                                          local_flags.container, "tty", flags.tty),
+                                &e);
 
     if (!reply)
         cli_fail("%s", e.text);
@@ -61,8 +60,21 @@ static json_t *ask(const char *verb, const char *pod, json_t *argv)
 
 /* ---- exec ------------------------------------------------------------------------------------ */
 
+/* "fsm-local-shim exec WORD...": the words as they are, which JSON could not carry if they are no
+ * UTF-8.  words ends with NULL; returns owned (the strings are borrowed) */
+static char **shim_argv(int n, char **words)
+{
+    static char name[] = "fsm-local-shim", mode[] = "exec";
+    char **argv = xcalloc((size_t)n + 3, sizeof(*argv));
+
+    argv[0] = name;
+    argv[1] = mode;
+    memcpy(argv + 2, words, (size_t)n * sizeof(*words));
+    return argv;
+}
+
 /* becomes the shim that joins the container; returns only on failure */
-static int become_shim(const json_t *reply)
+static int become_shim(const json_t *reply, int n, char **words)
 {
     const char *shim = json_str(reply, "shim", "");
     int fd = memfd_create("fsm-local-spec", 0), null;
@@ -73,22 +85,18 @@ static int become_shim(const json_t *reply)
     if (!flags.stdin_open && !flags.tty && (null = open("/dev/null", O_RDONLY)) >= 0)
         dup2(null, 0);
     close_range(4, ~0u, 0);
-    execl(shim, "fsm-local-shim", "exec", (char *)NULL);
+    execv(shim, shim_argv(n, words));
     return cli_fail("%s: %s", shim, strerror(errno));
 }
 
 int local_exec(int argc, char **argv)
 {
-    json_t *words = json_array();
-
     if (argc < 2)
         return cli_usage("fsm local exec POD [-c CONTAINER] -- COMMAND [ARGUMENT...]");
-    for (int i = 1; i < argc; i++)
-        json_array_append_new(words, json_string(argv[i]));
-    json_t *reply = ask("exec", argv[0], words);
+    json_t *reply = ask("exec", argv[0]);
     if (!reply)
         return 1;
-    int rc = become_shim(reply);
+    int rc = become_shim(reply, argc - 1, argv + 1);
     json_decref(reply);
     return rc;
 }
@@ -219,7 +227,7 @@ int local_logs(int argc, char **argv)
         local_flags.container = argv[1];
     else if (argc != 1)
         return cli_usage("fsm local logs POD [-c CONTAINER] [-f]");
-    json_t *reply = ask("logs", argv[0], NULL);
+    json_t *reply = ask("logs", argv[0]);
     if (!reply)
         return 1;
     int rc = print_log(json_str(reply, "file", ""));

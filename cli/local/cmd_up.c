@@ -17,6 +17,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 
+#define STOP_ASK_MS  2000 /* for the daemon to hear of it */
 #define STOP_WAIT_MS 5000 /* beyond the grace that pods get; then everything is killed */
 
 static struct {
@@ -274,9 +275,10 @@ static void stop_daemon(const struct instance *in)
 
     if (!pid)
         return;
-    json_decref(
-        client_call(in->name, json_pack("{s:s, s:i}", "verb", "stop", "grace", (int)grace_s), &e));
     uint64_t end = clock_mono_ms() + (uint64_t)up.grace_ms + STOP_WAIT_MS;
+    /* one that does not answer is killed as well */
+    json_decref(client_call_within(
+        in->name, json_pack("{s:s, s:i}", "verb", "stop", "grace", (int)grace_s), STOP_ASK_MS, &e));
     while (clock_mono_ms() < end && cleanup_daemon_pid(in) == pid)
         nanosleep(&(struct timespec){.tv_nsec = 5 * 1000 * 1000}, NULL);
 }

@@ -131,8 +131,8 @@ static int wait_one(const struct object_ref *ref, const struct goal *g, uint64_t
 
     if (fd < 0)
         return cli_fail("%s", e.text);
-    while (seen == SEEN_MORE && clock_mono_ms() < end) {
-        json_t *m = frame_recv(fd, (int)(end - clock_mono_ms()), &e);
+    while (seen == SEEN_MORE) {
+        json_t *m = client_next(fd, end, &e);
         if (!m)
             break;
         seen = see(ref, g, m, &there);
@@ -144,8 +144,11 @@ static int wait_one(const struct object_ref *ref, const struct goal *g, uint64_t
         printf("%s condition met\n", text);
     else if (seen == SEEN_MISSING)
         cli_fail("%s not found", text);
-    else
+    else if (clock_mono_ms() >= end)
         cli_fail("timed out waiting for %s to be %s", text, flags.what);
+    else
+        cli_fail("waiting for %s to be %s: the daemon went away%s%s", text, flags.what,
+                 *e.text ? ": " : "", e.text);
     free(text);
     return seen == SEEN_DONE ? 0 : 1;
 }

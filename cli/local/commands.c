@@ -1,5 +1,7 @@
 /* commands.c - the table of fsm local's commands. */
+#include <stdlib.h>
 #include "cli/local/local_cli.h"
+#include "common/base/mem.h"
 
 const struct cli_command cli_local_commands[] = {
     {.name = "up",
@@ -115,3 +117,14 @@ const struct cli_command cli_local_commands[] = {
      .run = local_status},
     {.name = NULL},
 };
+
+/* `su` without "-" leaves a user's PATH, in which nft, ip and dnsmasq are not */
+void local_prepare(void)
+{
+    const char *path = getenv("PATH");
+    char *more =
+        xasprintf("%s:/usr/local/sbin:/usr/sbin:/sbin", path && *path ? path : "/usr/bin:/bin");
+
+    setenv("PATH", more, 1);
+    free(more);
+}

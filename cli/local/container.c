@@ -17,6 +17,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/kube/utf8.h"
 
 #define EXIT_NO_START 128 /* exit code of a container whose command could not be started */
 #define SHIM_FAILED   125
@@ -26,7 +27,7 @@ void container_set_reason(struct container *c, const char *reason, const char *m
     free(c->reason);
     free(c->message);
     c->reason = reason ? xstrdup(reason) : NULL;
-    c->message = message && *message ? xstrdup(message) : NULL;
+    c->message = message && *message ? utf8_clean(message) : NULL;
 }
 
 bool container_is_active(const struct container *c)
@@ -327,6 +328,6 @@ void container_stop(struct container *c, uint64_t grace_ms)
     c->stopping = true;
     c->ready = false;
     probes_stop(c);
-    if (!hook_start(c, "preStop", (unsigned)grace_ms, pre_stop_done))
+    if (!hook_start(c, "preStop", ms_unsigned(grace_ms), pre_stop_done))
         send_term(c);
 }

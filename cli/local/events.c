@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/kube/utf8.h"
 
 #define EVENTS_MAX 500 /* in all; the oldest go first */
 
@@ -73,25 +74,33 @@ static void add_new(struct local *l, const char *ns, const struct kube_object *a
     drop_oldest(l);
 }
 
+static void count_up(struct local *l, const struct kube_object *same)
+{
+    json_t *body = res_edit(same);
+
+    json_object_set_new(body, "count", json_integer(json_int(body, "count", 1) + 1));
+    json_object_set_new(body, "lastTimestamp", time_now());
+    res_set(l, body);
+}
+
 void local_event(struct local *l, const struct kube_object *about, const char *type,
                  const char *reason, const char *fmt, ...)
 {
-    char message[1024];
+    char text[1024];
     const char *ns = *about->ns ? about->ns : "default";
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(message, sizeof(message), fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    /* often a container's own words, and perhaps cut inside a character */
+    char *message = utf8_clean(text);
     if (strcmp(type, "Warning") == 0)
         log_warn("events", "%s %s/%s: %s: %s", about->kind, ns, about->name, reason, message);
     const struct kube_object *same = find_same(l, ns, about, reason, message);
-    if (!same) {
+    if (same)
+        count_up(l, same);
+    else
         add_new(l, ns, about, type, reason, message);
-        return;
-    }
-    json_t *body = res_edit(same);
-    json_object_set_new(body, "count", json_integer(json_int(body, "count", 1) + 1));
-    json_object_set_new(body, "lastTimestamp", time_now());
-    res_set(l, body);
+    free(message);
 }

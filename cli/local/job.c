@@ -104,7 +104,7 @@ static void finish(struct job *j, const char *type, const char *reason, const ch
 
 static bool over_deadline(struct job *j)
 {
-    int64_t limit = json_int(j->o->body, "spec.activeDeadlineSeconds", 0) * 1000;
+    int64_t limit = (int64_t)seconds_ms(j->o->body, "spec.activeDeadlineSeconds", 0);
     int64_t left = time_of(j->o->body, "metadata.creationTimestamp") + limit - clock_wall_ms();
 
     if (!limit)
@@ -188,13 +188,14 @@ static void keep_busy(struct job *j)
 
 static void expire(struct local *l, const struct kube_object *o)
 {
-    int64_t ttl = json_int(o->body, "spec.ttlSecondsAfterFinished", -1);
+    bool has_ttl = json_is_integer(json_at(o->body, "spec.ttlSecondsAfterFinished"));
+    int64_t ttl_ms = (int64_t)seconds_ms(o->body, "spec.ttlSecondsAfterFinished", 0);
     int64_t end = time_of(o->body, "status.completionTime");
     struct err e;
 
-    if (ttl < 0 || !end)
+    if (!has_ttl || !end)
         return;
-    int64_t left = end + ttl * 1000 - clock_wall_ms();
+    int64_t left = end + ttl_ms - clock_wall_ms();
     if (left > 0)
         workload_again(l, (uint64_t)left);
     else

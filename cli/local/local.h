@@ -85,6 +85,14 @@ void condition_drop(json_t *status, const char *type);
 const char *condition_get(const json_t *body, const char *type);
 /* RFC 3339 to seconds, as Kubernetes writes it; returns owned */
 json_t *time_now(void);
+/* A number of seconds of a manifest in milliseconds, from 0 to a hundred years: Kubernetes accepts
+ * larger ones, which mean "never". */
+uint64_t seconds_ms(const json_t *o, const char *path, int64_t dflt_s);
+/* of milliseconds: what fits */
+unsigned ms_unsigned(uint64_t ms);
+/* a text that came from a container or was cut at a length: bytes that are not UTF-8, which JSON
+ * cannot carry, become question marks, control characters blanks; returns owned, never NULL */
+json_t *text_json(const char *text);
 json_t *time_json(int64_t wall_ms);
 
 #endif

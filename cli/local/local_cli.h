@@ -8,6 +8,7 @@
 #define FSM_CLI_LOCAL_LOCAL_CLI_H
 
 #include <jansson.h>
+#include <stdint.h>
 #include "cli/cli.h"
 
 #define LOCAL_DAEMON_VERB "--daemon" /* fsm local --daemon NAME: the daemon itself */
@@ -52,12 +53,21 @@ extern struct local_flags local_flags;
             OPT_STR(&local_flags.container)                                                        \
     }
 
+/* ---- commands.c ---- */
+/* before any of the commands, and for the daemon: what root's own tools are in is in PATH */
+void local_prepare(void);
+
 /* ---- client.c ---- */
 /* name NULL = the default instance.  takes request; returns owned, or NULL and e (what the daemon
  * said, or why it cannot be asked) */
 json_t *client_call(const char *name, json_t *request, struct err *e);
+/* the same with a bound of the caller's on the wait for the answer */
+json_t *client_call_within(const char *name, json_t *request, unsigned ms, struct err *e);
 /* for requests with many replies: the connection, or -1 and e */
 int client_open(const char *name, json_t *request, struct err *e);
+/* one of its replies, until end (of clock_mono_ms); returns owned; NULL and e (empty: the daemon
+ * ended the connection) */
+json_t *client_next(int fd, uint64_t end, struct err *e);
 const char *local_name(void);
 const char *local_ns(void);
 

@@ -19,6 +19,7 @@
 
 #define SLOT_FIRST 2     /* .0 is the range, .1 the bridge */
 #define PORT_WAITS 200   /* of 5 ms */
+#define PORTS_MAX  1000  /* a bridge has 1023 */
 #define SLOTS_MAX  65534 /* more pods than one machine runs */
 
 struct network {
@@ -117,6 +118,13 @@ void network_free(struct network *n)
         return;
     free(n->used);
     free(n);
+}
+
+unsigned network_capacity(const struct network *n)
+{
+    unsigned slots = n->n_slots - SLOT_FIRST;
+
+    return slots < PORTS_MAX ? slots : PORTS_MAX;
 }
 
 /* ---- addresses ----------------------------------------------------------------------------- */
@@ -253,17 +261,14 @@ int network_sandbox(struct network *n, const char *hostname, bool host_network, 
 {
     *sb = (struct sandbox)SANDBOX_INIT;
     sb->host = host_network;
+    if (!host_network && !(sb->slot = take_slot(n)))
+        return err_set(e, "no pod address is free: use a larger --pod-cidr");
     if (make_namespaces(sb, hostname, e))
         goto fail;
     if (host_network) {
         sb->ip4 = n->in->gw4;
         sb->ip6 = n->in->gw6;
         return 0;
-    }
-    sb->slot = take_slot(n);
-    if (!sb->slot) {
-        err_set(e, "no pod address is free: use a larger --pod-cidr");
-        goto fail;
     }
     slot_address(&n->in->pods4, sb->slot, &sb->ip4);
     slot_address(&n->in->pods6, sb->slot, &sb->ip6);

@@ -17,6 +17,8 @@ struct network;
 /* Makes the bridge with its addresses and the route to the service ranges; turns forwarding on
  * (what was before is kept for network_down). */
 struct network *network_new(const struct instance *in, struct err *e);
+/* how many pods there may be at once */
+unsigned network_capacity(const struct network *n);
 /* memory only; the kernel's part goes with network_down */
 void network_free(struct network *n);
 

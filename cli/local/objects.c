@@ -1,10 +1,12 @@
 /* objects.c - small helpers over objects: owners, conditions, times. */
 #include "cli/local/local.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/clock.h"
 #include "common/base/json.h"
+#include "common/kube/utf8.h"
 
 json_t *time_json(int64_t wall_ms)
 {
@@ -21,6 +23,28 @@ json_t *time_json(int64_t wall_ms)
 json_t *time_now(void)
 {
     return time_json(clock_wall_ms());
+}
+
+uint64_t seconds_ms(const json_t *o, const char *path, int64_t dflt_s)
+{
+    const int64_t most = 100LL * 365 * 86400;
+    int64_t s = json_int(o, path, dflt_s);
+
+    return (uint64_t)(s < 0 ? 0 : s > most ? most : s) * 1000;
+}
+
+unsigned ms_unsigned(uint64_t ms)
+{
+    return ms > UINT_MAX ? UINT_MAX : (unsigned)ms;
+}
+
+json_t *text_json(const char *text)
+{
+    char *clean = utf8_clean(text);
+    json_t *j = json_string(clean);
+
+    free(clean);
+    return j;
 }
 
 const char *object_uid(const struct kube_object *o)
@@ -107,7 +131,7 @@ void condition_set(json_t *status, const char *type, bool on, const char *reason
     else
         json_object_del(c, "reason");
     if (message)
-        json_object_set_new(c, "message", json_string(message));
+        json_object_set_new(c, "message", text_json(message));
     else
         json_object_del(c, "message");
 }

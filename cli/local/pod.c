@@ -24,18 +24,21 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-#define RETRY_MS         1000         /* after the machine refused something */
-#define BACKOFF_MAX_MS   (300 * 1000) /* as kubelet */
-#define BACKOFF_RESET_MS (600 * 1000) /* a run this long makes the next crash a first one */
-#define SIDECAR_GRACE_MS 2000         /* what a sidecar gets at least */
-#define GRACE_DEFAULT_S  30
-#define REFRESH_MS       (20 * 1000) /* how often tokens are looked at */
+#define RETRY_MS           1000         /* after the machine refused something */
+#define BACKOFF_MAX_MS     (300 * 1000) /* as kubelet */
+#define BACKOFF_RESET_MS   (600 * 1000) /* a run this long makes the next crash a first one */
+#define SIDECAR_GRACE_MS   2000         /* what a sidecar gets at least */
+#define GRACE_DEFAULT_S    30
+#define REFRESH_MS         (20 * 1000) /* how often tokens are looked at */
+#define SANDBOXES_PER_TURN 4
 
 struct pods {
     struct local *l;
     TAILQ_HEAD(, pod) list;
     struct table *by_key; /* "ns/name" -> struct pod */
     struct res_watch *pods, *maps, *secrets;
+    uint64_t turn_ms; /* of the loop; how many sandboxes were made in it */
+    unsigned this_turn;
 };
 
 /* ---- finding --------------------------------------------------------------------------------- */
@@ -145,7 +148,7 @@ static struct pod *pod_new(struct local *l, const struct kube_object *o)
     p->sb = (struct sandbox)SANDBOX_INIT;
     p->created_ms = clock_wall_ms();
     p->dir = xasprintf("%s/pods/%s", l->in->dir, p->uid);
-    p->log_dir = xasprintf("%s/logs/pods/%s_%s_%s", l->in->dir, p->ns, p->name, p->uid);
+    p->log_dir = xasprintf("%s/logs/pods/%.63s_%.100s_%s", l->in->dir, p->ns, p->name, p->uid);
     p->job.fn = pod_job;
     timer_init(&p->retry, l->loop, wake_timer, p);
     timer_init(&p->lead, l->loop, lead_timer, p);
@@ -203,6 +206,18 @@ static void try_again(struct pod *p, const char *reason, const char *why)
     timer_set(&p->retry, RETRY_MS);
 }
 
+/* Making one takes the machine some ten milliseconds, in which nobody else is served: those of
+ * many pods at once are spread over as many turns as it takes. */
+static bool is_my_turn(struct pods *ps)
+{
+    uint64_t now = loop_now_ms(ps->l->loop);
+
+    if (ps->turn_ms != now)
+        ps->this_turn = 0;
+    ps->turn_ms = now;
+    return ps->this_turn++ < SANDBOXES_PER_TURN;
+}
+
 static bool ensure_sandbox(struct pod *p)
 {
     struct err e;
@@ -210,6 +225,10 @@ static bool ensure_sandbox(struct pod *p)
 
     if (p->has_sandbox)
         return true;
+    if (!is_my_turn(p->l->pods)) {
+        timer_set(&p->retry, 1);
+        return false;
+    }
     snprintf(hostname, sizeof(hostname), "%s", pod_hostname(p));
     if (network_sandbox(p->l->net, hostname, json_bool(p->spec, "hostNetwork", false), &p->sb,
                         &e)) {
@@ -389,6 +408,11 @@ static void step_run(struct pod *p)
 
 /* ---- ending ---------------------------------------------------------------------------------- */
 
+static uint64_t own_grace_ms(const struct pod *p)
+{
+    return seconds_ms(p->spec, "terminationGracePeriodSeconds", GRACE_DEFAULT_S);
+}
+
 static uint64_t grace_left(const struct pod *p)
 {
     uint64_t now = loop_now_ms(p->l->loop);
@@ -434,9 +458,9 @@ static void release(struct pod *p)
 
 static void step_finish(struct pod *p)
 {
-    uint64_t grace = (uint64_t)json_int(p->spec, "terminationGracePeriodSeconds", GRACE_DEFAULT_S);
+    uint64_t grace_ms = own_grace_ms(p);
 
-    if (stop_mains(p, grace * 1000) && stop_sidecars(p, grace * 1000))
+    if (stop_mains(p, grace_ms) && stop_sidecars(p, grace_ms))
         release(p);
 }
 
@@ -496,13 +520,14 @@ static void pod_job(struct loop_job *job)
         pod_publish(p);
 }
 
-static void mark_deleted(struct pod *p, int64_t grace_s)
+static void mark_deleted(struct pod *p, uint64_t grace_ms)
 {
     json_t *body = res_edit(p->object);
     json_t *meta = json_object_get(body, "metadata");
 
-    json_object_set_new(meta, "deletionTimestamp", time_json(clock_wall_ms() + grace_s * 1000));
-    json_object_set_new(meta, "deletionGracePeriodSeconds", json_integer(grace_s));
+    json_object_set_new(meta, "deletionTimestamp", time_json(clock_wall_ms() + (int64_t)grace_ms));
+    json_object_set_new(meta, "deletionGracePeriodSeconds",
+                        json_integer((json_int_t)(grace_ms / 1000)));
     res_set(p->l, body);
 }
 
@@ -514,14 +539,13 @@ void pod_delete(struct local *l, const char *ns, const char *name, long grace_s)
         res_remove(l, "Pod", ns, name);
         return;
     }
-    if (grace_s < 0)
-        grace_s = (long)json_int(p->spec, "terminationGracePeriodSeconds", GRACE_DEFAULT_S);
-    uint64_t deadline = loop_now_ms(l->loop) + (uint64_t)grace_s * 1000;
+    uint64_t grace_ms = grace_s < 0 ? own_grace_ms(p) : (uint64_t)grace_s * 1000;
+    uint64_t deadline = loop_now_ms(l->loop) + grace_ms;
     if (p->deleting && deadline >= p->deadline_ms)
         return;
     p->deadline_ms = deadline;
     if (!p->deleting)
-        mark_deleted(p, grace_s);
+        mark_deleted(p, grace_ms);
     p->deleting = true;
     pod_wake(p);
 }

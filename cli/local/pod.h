@@ -113,7 +113,8 @@ bool container_is_active(const struct container *c);
 /* ---- spec.c: what the shim is told ---- */
 /* returns owned; NULL and e when the container cannot be run as it is described */
 json_t *spec_build(struct container *c, struct err *e);
-/* the same for one more command in a running container; argv: array, borrowed */
+/* the same for one more command in a running container; argv: array, borrowed; NULL: the shim's
+ * caller gives it the words */
 json_t *spec_exec(struct container *c, const json_t *argv, bool tty, struct err *e);
 
 /* ---- env.c ---- */

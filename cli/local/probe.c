@@ -72,7 +72,7 @@ static const json_t *probe_spec(const struct probe *p)
 
 static uint64_t period_ms(const struct probe *p)
 {
-    return (uint64_t)json_int(probe_spec(p), "periodSeconds", 10) * 1000;
+    return seconds_ms(probe_spec(p), "periodSeconds", 10);
 }
 
 static void start_kind(struct container *c, enum probe_kind kind);
@@ -91,13 +91,13 @@ static void startup_passed(struct container *c)
 static void kill_unhealthy(struct probe *p)
 {
     struct container *c = p->c;
-    int64_t grace = json_int(probe_spec(p), "terminationGracePeriodSeconds",
-                             json_int(c->pod->spec, "terminationGracePeriodSeconds", 30));
+    uint64_t grace_ms = seconds_ms(probe_spec(p), "terminationGracePeriodSeconds",
+                                   json_int(c->pod->spec, "terminationGracePeriodSeconds", 30));
 
     local_event(c->pod->l, c->pod->object, "Normal", "Killing",
                 "Container %s failed %s, will be restarted", c->name,
                 p->kind == PROBE_STARTUP ? "startup probe" : "liveness probe");
-    container_stop(c, (uint64_t)grace * 1000);
+    container_stop(c, grace_ms);
 }
 
 static void passed(struct probe *p)
@@ -163,7 +163,7 @@ static void on_check(bool ok, const char *why, void *arg)
 static void on_due(void *arg)
 {
     struct probe *p = arg;
-    unsigned timeout = (unsigned)json_int(probe_spec(p), "timeoutSeconds", 1) * 1000;
+    unsigned timeout = ms_unsigned(seconds_ms(probe_spec(p), "timeoutSeconds", 1));
     uint64_t now = loop_now_ms(p->c->pod->l->loop);
 
     p->counts = now >= p->due_ms;
@@ -184,10 +184,9 @@ static void start_kind(struct container *c, enum probe_kind kind)
     /* a command inside the container costs more than a packet; liveness is never in a hurry */
     p->eager = kind != PROBE_LIVENESS && !json_object_get(spec, "exec") &&
                json_int(spec, "successThreshold", 1) == 1;
-    p->due_ms =
-        loop_now_ms(c->pod->l->loop) + (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000;
+    p->due_ms = loop_now_ms(c->pod->l->loop) + seconds_ms(spec, "initialDelaySeconds", 0);
     timer_init(&p->timer, c->pod->l->loop, on_due, p);
-    timer_set(&p->timer, (uint64_t)json_int(spec, "initialDelaySeconds", 0) * 1000);
+    timer_set(&p->timer, seconds_ms(spec, "initialDelaySeconds", 0));
     c->probes[kind] = p;
 }
 

@@ -12,9 +12,14 @@
 #include "cli/local/pod.h"
 #include "common/base/clock.h"
 #include "common/base/codec.h"
+#include "common/base/hash.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+
+#define REPLICAS_MAX  10000
+#define FILE_NAME_MAX 200 /* of kind, namespace and name; a file's name has at most 255 bytes */
+#define RETRY_MS      1000
 
 struct res_watch {
     TAILQ_ENTRY(res_watch) link;
@@ -30,6 +35,7 @@ struct resources {
     int dir_fd;
     struct table *dirty; /* file name -> struct dirty */
     struct loop_job flush;
+    struct timer retry;
     uint64_t version;
     TAILQ_HEAD(, res_watch) watches;
     unsigned in_round;
@@ -37,6 +43,7 @@ struct resources {
 
 struct dirty {
     char *kind, *ns, *name;
+    char *why; /* it could not be written the last time, or NULL */
 };
 
 static void dirty_free(void *p)
@@ -45,18 +52,25 @@ static void dirty_free(void *p)
     free(d->kind);
     free(d->ns);
     free(d->name);
+    free(d->why);
     free(d);
 }
 
 /* ---- files --------------------------------------------------------------------------------- */
 
+/* KIND.NAMESPACE.NAME.yaml; what is left out of a long name, its hash stands for */
 static char *file_name(const char *kind, const char *ns, const char *name)
 {
-    return xasprintf("%s.%s.%s.yaml", kind, *ns ? ns : "_", name);
+    if (!*ns)
+        ns = "_";
+    if (strlen(kind) + strlen(ns) + strlen(name) <= FILE_NAME_MAX)
+        return xasprintf("%s.%s.%s.yaml", kind, ns, name);
+    return xasprintf("%s.%s.%.80s.%016llx.yaml", kind, ns, name,
+                     (unsigned long long)hash_sip13((struct hash_key){0}, name, strlen(name)));
 }
 
 /* written beside and renamed.  No fsync: the state of an instance does not outlive a boot. */
-static int write_object(int dir_fd, const char *file, const struct kube_object *o)
+static int write_object(int dir_fd, const char *file, const struct kube_object *o, struct err *e)
 {
     struct buf text = BUF_INIT;
     char *tmp = xasprintf(".%s.new", file);
@@ -65,39 +79,81 @@ static int write_object(int dir_fd, const char *file, const struct kube_object *
     kube_to_yaml(o->body, &text);
     int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd >= 0) {
-        if (write(fd, text.p, text.len) == (ssize_t)text.len)
+        ssize_t n = write(fd, text.p, text.len);
+        if (n == (ssize_t)text.len)
             rc = renameat(dir_fd, tmp, dir_fd, file);
+        else if (n >= 0)
+            errno = ENOSPC;
         close(fd);
     }
     if (rc)
-        log_error("resources", "cannot write file=%s: %s", file, strerror(errno));
+        err_errno(e, "cannot write %s", file);
+    if (rc)
+        unlinkat(dir_fd, tmp, 0);
     free(tmp);
     buf_free(&text);
     return rc;
 }
 
-static void flush_one(struct resources *r, const char *file, const struct dirty *d)
+static int flush_one(struct resources *r, const char *file, const struct dirty *d, struct err *e)
 {
     const struct kube_object *o = kube_store_get(r->store, d->kind, d->ns, d->name);
 
     if (o)
-        write_object(r->dir_fd, file, o);
-    else
-        unlinkat(r->dir_fd, file, 0);
+        return write_object(r->dir_fd, file, o, e);
+    if (unlinkat(r->dir_fd, file, 0) && errno != ENOENT)
+        return err_errno(e, "cannot remove %s", file);
+    return 0;
+}
+
+/* what cannot be written now is tried again; `fsm local status` tells of it */
+static void keep_dirty(struct resources *r, struct slice file, const struct dirty *d,
+                       const char *why)
+{
+    struct dirty *copy = xcalloc(1, sizeof(*copy));
+
+    if (!d->why)
+        log_error("resources", "%s", why);
+    copy->kind = xstrdup(d->kind);
+    copy->ns = xstrdup(d->ns);
+    copy->name = xstrdup(d->name);
+    copy->why = xstrdup(why);
+    table_put(r->dirty, file, copy);
+    timer_set(&r->retry, RETRY_MS);
 }
 
 static void flush_dirty(struct resources *r)
 {
+    struct table *now = r->dirty;
     struct slice key;
     struct dirty *d;
+    struct err e;
 
-    table_foreach (r->dirty, it, &key, &d) {
+    r->dirty = table_new(dirty_free);
+    table_foreach (now, it, &key, &d) {
         char *file = xstrndup(key.p, key.n);
-        flush_one(r, file, d);
+        if (flush_one(r, file, d, &e))
+            keep_dirty(r, key, d, e.text);
         free(file);
     }
-    table_free(r->dirty);
-    r->dirty = table_new(dirty_free);
+    table_free(now);
+}
+
+static void flush_again(void *arg)
+{
+    flush_dirty(arg);
+}
+
+void res_problems(const struct local *l, json_t *out)
+{
+    struct slice file;
+    struct dirty *d;
+
+    table_foreach (l->res->dirty, it, &file, &d)
+        if (d->why)
+            json_array_append_new(
+                out, json_sprintf("%s %s%s%s: the controller does not see it as it is: %s", d->kind,
+                                  d->ns, *d->ns ? "/" : "", d->name, d->why));
 }
 
 static void flush_job(struct loop_job *job)
@@ -197,6 +253,7 @@ struct resources *res_new(struct local *l, struct err *e)
     r->dir_fd = fd;
     r->dirty = table_new(dirty_free);
     r->flush.fn = flush_job;
+    timer_init(&r->retry, l->loop, flush_again, r);
     TAILQ_INIT(&r->watches);
     r->store = l->store = kube_store_new();
     kube_store_on_change(r->store, on_change, r);
@@ -212,6 +269,7 @@ void res_free(struct resources *r)
     TAILQ_FOREACH (w, &r->watches, link)
         w->removed = true;
     sweep_watches(r);
+    timer_cancel(&r->retry);
     kube_store_free(r->store);
     table_free(r->dirty);
     close(r->dir_fd);
@@ -240,10 +298,30 @@ static json_t *metadata(json_t *body)
     return m;
 }
 
+/* What Kubernetes accepts and one machine does not: each of them is gone through one by one. */
+static int check_size(const json_t *body, struct err *e)
+{
+    static const char *const counts[] = {"spec.replicas", "spec.parallelism", "spec.completions"};
+    static const char *const kinds[] = {"Deployment", "ReplicaSet", "StatefulSet", "Job"};
+
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++)
+        for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
+            if (strcmp(json_str(body, "kind", ""), kinds[k]) == 0 &&
+                json_int(body, counts[i], 0) > REPLICAS_MAX)
+                return err_set(e, "%s: got %lld, expected at most %d: it is one machine", counts[i],
+                               (long long)json_int(body, counts[i], 0), REPLICAS_MAX);
+    return 0;
+}
+
 /* takes body */
 static struct kube_object *check(json_t *body, struct err *e)
 {
     struct kube_problems problems = {0};
+
+    if (check_size(body, e)) {
+        json_decref(body);
+        return NULL;
+    }
     struct kube_object *o = kube_object_from_json(body, "", 0, "default", &problems);
 
     if (!o && problems.n) {
@@ -280,6 +358,12 @@ static const struct kube_object *put(struct local *l, struct kube_object *o)
 const struct kube_object *res_create(struct local *l, json_t *body, struct err *e)
 {
     char uuid[37];
+
+    if (!json_is_object(body)) {
+        err_set(e, "no object");
+        json_decref(body);
+        return NULL;
+    }
     json_t *meta = metadata(body);
 
     /* never the caller's: it becomes the name of directories */

@@ -2,7 +2,8 @@
  *
  * The part of an API server: every object that gets in is checked and given its defaults by
  * common/kube; gets uid, creationTimestamp, generation and resourceVersion here; is written to
- * resources/KIND.NAMESPACE.NAME.yaml by rename at the end of the turn (however often it changed);
+ * resources/KIND.NAMESPACE.NAME.yaml (a long NAME in short) by rename at the end of the turn
+ * (however often it changed);
  * and is shown to who watches.  Objects returned are borrowed and valid until the next change.
  */
 #ifndef FSM_CLI_LOCAL_RESOURCES_H
@@ -35,6 +36,8 @@ int res_delete(struct local *l, const char *kind, const char *ns, const char *na
                struct err *e);
 /* a copy to change and hand back to res_update; returns owned */
 json_t *res_edit(const struct kube_object *o);
+/* texts: what could not be written, and why; it is tried again */
+void res_problems(const struct local *l, json_t *out);
 /* writes what is still to be written, now */
 void res_flush(struct local *l);
 

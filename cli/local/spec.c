@@ -121,7 +121,7 @@ json_t *spec_exec(struct container *c, const json_t *argv, bool tty, struct err 
         return NULL;
     if (tty)
         json_array_append_new(env, json_string("TERM=xterm"));
-    json_t *spec = json_pack("{s:O, s:o, s:s, s:b, s:i}", "argv", argv, "env", env, "cwd",
+    json_t *spec = json_pack("{s:O*, s:o, s:s, s:b, s:i}", "argv", argv, "env", env, "cwd",
                              working_dir(c, image), "tty", tty, "target", (int)proc_pid(c->proc));
     if (security_fill(c, image, spec, e)) {
         json_decref(spec);

@@ -86,7 +86,7 @@ static json_t *volumes_with_claims(const struct set *s, const char *pod)
     return list;
 }
 
-static void make_pod(struct set *s, int64_t ordinal)
+static int make_pod(struct set *s, int64_t ordinal)
 {
     struct err e;
     char *name = xasprintf("%s-%lld", s->sts->name, (long long)ordinal);
@@ -99,11 +99,13 @@ static void make_pod(struct set *s, int64_t ordinal)
 
     if (!*json_str(s->sts->body, "spec.serviceName", ""))
         json_object_del(more, "subdomain");
-    pod_create(s->l, s->sts, json_at(s->sts->body, "spec.template"), name, labels, more, &e);
+    int rc =
+        pod_create(s->l, s->sts, json_at(s->sts->body, "spec.template"), name, labels, more, &e);
     json_decref(labels);
     json_decref(more);
     free(index);
     free(name);
+    return rc;
 }
 
 static void end_pod(struct set *s, int64_t ordinal)
@@ -120,8 +122,10 @@ static bool fill_up(struct set *s)
 
     for (int64_t i = 0; i < s->want; i++) {
         struct kube_object *p = s->pods[i];
+        if (!p && make_pod(s, i))
+            return false; /* what one is refused for, the next would be too */
         if (!p)
-            make_pod(s, i);
+            settled = false;
         else if (pod_is_over(p) && !is_terminating(p))
             end_pod(s, i);
         else if (pod_is_ready(p))

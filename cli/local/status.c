@@ -170,6 +170,7 @@ static json_t *problems_report(struct local *l, const json_t *list, bool *health
         if (!is_note(json_array_get(list, i)))
             json_array_append(out, json_object_get(json_array_get(list, i), "text"));
     add_refusals(l, out);
+    res_problems(l, out);
     if (json_array_size(out))
         *healthy = false;
     return out;

@@ -160,11 +160,15 @@ static void verb_delete(struct api_request *r)
     const char *ns = kube_kind_is_namespaced(kind) ? json_str(m, "namespace", "") : "";
     struct err e;
 
-    if (res_delete(api_local(r), kind, ns, json_str(m, "name", ""), (long)json_int(m, "grace", -1),
-                   &e))
+    long grace = json_int(m, "grace", -1) < 0 ? -1 : (long)(seconds_ms(m, "grace", 0) / 1000);
+
+    const struct kube_object *o = res_get(api_local(r), kind, ns, json_str(m, "name", ""));
+    char *uid = xstrdup(o ? object_uid(o) : "");
+    if (res_delete(api_local(r), kind, ns, json_str(m, "name", ""), grace, &e))
         api_fail(r, "%s", e.text);
     else
-        api_reply(r, json_pack("{s:b}", "deleted", 1));
+        api_reply(r, json_pack("{s:s}", "uid", uid));
+    free(uid);
 }
 
 /* ---- containers ------------------------------------------------------------------------------ */
@@ -198,7 +202,7 @@ static void verb_exec(struct api_request *r)
 
     if (!c)
         return;
-    json_t *spec = spec_exec(c, json_object_get(m, "argv"), json_bool(m, "tty", false), &e);
+    json_t *spec = spec_exec(c, NULL, json_bool(m, "tty", false), &e);
     if (!spec) {
         api_fail(r, "%s", e.text);
         return;

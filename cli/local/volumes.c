@@ -8,11 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "cli/local/resources.h"
 #include "common/base/clock.h"
@@ -433,45 +435,99 @@ static const json_t *find_volume(const struct pod *p, const char *name)
     return NULL;
 }
 
-/* Below root, following no link out of it: a container may have made links there.  An emptyDir's
- * missing directory is made, as kubelet does.  returns owned */
-static char *sub_path(const char *root, const char *sub, struct err *e)
+static int open_beneath(int root, const char *path)
 {
-    char *path = xasprintf("%s/%s", root, sub);
-    char *real_root = realpath(root, NULL);
-    char *real = realpath(path, NULL);
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 
-    if (!real && errno == ENOENT && file_mkdirs(path, 0777, e) == 0)
-        real = realpath(path, NULL);
-    free(path);
-    size_t n = real_root ? strlen(real_root) : 0;
-    if (!real || !real_root || strncmp(real, real_root, n) != 0 ||
-        (real[n] != '/' && real[n] != '\0')) {
-        err_set(e, "subPath \"%s\" does not exist, or leads out of the volume", sub);
-        free(real);
-        real = NULL;
-    }
-    free(real_root);
-    return real;
+    return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
-static char *mount_source(const struct container *c, const json_t *volume, const json_t *mount,
-                          const json_t *env, struct err *e)
+/* One more directory of a subPath that is not there yet, with the volume's own mode (as kubelet).
+ * path ends with part, which is to be made in dir.  Returns it open, or -1. */
+static int make_part(int root, int dir, const char *path, const char *part, mode_t mode)
+{
+    if (mkdirat(dir, part, 0700) && errno != EEXIST)
+        return -1;
+    int fd = open_beneath(root, path);
+    if (fd >= 0 && fchmodat(dir, part, mode, 0)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Makes what is missing of sub.  A container may have made links there, and may change them while
+ * we look: each step goes through the kernel, which follows none out of root. */
+static int make_beneath(int root, const char *sub)
+{
+    char *path = xstrdup(sub);
+    struct stat st;
+    int dir = dup(root), fd = dir < 0 || fstat(root, &st) ? -1 : dir;
+
+    for (char *part = path, *end; fd >= 0 && *part; part = end) {
+        end = part + strcspn(part, "/");
+        char sep = *end;
+        *end = '\0';
+        fd = open_beneath(root, path);
+        if (fd < 0 && errno == ENOENT)
+            fd = make_part(root, dir, path, part, st.st_mode & 07777);
+        close(dir);
+        dir = fd;
+        *end = sep;
+        end += strspn(end, "/");
+    }
+    free(path);
+    if (fd < 0)
+        return -1;
+    close(fd);
+    return 0;
+}
+
+/* the shim opens it the same way once more */
+static int sub_path(const char *root, const char *sub, struct err *e)
+{
+    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), rc = fd < 0 ? -1 : make_beneath(fd, sub);
+
+    if (rc && errno == EXDEV)
+        err_set(e, "subPath \"%s\" leads out of the volume", sub);
+    else if (rc)
+        err_errno(e, "subPath \"%s\"", sub);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* subPath or subPathExpr, with its variables filled in; returns owned: "" when there is none */
+static char *wanted_sub(const json_t *mount, const json_t *env)
 {
     const char *sub = json_str(mount, "subPath", "");
     const char *expr = json_str(mount, "subPathExpr", "");
-    char *root = volume_dir(c->pod, volume), *out;
 
-    if (!*sub && !*expr)
-        return root;
-    json_t *words = json_pack("[s]", *sub ? sub : expr);
-    json_t *expanded = *sub ? json_incref(words) : env_expand_all(words, env);
-    const char *wanted = json_string_value(json_array_get(expanded, 0));
-    out = check_path(wanted, e) ? NULL : sub_path(root, wanted, e);
+    if (*sub || !*expr)
+        return xstrdup(sub);
+    json_t *words = json_pack("[s]", expr), *expanded = env_expand_all(words, env);
+    char *out = xstrdup(json_string_value(json_array_get(expanded, 0)) ?: "");
     json_decref(words);
     json_decref(expanded);
-    free(root);
     return out;
+}
+
+static int append_mount(const struct container *c, const json_t *volume, const json_t *mount,
+                        const char *sub, json_t *mounts, struct err *e)
+{
+    const json_t *unused = NULL;
+    const struct volume_kind *kind = kind_of(volume, &unused);
+    bool readonly = json_bool(mount, "readOnly", false) || (kind && kind->fill);
+    char *root = volume_dir(c->pod, volume);
+    int rc = *sub ? (check_path(sub, e) || sub_path(root, sub, e) ? -1 : 0) : 0;
+
+    if (rc == 0)
+        json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:b}", "source", root, "sub", sub,
+                                                "target", json_str(mount, "mountPath", ""),
+                                                "readonly", readonly));
+    free(root);
+    return rc;
 }
 
 static int add_mount(const struct container *c, const json_t *mount, const json_t *env,
@@ -485,16 +541,10 @@ static int add_mount(const struct container *c, const json_t *mount, const json_
     if (target[0] != '/')
         return err_set(e, "volumeMounts \"%s\": mountPath: got \"%s\", expected an absolute path",
                        name, target);
-    char *source = mount_source(c, volume, mount, env, e);
-    if (!source)
-        return err_prefix(e, "volumeMounts \"%s\"", name);
-    const json_t *unused = NULL;
-    const struct volume_kind *kind = kind_of(volume, &unused);
-    bool readonly = json_bool(mount, "readOnly", false) || (kind && kind->fill);
-    json_array_append_new(mounts, json_pack("{s:s, s:s, s:b}", "source", source, "target", target,
-                                            "readonly", readonly));
-    free(source);
-    return 0;
+    char *sub = wanted_sub(mount, env);
+    int rc = append_mount(c, volume, mount, sub, mounts, e);
+    free(sub);
+    return rc ? err_prefix(e, "volumeMounts \"%s\"", name) : 0;
 }
 
 int volumes_mounts(const struct container *c, const json_t *env, json_t *mounts, struct err *e)

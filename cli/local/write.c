@@ -184,12 +184,38 @@ json_t *write_apply(struct local *l, const json_t *body, bool create)
     json_t *result = json_pack("{s:s, s:s, s:s}", "kind", k ? k->key : "", "namespace",
                                json_str(applied, "metadata.namespace", ""), "name",
                                json_str(applied, "metadata.name", ""));
-    json_object_set_new(result, action ? "action" : "error", json_string(action ? action : e.text));
+    json_object_set_new(result, action ? "action" : "error", text_json(action ? action : e.text));
     json_decref(applied);
     return result;
 }
 
 /* ---- patch ----------------------------------------------------------------------------------- */
+
+/* what says which object it is: not a patch's to change */
+static int check_identity(const json_t *body, const json_t *was, struct err *e)
+{
+    static const char *const paths[] = {"apiVersion", "kind", "metadata.name",
+                                        "metadata.namespace"};
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        const char *now = json_str(body, paths[i], ""), *before = json_str(was, paths[i], "");
+        if (strcmp(now, before) != 0)
+            return err_set(e,
+                           "%s: got \"%s\", expected \"%s\": a patch does not make another object",
+                           paths[i], now, before);
+    }
+    return 0;
+}
+
+static int check_patched(const char *kind, const json_t *body, const json_t *was, struct err *e)
+{
+    if (check_identity(body, was, e))
+        return -1;
+    if (strcmp(kind, "Pod") == 0 &&
+        !json_equal(json_object_get(body, "spec"), json_object_get(was, "spec")))
+        return err_set(e, "the spec of a pod cannot be changed: patch the workload that owns it");
+    return 0;
+}
 
 const struct kube_object *write_patch(struct local *l, const char *kind, const char *ns,
                                       const char *name, const char *type, const json_t *patch,
@@ -213,10 +239,8 @@ const struct kube_object *write_patch(struct local *l, const char *kind, const c
     }
     if (!body)
         return NULL;
-    if (strcmp(kind, "Pod") == 0 &&
-        !json_equal(json_object_get(body, "spec"), json_object_get(o->body, "spec"))) {
+    if (check_patched(kind, body, o->body, e)) {
         json_decref(body);
-        err_set(e, "the spec of a pod cannot be changed: patch the workload that owns it");
         return NULL;
     }
     keep_system(body, o->body);

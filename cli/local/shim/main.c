@@ -15,7 +15,7 @@ int main(int argc, char **argv)
                         "see fsm local --help\n");
         return 2;
     }
-    if (spec_read(&spec, SHIM_FD_SPEC, &e)) {
+    if (spec_read(&spec, SHIM_FD_SPEC, exec_mode ? argv + 2 : argv + argc, &e)) {
         fprintf(stderr, "fsm-local-shim: %s\n", e.text);
         return 125;
     }

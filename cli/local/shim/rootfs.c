@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,18 @@ static void show_other_mounts(const char *rootfs, const char *merged)
 
 /* ---- changing root ------------------------------------------------------------------------- */
 
+/* -1: m->sub leads out of the source (a container may have put a link there), or is gone */
+static int narrow(struct shim_mount *m)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, m->fd, m->sub, &how, sizeof(how));
+
+    close(m->fd);
+    m->fd = fd;
+    return fd < 0 ? -1 : 0;
+}
+
 static int open_sources(struct shim_spec *s, struct err *e)
 {
     for (size_t i = 0; i < s->n_mounts; i++) {
@@ -173,6 +186,8 @@ static int open_sources(struct shim_spec *s, struct err *e)
         m->fd = open(m->source, O_PATH | O_CLOEXEC);
         if (m->fd < 0)
             return err_errno(e, "volume for %s: %s", m->target, m->source);
+        if (m->sub && *m->sub && narrow(m))
+            return err_errno(e, "volume for %s: subPath %s", m->target, m->sub);
     }
     return 0;
 }

@@ -13,7 +13,8 @@
  * it.  It needs the daemon for none of this: a container outlives a crashed daemon and its log
  * goes on.
  *
- * `fsm-local-shim exec` (fd 3 only) runs one more command inside a running container.
+ * `fsm-local-shim exec [WORD...]` (fd 3 only) runs one more command inside a running container: the
+ * specification's, or the words.
  *
  * A process of its own and not a role of fsm: it stays as long as the container, so it should be
  * small, and it shares a PID namespace with foreign code, so it should hold no secret.
@@ -34,6 +35,7 @@
 
 struct shim_mount {
     char *source; /* absolute path on the machine, or "tmpfs" */
+    char *sub;    /* what of source: a path that never leads out of it; "" = all of it */
     char *target; /* absolute path inside the container */
     bool readonly;
     bool replace_link; /* a symbolic link at target is replaced by an empty file first */
@@ -63,8 +65,9 @@ struct shim_spec {
     pid_t target;  /* exec: PID 1 of the container, as the caller sees it */
 };
 
-/* spec.c: reads all of fd.  -1 and e if it is not a specification */
-int spec_read(struct shim_spec *s, int fd, struct err *e);
+/* spec.c: reads all of fd.  words: the command, borrowed, where it is not in there; ends with NULL,
+ * may be empty.  -1 and e if it is not a specification */
+int spec_read(struct shim_spec *s, int fd, char **words, struct err *e);
 
 /* rootfs.c: makes the container's file system the process's root.  In a mount namespace of its
  * own already. */

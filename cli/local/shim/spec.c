@@ -64,6 +64,7 @@ static void read_mounts(struct shim_spec *s, const json_t *list)
         const json_t *m = json_array_get(list, i);
         s->mounts[i] = (struct shim_mount){
             .source = dup_member(m, "source"),
+            .sub = dup_member(m, "sub"),
             .target = dup_member(m, "target"),
             .options = dup_member(m, "options"),
             .readonly = json_is_true(json_object_get(m, "readonly")),
@@ -92,7 +93,7 @@ static int check(const struct shim_spec *s, struct err *e)
     return 0;
 }
 
-int spec_read(struct shim_spec *s, int fd, struct err *e)
+int spec_read(struct shim_spec *s, int fd, char **words, struct err *e)
 {
     size_t len;
     json_error_t je;
@@ -105,7 +106,7 @@ int spec_read(struct shim_spec *s, int fd, struct err *e)
     if (!json_is_object(s->doc))
         return err_set(e, "the specification is no JSON object: line %d: %s", je.line, je.text);
     json_t *d = s->doc;
-    s->argv = strings(json_object_get(d, "argv"));
+    s->argv = words[0] ? words : strings(json_object_get(d, "argv"));
     s->env = strings(json_object_get(d, "env"));
     s->cwd = json_string_value(json_object_get(d, "cwd"));
     s->uid = (uid_t)json_integer_value(json_object_get(d, "uid"));

@@ -20,6 +20,23 @@ expect_eq "label, overwritten" "$(run fsml label cm c tier=back --overwrite)" "c
 expect_eq "label removed" "$(run fsml label cm c tier-; fsml get cm c -o 'jsonpath={.metadata.labels}')" "$(printf 'configmap/c labeled\n{"a":"x"}')"
 expect_eq "annotate" "$(run fsml annotate cm c flomesh.io/outbound-port-exclusion-list=6379,7070)" "configmap/c annotated"
 expect_eq "the annotation" "$(fsml get cm c -o "jsonpath={.metadata.annotations['flomesh.io/outbound-port-exclusion-list']}")" 6379,7070
+# a patch does not make another object of one
+bad() { # STATUS REGEX COMMAND...
+    local want=$1 re=$2 got out
+    shift 2
+    out=$("$@" 2>&1)
+    got=$?
+    expect_eq "status of $*" "$got" "$want"
+    expect_match "$*" "$out" "$re"
+}
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: d}\ndata: {a: d}\n' | apply
+bad 1 'metadata.name: got "d", expected "c"' fsml patch cm c --type=merge -p '{"metadata":{"name":"d"}}'
+bad 1 'metadata.namespace: got "kube-system"' fsml patch cm c --type=merge -p '{"metadata":{"namespace":"kube-system"}}'
+bad 1 'metadata.name: got ""' fsml patch cm c --type=merge -p '{"metadata":null}'
+bad 1 'kind: got "Secret"' fsml patch cm c --type=json -p '[{"op":"replace","path":"/kind","value":"Secret"}]'
+bad 1 'apiVersion: got "v2"' fsml patch cm c --type=merge -p '{"apiVersion":"v2"}'
+expect_eq "the other object" "$(fsml get cm d -o 'jsonpath={.data.a}')" d
+fsml delete cm d >/dev/null
 # get
 for i in 1 2 3; do printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: l%d, labels: {num: "%d", odd: "%s"}}\n' $i $i "$((i % 2))" | apply; done
 names() { fsml get cm "$@" -o name 2>/dev/null | tr '\n' ' '; }
@@ -36,14 +53,6 @@ expect_match "table" "$(fsml get cm)" '^NAME +DATA +AGE'
 expect_eq "jsonpath" "$(fsml get cm -o 'jsonpath={.items[*].metadata.name}{"\n"}')" "c l1 l2 l3"
 expect_match "nothing there" "$(run fsml get pods)" "No resources found in default namespace."
 # what is wrong is said, with what to do, and with a status
-bad() { # STATUS REGEX COMMAND...
-    local want=$1 re=$2 got out
-    shift 2
-    out=$("$@" 2>&1)
-    got=$?
-    expect_eq "status of $*" "$got" "$want"
-    expect_match "$*" "$out" "$re"
-}
 bad 1 'configmaps "nosuch" not found' fsml get cm nosuch
 bad 2 'did you mean pods' fsml get podz
 bad 2 "did you mean 'fsm local get'" "$FSM" local gte
@@ -58,6 +67,23 @@ bad 1 'belongs to the instance' fsml delete namespace default
 printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: wrong}\nspec: {ports: [{port: http}]}\n' >"$TMP/half.yaml"
 bad 1 "half.yaml:[0-9]+: Service default/wrong: spec.ports\[0\].port" fsml apply -f "$TMP/half.yaml"
 expect_eq "the good half" "$(names -l '!num')" "configmap/c configmap/good "
+# a machine is one machine
+bad 1 'spec.replicas: got 2147483647, expected at most 10000' sh -c "printf 'apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: many}\nspec: {replicas: 2147483647, serviceName: x, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: m, image: x, command: [sleep]}]}}}\n' | '$FSM' local apply --name $MESH -f -"
+# names as long as Kubernetes allows are kept, and files of the controller's too
+long=$(printf '%060d.%060d.%060d.%060d' 1 2 3 4)
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "%s"}\ndata: {a: b}\n' "$long" | apply
+expect_eq "a long name" "$(grep -l "$long" "/run/fsm/local/$MESH"/resources/* | wc -l)" 1
+fsml delete cm "$long" >/dev/null
+expect_eq "a long name that is gone" "$(grep -l "$long" "/run/fsm/local/$MESH"/resources/* | wc -l)" 0
+# what cannot be written is told, and written as soon as it can be
+until_ok 5 fsml status >/dev/null || fail "status: $(fsml status)"
+mkdir "/run/fsm/local/$MESH/resources/ConfigMap.default.blocked.yaml"
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: blocked}\ndata: {a: b}\n' | apply
+bad 1 'ConfigMap default/blocked: .*cannot write' fsml status
+rmdir "/run/fsm/local/$MESH/resources/ConfigMap.default.blocked.yaml"
+until_ok 5 fsml status || fail "what could not be written is not written later: $(fsml status)"
+grep -q 'name: blocked' "/run/fsm/local/$MESH/resources/ConfigMap.default.blocked.yaml" || fail "it is not there"
+fsml delete cm blocked >/dev/null
 # a pod: exec, logs, its spec stays
 apply <<YAML
 apiVersion: v1
@@ -84,10 +110,41 @@ expect_eq "exec" "$(fsml exec p -- echo hi)" hi
 expect_eq "exec -c" "$(fsml exec p -c two -- sh -c 'cat /proc/2/cmdline | tr "\0" " "')" "sleep 1000 "
 expect_eq "exec -i" "$(echo in | fsml exec -i p -- cat)" in
 expect_eq "exec -t" "$(script -qec "$FSM local exec --name $MESH -t p -- sh -c 'tty; exit 5'" /dev/null </dev/null | tr -d '\r\004^@D' | tail -n 1)" /dev/pts/0
+# a delete that does not come to its end in time has not succeeded
+printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: deaf}\nspec: {terminationGracePeriodSeconds: 4, containers: [{name: m, image: x, command: [sh, -c, "trap : TERM; while :; do sleep 0.05; done"]}]}\n' | apply
+wait_ready default pod/deaf
+bad 1 'Pod "deaf" is still there' fsml delete pod deaf --timeout 500ms
+bad 1 'timed out waiting for pod/deaf to be delete' fsml wait pod/deaf --for=delete --timeout 500ms
+bad 0 'deaf' fsml delete pod deaf --timeout 1000h --grace-period 0
+# what comes back at once under the same name is another object
+t=$(now_ms)
+bad 0 'serviceaccount/default deleted' fsml delete sa default --timeout 20s
+[ $(($(now_ms) - t)) -lt 5000 ] || fail "deleting what is made anew took $(($(now_ms) - t)) ms"
+# what cannot be printed has not succeeded
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: full}\n' >"$TMP/full.yaml"
+for command in 'local get pods' 'local status' 'local logs p' "local apply -f $TMP/full.yaml" 'namespace list --local' \
+    "validate -f $TMP/full.yaml" version 'completion bash' --help 'local --help' 'local get --help'; do
+    case $command in
+    local\ *--help) ;;
+    local*) command="local ${command#local } --name $MESH" ;;
+    *--local) command="$command $MESH" ;;
+    esac
+    # shellcheck disable=SC2086
+    "$FSM" $command >/dev/full 2>"$TMP/err" && fail "fsm $command to a full disk: status 0"
+    grep -q 'could not be written' "$TMP/err" || fail "fsm $command to a full disk: $(cat "$TMP/err")"
+    # shellcheck disable=SC2086
+    "$FSM" $command >&- 2>"$TMP/err" && fail "fsm $command to a closed output: status 0"
+done
 bad 7 '' fsml exec p -- sh -c 'exit 7'
 bad 127 'no such file' fsml exec p -- no-such-command
+expect_eq "exec with bytes that are no UTF-8" "$(fsml exec p -- printf '[%s]' a $'\xe4' b | od -An -tx1 | tr -d ' \n')" 5b615d5be45d5b625d
 bad 1 'container "three" is not in pod "p"' fsml exec p -c three -- true
 bad 1 'cannot be changed' sh -c "printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: one, image: other, command: [sleep]}]}\n' | '$FSM' local apply --name $MESH -f -"
+long=$(printf 'a%.0s' $(seq 1 63)).$(printf 'b%.0s' $(seq 1 63)).$(printf 'c%.0s' $(seq 1 63)).d
+printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {terminationGracePeriodSeconds: 1, containers: [{name: m, image: x, command: [sh, -c, "echo out; exec sleep 1000"]}]}\n' "$long" | apply
+wait_ready default "pod/$long"
+expect_eq "logs of a pod with a long name" "$(fsml logs "$long")" out
+fsml delete pod "$long" >/dev/null
 bad 1 'image "no/such:1" is not in the image map' sh -c "
     printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: {terminationGracePeriodSeconds: 1, containers: [{name: m, image: no/such:1}]}\n' | '$FSM' local apply --name $MESH -f - >/dev/null
     sleep 0.5; '$FSM' local get events --name $MESH >&2; exit 1"

@@ -57,7 +57,9 @@ spec:
 YAML
 wait_ready default pod/ord
 order() { awk '{print $2}' "$TMP/log/order" | tr '\n' ' '; }
-expect_match "starting" "$(order)" '^i1-start i1-end s1-start i2-start (s2-start (main-start poststart|poststart main-start)|main-start s2-start poststart|main-start poststart s2-start) $'
+# what is started side by side writes in any order
+expect_match "starting" "$(order)" '^i1-start i1-end s1-start i2-start ((main-start|s2-start|poststart) ){3}$'
+expect_eq "each once" "$(order | tr ' ' '\n' | sort | uniq -d)" ""
 endpoint() { fsml get endpointslice svc-v4 -o "jsonpath={.endpoints[0].conditions.$1}"; }
 expect_eq "endpoint" "$(endpoint ready)" true
 : >"$TMP/log/order"
@@ -85,6 +87,19 @@ t=$(now_ms)
 fsml delete pod deaf >/dev/null
 ms=$(($(now_ms) - t))
 [ $ms -ge 1900 ] && [ $ms -lt 4500 ] || fail "a pod that does not listen took $ms ms to end, expected 2 s"
+# one that needs its time has it, also with the largest grace there is
+apply <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: patient}
+spec:
+  terminationGracePeriodSeconds: 9223372036854775807
+  containers: [{name: main, image: debian, command: [sh, -c, "trap 'sleep 1; echo ended >>/log/patient; exit 0' TERM; while :; do sleep 0.05; done"], volumeMounts: [{name: log, mountPath: /log}]}]
+  volumes: [{name: log, hostPath: {path: $TMP/log}}]
+YAML
+wait_ready default pod/patient
+fsml delete pod patient >/dev/null || fail "a pod with the largest grace"
+expect_eq "its last word" "$(cat "$TMP/log/patient" 2>&1)" ended
 # and at once when that is asked for
 apply <<YAML
 apiVersion: v1

@@ -48,7 +48,13 @@ pod exec '[sh, -c, "sleep 0.5; touch /tmp/up; exec sleep 1000"]' '    startupPro
 pod closed '[sleep, "1000"]' '    readinessProbe: {tcpSocket: {port: 9}, periodSeconds: 1}'
 pod http "[sh, -c, 'touch /tmp/good; exec $PY $TMP/switch.py']" '    readinessProbe: {httpGet: {path: /, port: http, httpHeaders: [{name: X-Probe, value: "yes"}]}, periodSeconds: 1, failureThreshold: 1}'
 pod plainhttp "[sh, -c, 'touch /tmp/good; exec $PY $TMP/switch.py']" '    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}'
+# what they print is no UTF-8, or is cut inside a character
+pod latin '[sleep, "1000"]' "    readinessProbe: {exec: {command: [sh, -c, \"printf 'k\\\\344se'; exit 1\"]}, periodSeconds: 1}"
+pod longtext '[sleep, "1000"]' "    readinessProbe: {exec: {command: [sh, -c, \"yes k\\\\303\\\\244se | tr -d '\\\\n' | head -c 5000; exit 1\"]}, periodSeconds: 1}"
 wait_ready default pod/https pod/tcp pod/exec pod/http
+said() { fsml get events | grep -q "$1.*readinessProbe failed: command exited with 1: $2"; }
+until_ok 5 said latin 'k?se' || fail "a probe that prints no UTF-8: $(fsml get events)"
+until_ok 5 said longtext 'k' || fail "a probe that prints much: $(fsml get events)"
 if $PY -c 'import grpc' 2>/dev/null; then
     pod grpc "[$PY, $ROOT/test/e2e/peers/health_peer.py, \"9001\"]" '    readinessProbe: {grpc: {port: 9001}, periodSeconds: 1}'
     wait_ready default pod/grpc

@@ -100,6 +100,24 @@ spec:
   volumes: [{name: e, emptyDir: {}}]
   initContainers: [{name: i, image: debian, command: [ln, -s, /etc, /e/out], volumeMounts: [{name: e, mountPath: /e}]}]
   containers: [{name: main, image: debian, command: [sleep, "1000"], volumeMounts: [{name: e, mountPath: /x, subPath: out}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: makes}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: e, emptyDir: {}}]
+  initContainers: [{name: i, image: debian, command: [ln, -s, "$TMP/host", /e/out], volumeMounts: [{name: e, mountPath: /e}]}]
+  containers: [{name: main, image: debian, command: [sleep, "1000"], volumeMounts: [{name: e, mountPath: /x, subPath: out/escaped/dir}]}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: stays}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: e, emptyDir: {}}]
+  initContainers: [{name: i, image: debian, command: [sh, -c, "mkdir -p /e/a && ln -s a /e/link"], volumeMounts: [{name: e, mountPath: /e}]}]
+  containers: [{name: main, image: debian, command: [sleep, "1000"], securityContext: {runAsUser: 1234}, volumeMounts: [{name: e, mountPath: /x, subPath: link/b/c}, {name: e, mountPath: /e}]}]
 YAML
 wait_ready default pod/pod
 sh_() { in_pod default pod sh -c "$1"; }
@@ -139,6 +157,13 @@ expect_match "a ConfigMap that is not there" "$(fsml get events)" 'ConfigMap "co
 printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: comes-later}\ndata: {a: b}\n' | apply
 wait_ready default pod/waits
 expect_match "a link out of the volume" "$(fsml get events)" 'leads out of the volume'
+told() { fsml get events | grep -q "makes.*leads out of the volume"; }
+until_ok 10 told || fail "a link out of the volume, to be made: $(fsml get events)"
+[ ! -e "$TMP/host/escaped" ] || fail "a subPath made a directory of the machine"
+# a link inside the volume is none, and what is made has the volume's mode
+wait_ready default pod/stays
+in_pod default stays sh -c 'touch /x/f' || fail "a user cannot write to a subPath that was made for it"
+expect_eq "a link that stays inside" "$(in_pod default stays ls /e/a/b/c)" f
 # files of the machine that a container changes stay as they are
 sh_ 'echo changed >/etc/hostname.mine; rm -f /etc/debian_version'
 [ -e /etc/debian_version ] && [ ! -e /etc/hostname.mine ] || fail "a container changed the machine's files"
