@@ -18,7 +18,7 @@
 
 static struct {
     struct opt_list files;
-    const char *meshconfig, *mesh_name, *fsm_namespace, *native, *format, *uuid;
+    const char *meshconfig, *mesh_name, *fsm_namespace, *native, *format, *uuid, *hook_key;
     const char *sidecar_image, *init_image, *healthcheck_image;
     bool patch;
 } flags;
@@ -43,6 +43,9 @@ static const struct opt opts[] = {
      OPT_STR(&flags.healthcheck_image)},
     {0, "proxy-uuid", "UUID", "value of the label fsm-proxy-uuid (default: a new one)",
      OPT_STR(&flags.uuid)},
+    {0, "hook-key", "KEY",
+     "key that the pod's lifecycle hooks show to the sidecar (default: a random one)",
+     OPT_STR(&flags.hook_key)},
     OPT_END,
 };
 
@@ -377,7 +380,8 @@ static int inject_files(json_t *meshconfig)
                             .healthcheck_image = flags.healthcheck_image,
                             .native_sidecar = strcmp(flags.native, "true") == 0,
                             .meshconfig = meshconfig,
-                            .uuid = flags.uuid},
+                            .uuid = flags.uuid,
+                            .hook_key = flags.hook_key},
                     .items = json_array(),
                     .patches = json_array()};
     int status;

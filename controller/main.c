@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/process.h"
 #include "common/base/version.h"
 #include "controller/cp.h"
 
@@ -23,6 +24,7 @@ static struct cp cp = {
 };
 
 static struct opt_common common;
+static bool core_dumps;
 
 static const struct opt opts[] = {
     {'f', "file", "DIR", "a directory (with what is below it) or a file of YAML (may repeat)",
@@ -49,6 +51,9 @@ static const struct opt opts[] = {
      OPT_UINT(&cp.conf.max_connections, 1, 1000000)},
     {0, "document", "NS/POD", "with -n: print the document of that pod's sidecar",
      OPT_STR(&cp.conf.document)},
+    {0, "core-dumps", NULL,
+     "let a crash leave a core dump, which holds the CA's key (default: none is made)",
+     OPT_FLAG(&core_dumps)},
     OPT_END};
 
 static const struct opt_prog prog = {
@@ -122,6 +127,8 @@ static void on_hup(int sig, void *arg)
 
 static int start(struct err *e)
 {
+    if (!core_dumps)
+        process_hide_memory();
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
     cp_metrics_init(&cp.metrics);

@@ -3,6 +3,7 @@
 
 #include "common/base/json.h"
 #include "common/base/version.h"
+#include "common/pki/pki.h"
 #include "injector/inject_int.h"
 
 #define IDENTITY_DIR "/var/run/secrets/fsm"
@@ -231,17 +232,28 @@ static void add_native(const struct inj_job *job, json_t *c)
         json_object_set_new(c, "restartPolicy", json_string("Always"));
 }
 
+/* the hash: what the sidecar is told can be seen in places where the hook's header cannot */
+static void add_hook_flag(json_t *args, const char *key)
+{
+    char hash[PKI_SHA256_TEXT];
+
+    json_array_append_new(args, json_string("--hook-key"));
+    json_array_append_new(args, json_string(pki_sha256_text(key, hash)));
+}
+
 json_t *inj_container_sidecar(const struct inj_job *job)
 {
     json_t *img = image(job, "sidecarImage", job->cfg->sidecar_image, "fsm-sidecar");
     json_t *c = new_container(job, INJ_SIDECAR, img), *resources;
 
     add_native(job, c);
-    json_object_set_new(
-        c, "args",
-        json_pack("[s, o, s, s, s, s]", "--controller",
-                  json_sprintf("https://fsm-controller.%s.svc:6060", job->cfg->fsm_namespace),
-                  "--token-file", IDENTITY_DIR "/token", "--ca-file", IDENTITY_DIR "/ca.crt"));
+    json_object_set_new(c, "args",
+                        json_pack("[s, o, s, s, s, s]", "--controller",
+                                  json_sprintf(INJ_CONTROLLER_URL, job->cfg->fsm_namespace),
+                                  "--token-file", IDENTITY_DIR "/token", "--ca-file",
+                                  IDENTITY_DIR "/ca.crt"));
+    if (job->hook_key[0])
+        add_hook_flag(json_object_get(c, "args"), job->hook_key);
     json_object_set_new(c, "env", sidecar_env(job));
     json_object_set_new(c, "ports", sidecar_ports(job));
     add_readiness(c);

@@ -148,9 +148,9 @@ enum inj_verdict inj_pod(const json_t *pod, const struct inj_config *cfg, json_t
     v = inj_member(pod, cfg, reason, e);
     if (v != INJ_PATCH)
         return v;
-    if (inj_is_injected(pod)) {
+    if (inj_is_injected(pod, cfg)) {
         *reason = "the pod is injected already";
-        return INJ_SKIP;
+        return inj_check_injected(pod, e) < 0 ? INJ_REFUSED : INJ_SKIP;
     }
     if (inj_check_pod(pod, e) != 0)
         return INJ_REFUSED;

@@ -22,7 +22,9 @@
  *   httpGet with HTTPS    -> 15904 of fsm-healthcheck, header Original-Tcp-Port (connect check)
  *   tcpSocket             -> 15904, header Original-Tcp-Port
  *   grpc                  -> 15904, headers Original-Grpc-Port, Original-Grpc-Service
- *   lifecycle httpGet/tcpSocket hooks: as liveness probes
+ *   lifecycle httpGet/tcpSocket hooks: as liveness probes; an httpGet hook is an action that not
+ *     everybody who reaches the port may call, so it carries a key of the pod in the header
+ *     Original-Hook-Key, and the sidecar is told the key's SHA-256
  * A check with a `host` of its own, or of a port that is excluded from inbound interception, is
  * left as it is: it never meets the sidecar.
  */
@@ -45,7 +47,8 @@ struct inj_config {
     /* the pod's Namespace; borrowed.  NULL = the caller wants this pod injected: membership of
      * the namespace is not asked, only the pod's own annotation can still say no. */
     const json_t *ns_object;
-    const char *uuid; /* for the fsm-proxy-uuid label; NULL = made here */
+    const char *uuid;     /* for the fsm-proxy-uuid label; NULL = made here */
+    const char *hook_key; /* NULL = made here, at random */
 };
 
 enum inj_verdict {

@@ -12,6 +12,11 @@
 #define INJ_INIT        "fsm-init"
 #define INJ_HEALTHCHECK "fsm-healthcheck"
 
+/* of the namespace of the control plane */
+#define INJ_CONTROLLER_URL "https://fsm-controller.%s.svc:6060"
+
+#define INJ_HOOK_KEY 32 /* hexadecimal digits, 128 bits */
+
 #define INJ_PORT_ADMIN       15000
 #define INJ_PORT_OUTBOUND    15001
 #define INJ_PORT_INBOUND     15003
@@ -42,6 +47,7 @@ struct inj_job {
     bool liveness, readiness, startup; /* the sidecar serves rewritten probes of this kind */
     json_t *allow; /* owned; strings "tcp:PORT", "grpc:PORT": what fsm-healthcheck may
                       be asked to check; empty = it is not needed */
+    char hook_key[INJ_HOOK_KEY + 1]; /* "" = no hook needs one */
     struct err *e;
 };
 
@@ -50,12 +56,17 @@ enum inj_verdict inj_member(const json_t *pod, const struct inj_config *cfg, con
                             struct err *e);
 /* A number or boolean where text is meant would be taken for "not said".  -1 and e */
 int inj_check_annotations(const json_t *o, const char *what, struct err *e);
-bool inj_is_injected(const json_t *pod);
+/* by this mesh: our containers are there, as inj_pod makes them */
+bool inj_is_injected(const json_t *pod, const struct inj_config *cfg);
 /* enabled/yes/true = 1, disabled/no/false = 0, anything else -1; any case */
 int inj_switch(const char *s);
 
 /* refuse.c: reserved uid, ports and names; -1 and e */
 int inj_check_pod(const json_t *pod, struct err *e);
+/* of a pod that was injected before: what is not ours; -1 and e */
+int inj_check_injected(const json_t *pod, struct err *e);
+/* what uses that port of a meshed pod; NULL = it is free */
+const char *inj_use_of_port(json_int_t port);
 
 /* probes.c: adds the rewriting operations to job->patch; -1 and job->e */
 int inj_probes(struct inj_job *job);

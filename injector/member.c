@@ -1,8 +1,10 @@
 /* member.c - which pods belong into the mesh. */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/base/json.h"
+#include "common/base/mem.h"
 #include "injector/inject_int.h"
 
 #define SWITCH_KEY "flomesh.io/sidecar-injection"
@@ -115,7 +117,7 @@ enum inj_verdict inj_member(const json_t *pod, const struct inj_config *cfg, con
     return on == 1 ? INJ_PATCH : INJ_SKIP;
 }
 
-static bool list_has_name(const json_t *list, const char *name)
+static const json_t *find_named(const json_t *list, const char *name)
 {
     const json_t *v;
     size_t i;
@@ -124,18 +126,30 @@ static bool list_has_name(const json_t *list, const char *name)
         const char *s = inj_text(v, "name");
 
         if (s && strcmp(s, name) == 0)
-            return true;
+            return v;
     }
-    return false;
+    return NULL;
+}
+
+static const json_t *find_container(const json_t *spec, const char *name)
+{
+    const json_t *c = find_named(inj_list(spec, "initContainers"), name);
+
+    return c ? c : find_named(inj_list(spec, "containers"), name);
 }
 
 /* A pod that went through here before: the API server may ask again about its own result, and
- * people apply what `fsm inject` printed. */
-bool inj_is_injected(const json_t *pod)
+ * people apply what `fsm inject` printed.  Names alone do not make a mesh pod: the sidecar must be
+ * told our controller, and be the user that redirection leaves alone. */
+bool inj_is_injected(const json_t *pod, const struct inj_config *cfg)
 {
-    const json_t *spec = inj_object(pod, "spec");
+    const json_t *spec = inj_object(pod, "spec"), *sidecar = find_container(spec, INJ_SIDECAR);
+    const json_t *args = inj_list(sidecar, "args");
+    char *url = xasprintf(INJ_CONTROLLER_URL, cfg->fsm_namespace);
+    const char *told = json_string_value(json_array_get(args, 1));
+    bool ours = told && strcmp(told, url) == 0;
 
-    return inj_label(pod, INJ_LABEL) && list_has_name(inj_list(spec, "volumes"), INJ_VOLUME) &&
-           (list_has_name(inj_list(spec, "containers"), INJ_SIDECAR) ||
-            list_has_name(inj_list(spec, "initContainers"), INJ_SIDECAR));
+    free(url);
+    return ours && inj_label(pod, INJ_LABEL) && find_named(inj_list(spec, "volumes"), INJ_VOLUME) &&
+           json_int(sidecar, "securityContext.runAsUser", -1) == INJ_PROXY_UID;
 }

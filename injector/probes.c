@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/codec.h"
 #include "common/base/json.h"
 #include "injector/inject_int.h"
 
@@ -44,6 +45,19 @@ static json_int_t named_port(const json_t *container, const char *name)
     return 0;
 }
 
+/* A check of a port of ours would show to everybody what the sidecar tells this pod alone. */
+static int check_not_ours(const struct handler *h, const char *kind, json_int_t port, struct err *e)
+{
+    const char *use = inj_use_of_port(port);
+
+    if (!use)
+        return 0;
+    return err_set(e,
+                   "container \"%s\": %s.%s asks port %d, which is reserved for %s; name a port of "
+                   "the container",
+                   name_of(h), h->field, kind, (int)port, use);
+}
+
 /* As the kubelet does: a number, the name of a port of this container, or a number as text.
  * dflt stands for an absent port.  0 and e if there is no such port. */
 static json_int_t resolve_port(const struct handler *h, const json_t *action, const char *kind,
@@ -72,14 +86,14 @@ static json_int_t resolve_port(const struct handler *h, const json_t *action, co
                 name_of(h), h->field, kind);
         return 0;
     }
-    return port;
+    return check_not_ours(h, kind, port, e) < 0 ? 0 : port;
 }
 
 static bool is_ours(const char *header)
 {
-    static const char *const ours[] = {"Original-Http-Port", "Original-Http-Path",
-                                       "Original-Tcp-Port", "Original-Grpc-Port",
-                                       "Original-Grpc-Service"};
+    static const char *const ours[] = {"Original-Http-Port",    "Original-Http-Path",
+                                       "Original-Tcp-Port",     "Original-Grpc-Port",
+                                       "Original-Grpc-Service", "Original-Hook-Key"};
 
     for (unsigned i = 0; i < sizeof(ours) / sizeof(*ours); i++)
         if (strcasecmp(header, ours[i]) == 0)
@@ -140,6 +154,59 @@ static void replace_action(struct inj_job *job, const struct handler *h, const c
     buf_free(&path);
 }
 
+/* ---- the path, as the kubelet would ask for it ------------------------------------------------
+ */
+
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+/* every % begins an octet (RFC 3986 2.1); if not, the kubelet takes the text for a plain path */
+static bool is_encoded(const char *path)
+{
+    for (const char *p = path; *p; p++)
+        if (*p == '%' && !(is_hex(p[1]) && is_hex(p[2])))
+            return false;
+    return true;
+}
+
+/* A manifest may say "healthz", "/a b" or "/ready?x=1": the kubelet asks for "/healthz", "/a%20b"
+ * and "/ready?x=1"; a fragment it leaves out. */
+static void put_path(struct buf *out, const char *path)
+{
+    static const char plain[] = "-._~!$&'()*+,;=:@/";
+    bool encoded = is_encoded(path),
+         query = false; /* what is behind ? the kubelet leaves as it is */
+
+    if (*path != '/')
+        buf_putc(out, '/');
+    for (const char *p = path; *p && !(encoded && *p == '#'); p++) {
+        bool alnum = (*p >= '0' && *p <= '9') || ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z');
+
+        query |= encoded && *p == '?';
+        if (alnum || (query && *p > ' ' && *p < 0x7f) || strchr(plain, *p) ||
+            (encoded && *p == '%'))
+            buf_putc(out, *p);
+        else
+            buf_printf(out, "%%%02X", (unsigned char)*p);
+    }
+}
+
+/* the header a hook is told by; one key for all hooks of the pod */
+static void add_hook_key(struct inj_job *job, json_t *headers)
+{
+    uint8_t random[INJ_HOOK_KEY / 2];
+
+    if (!job->hook_key[0] && job->cfg->hook_key) {
+        snprintf(job->hook_key, sizeof(job->hook_key), "%s", job->cfg->hook_key);
+    } else if (!job->hook_key[0]) {
+        random_bytes(random, sizeof(random));
+        hex_encode(random, sizeof(random), job->hook_key);
+    }
+    add_header(headers, "Original-Hook-Key", job->hook_key);
+}
+
 /* lets fsm-healthcheck be asked about this port, once */
 static void allow(struct inj_job *job, const char *kind, json_int_t port)
 {
@@ -166,8 +233,8 @@ static int rewrite_http(struct inj_job *job, const struct handler *h, const json
 {
     bool https = strcasecmp(json_str(get, "scheme", "HTTP"), "HTTPS") == 0;
     json_int_t port = resolve_port(h, get, "httpGet", https ? 443 : 80, job->e);
+    struct buf path = BUF_INIT;
     json_t *headers;
-    const char *path;
 
     if (port == 0)
         return -1;
@@ -186,9 +253,12 @@ static int rewrite_http(struct inj_job *job, const struct handler *h, const json
         replace_action(job, h, "httpGet", http_get("HTTP", INJ_PORT_HEALTHCHECK, headers));
         return 0;
     }
-    path = json_str(get, "path", "");
+    put_path(&path, json_str(get, "path", ""));
     add_port_header(headers, "Original-Http-Port", port);
-    add_header(headers, "Original-Http-Path", *path ? path : "/");
+    add_header(headers, "Original-Http-Path", path.p);
+    buf_free(&path);
+    if (h->hook)
+        add_hook_key(job, headers);
     *h->served = true;
     replace_action(job, h, "httpGet", http_get(inj_text(get, "scheme"), h->port, headers));
     return 0;

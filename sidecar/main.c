@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/opt.h"
+#include "common/base/process.h"
 #include "common/io/listener.h"
 #include "common/proxy/lsock.h"
 #include "common/proxy/view.h"
@@ -23,7 +24,7 @@
 
 static struct sidecar sidecar = {
     .conf = {.admin = "127.0.0.1:15000",
-             .metrics = "0.0.0.0:15010",
+             .metrics = ":15010",
              .outbound = {.ip = {.family = 6}, .port = 15001},
              .inbound = {.ip = {.family = 6}, .port = 15003},
              .workers = 1,
@@ -58,7 +59,8 @@ static const struct opt options[] = {
     {0, "ca", "FILE", "roots that peers must chain to, PEM (with -f)", OPT_STR(&sidecar.conf.ca)},
     {0, "admin", "ADDR", "admin pages: ADDR:PORT or unix:/path (default 127.0.0.1:15000)",
      OPT_STR(&sidecar.conf.admin)},
-    {0, "metrics", "ADDR", "/stats/prometheus and /ready, for everybody (default 0.0.0.0:15010)",
+    {0, "metrics", "ADDR",
+     "/stats/prometheus and /ready, for everybody (default :15010, both families)",
      OPT_STR(&sidecar.conf.metrics)},
     {0, "outbound", "ADDR", "where the pod's connections are redirected to (default :15001)",
      OPT_CALL(parse_addr, &sidecar.conf.outbound)},
@@ -66,9 +68,14 @@ static const struct opt options[] = {
      OPT_CALL(parse_addr, &sidecar.conf.inbound)},
     {0, "workers", "N", "threads for user traffic (default 1)",
      OPT_UINT(&sidecar.conf.workers, 1, WORKERS_MAX)},
+    {0, "hook-key", "SHA256", "what the pod's lifecycle hooks must show the key of, hexadecimal",
+     OPT_STR(&sidecar.conf.hook_key)},
     {0, "drain", "DURATION",
      "how long open connections may take to end after SIGTERM (default 30s)",
      OPT_MS(&sidecar.conf.drain_ms)},
+    {0, "core-dumps", NULL,
+     "let a crash leave a core dump, which holds private keys (default: none is made)",
+     OPT_FLAG(&sidecar.conf.core_dumps)},
     OPT_END};
 
 static const struct opt_prog prog = {
@@ -189,7 +196,7 @@ static int bind_text(const char *text, int *fd, struct err *e)
     else if (parse_addr(text, &a) < 0)
         return err_set(e, "\"%s\" is no address and port", text);
     else
-        *fd = listener_bind(&a, 0, 64, e);
+        *fd = listener_bind(&a, LISTEN_DUAL, 64, e);
     return *fd < 0 ? -1 : 0;
 }
 
@@ -261,6 +268,8 @@ static int start_source(struct sidecar *sc, struct err *e)
 static int start(struct sidecar *sc, struct err *e)
 {
     sc->reload.fn = reload;
+    if (!sc->conf.core_dumps)
+        process_hide_memory();
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
     if (start_engine(sc, e) < 0)
@@ -268,7 +277,7 @@ static int start(struct sidecar *sc, struct err *e)
     if (start_admin(sc, e) < 0)
         return -1;
     /* the probe ports exist only in a pod; a document by hand needs none */
-    if (!sc->conf.file && !(sc->probes = probes_new(sc->loop, e)))
+    if (!sc->conf.file && !(sc->probes = probes_new(sc->loop, sc->conf.hook_key, e)))
         return -1;
     if (start_source(sc, e) < 0)
         return -1;

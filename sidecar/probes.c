@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/json.h"
 #include "common/base/log.h"
@@ -11,20 +12,32 @@
 #include "common/http/client.h"
 #include "common/http/server.h"
 #include "common/io/listener.h"
+#include "common/pki/pki.h"
 #include "sidecar/probes.h"
 
-#define SUB         "probes"
-#define FIRST_PORT  15901
-#define PORTS       3
-#define MAX_CONNS   64
-#define TIMEOUT_MS  60000         /* the kubelet gives up earlier, by the probe's own time-out */
-#define MAX_ANSWER  (1024 * 1024) /* the kubelet reads 10 KiB of it */
-#define MAX_HEADERS 32
+#define SUB        "probes"
+#define FIRST_PORT 15901
+#define PORTS      3
+/* the ports are open to everybody: nobody may keep the kubelet out */
+#define MAX_CONNS      256
+#define MAX_PER_SOURCE 64
+#define FIRST_MS       2000
+#define TIMEOUT_MS     60000         /* the kubelet gives up earlier, by the probe's own time-out */
+#define MAX_ANSWER     (1024 * 1024) /* the kubelet reads 10 KiB of it */
+#define MAX_HEADERS    64
+
+/* one of the ports */
+struct port {
+    struct probes *probes;
+    struct http_server *server;
+    struct table *allowed; /* check_key -> json_t: the headers that the manifest gives it */
+};
 
 struct probes {
     struct loop *loop;
-    struct http_server *servers[PORTS];
-    struct table *allowed; /* "port path" */
+    struct port ports[PORTS];
+    char *pod_ip;   /* as in a Host header; NULL = not known */
+    char *hook_key; /* SHA-256, or NULL = no hook is served */
 };
 
 /* one check under way */
@@ -49,9 +62,14 @@ static const char *header_value(const json_t *headers, const char *name)
     return NULL;
 }
 
-static char *check_key(struct slice port, struct slice path)
+static char *check_key(bool hook, struct slice port, struct slice path)
 {
-    return xasprintf("%.*s %.*s", SLICE_FMT(port), SLICE_FMT(path));
+    return xasprintf("%s %.*s %.*s", hook ? "hook" : "check", SLICE_FMT(port), SLICE_FMT(path));
+}
+
+static void decref(void *json)
+{
+    json_decref(json);
 }
 
 static void allow_list(struct table *t, const json_t *list)
@@ -60,28 +78,58 @@ static void allow_list(struct table *t, const json_t *list)
     size_t i;
 
     json_array_foreach (list, i, probe) {
-        const json_t *headers = json_at(probe, "httpGet.httpHeaders");
+        json_t *headers = json_at(probe, "httpGet.httpHeaders");
         const char *port = header_value(headers, "Original-Http-Port");
         const char *path = header_value(headers, "Original-Http-Path");
+        bool hook = header_value(headers, "Original-Hook-Key") != NULL;
 
         if (port) {
-            char *key = check_key(slice_str(port), slice_str(path ? path : "/"));
+            char *key = check_key(hook, slice_str(port), slice_str(path ? path : "/"));
 
-            table_put_str(t, key, t);
+            table_put_str(t, key, json_incref(headers));
             free(key);
         }
     }
 }
 
+static void set_pod_ip(struct probes *p, const char *text)
+{
+    struct ip ip;
+
+    free(p->pod_ip);
+    p->pod_ip = NULL;
+    if (text && ip_parse(text, &ip) == 0)
+        p->pod_ip = xasprintf(ip.family == 6 ? "[%s]" : "%s", text);
+}
+
 void probes_allow(struct probes *p, const json_t *document)
 {
-    const char *const kinds[] = {"LivenessProbes", "ReadinessProbes", "StartupProbes"};
+    /* in the order of the ports */
+    static const char *const kinds[PORTS] = {"LivenessProbes", "ReadinessProbes", "StartupProbes"};
     const json_t *probes = json_at(document, "Spec.Probes");
+    const json_t *ips = json_at(document, "Proxy.PodIPs");
 
-    table_free(p->allowed);
-    p->allowed = table_new(NULL);
-    for (unsigned i = 0; i < PORTS; i++)
-        allow_list(p->allowed, json_object_get(probes, kinds[i]));
+    set_pod_ip(p, json_string_value(json_array_get(ips, 0)));
+    for (unsigned i = 0; i < PORTS; i++) {
+        table_free(p->ports[i].allowed);
+        p->ports[i].allowed = table_new(decref);
+        allow_list(p->ports[i].allowed, json_object_get(probes, kinds[i]));
+    }
+}
+
+/* Whoever calls a hook must hold the pod's key; compared so that its time says nothing. */
+static bool has_hook_key(const struct probes *p, const struct http_field *given)
+{
+    char *key = xasprintf("%.*s", SLICE_FMT(given->value)), hash[PKI_SHA256_TEXT];
+    unsigned char differs = 0;
+
+    pki_sha256_text(key, hash);
+    free(key);
+    if (!p->hook_key || strlen(p->hook_key) != strlen(hash))
+        return false;
+    for (size_t i = 0; hash[i]; i++)
+        differs |= (unsigned char)(hash[i] ^ p->hook_key[i]);
+    return differs == 0;
 }
 
 /* ---- one check --------------------------------------------------------------------------------
@@ -123,33 +171,44 @@ static void on_answer(const struct http_result *r, void *arg)
     loop_defer(c->loop, &c->job);
 }
 
-static bool is_ours(const struct http_field *f)
+/* the kubelet's name, which applications look for; nothing else of the request goes further */
+static bool is_kubelet(const struct http_field *agent)
 {
-    static const struct slice prefix = SLICE_LIT("original-");
-
-    return f->id == HDR_CONNECTION || f->id == HDR_CONTENT_LENGTH ||
-           f->id == HDR_TRANSFER_ENCODING || f->id == HDR_UPGRADE ||
-           (f->name.n > prefix.n && slice_ieq(slice_of(f->name.p, prefix.n), prefix));
+    return agent && (slice_starts(agent->value, SLICE_LIT("kube-probe/")) ||
+                     slice_starts(agent->value, SLICE_LIT("kube-lifecycle/")));
 }
 
-/* The kubelet's own headers go along, the probe's Host too.  Fills out (NULL-terminated, to be
- * freed) and returns their number. */
-static unsigned pass_headers(const struct http_head *h, char **out)
+/* What the kubelet would have sent to the application: the manifest's headers, its own name, and
+ * the pod's address for a host.  Fills out (NULL-terminated, to be freed), returns their number. */
+static unsigned make_headers(const struct probes *p, const json_t *manifest, struct slice port,
+                             const struct http_field *agent, char **out)
 {
+    const json_t *h;
+    size_t i;
     unsigned n = 0;
 
-    for (unsigned i = 0; i < h->n_fields && n < MAX_HEADERS; i++)
-        if (!is_ours(&h->fields[i]))
-            out[n++] = xasprintf("%.*s: %.*s", SLICE_FMT(h->fields[i].name),
-                                 SLICE_FMT(h->fields[i].value));
+    if (is_kubelet(agent) && !header_value(manifest, "User-Agent"))
+        out[n++] = xasprintf("User-Agent: %.*s", SLICE_FMT(agent->value));
+    if (!header_value(manifest, "Accept"))
+        out[n++] = xasprintf("Accept: */*");
+    if (p->pod_ip && !header_value(manifest, "Host"))
+        out[n++] = xasprintf("Host: %s:%.*s", p->pod_ip, SLICE_FMT(port));
+    json_array_foreach (manifest, i, h) {
+        const char *name = json_str(h, "name", "");
+
+        if (n < MAX_HEADERS && strncasecmp(name, "original-", 9) != 0)
+            out[n++] = xasprintf("%s: %s", name, json_str(h, "value", ""));
+    }
     out[n] = NULL;
     return n;
 }
 
-static void check_begin(struct probes *p, struct http_req *req, struct slice port,
-                        struct slice path)
+/* headers: of the manifest */
+static void check_begin(struct probes *p, struct http_req *req, const json_t *manifest,
+                        struct slice port, struct slice path)
 {
     struct http_client_opts o = {.timeout_ms = TIMEOUT_MS, .max_body = MAX_ANSWER};
+    const struct http_field *agent = http_find_name(http_req_head(req), SLICE_LIT("user-agent"));
     char *base = xasprintf("http://127.0.0.1:%.*s", SLICE_FMT(port));
     char *target = xasprintf("%.*s", SLICE_FMT(path));
     char *headers[MAX_HEADERS + 1];
@@ -164,7 +223,7 @@ static void check_begin(struct probes *p, struct http_req *req, struct slice por
         http_reply_text(req, 500, "%s\n", e.text);
         free(c);
     } else {
-        unsigned n = pass_headers(http_req_head(req), headers);
+        unsigned n = make_headers(p, manifest, port, agent, headers);
 
         http_req_on_gone(req, on_gone, c);
         http_client_send(c->client, "GET", target, (const char *const *)headers, NULL,
@@ -178,51 +237,58 @@ static void check_begin(struct probes *p, struct http_req *req, struct slice por
 
 static void on_request(struct http_req *req, void *arg)
 {
-    struct probes *p = arg;
+    struct port *at = arg;
     const struct http_head *h = http_req_head(req);
     const struct http_field *port = http_find_name(h, SLICE_LIT("original-http-port"));
     const struct http_field *path = http_find_name(h, SLICE_LIT("original-http-path"));
+    const struct http_field *hook = http_find_name(h, SLICE_LIT("original-hook-key"));
+    const json_t *manifest;
     char *key;
-    bool ok;
 
     if (!port || h->method != HTTP_M_GET) {
         http_reply_text(req, 400, "expected GET with the header Original-Http-Port\n");
         return;
     }
-    key = check_key(port->value, path ? path->value : slice_str("/"));
-    ok = table_get_str(p->allowed, key) != NULL;
+    key = check_key(hook != NULL, port->value, path ? path->value : slice_str("/"));
+    manifest = table_get_str(at->allowed, key);
     free(key);
-    if (!ok)
-        http_reply_text(req, 403, "no probe of this pod's manifest asks for that\n");
+    if (!manifest)
+        http_reply_text(req, 403, "no %s of this pod's manifest asks for that here\n",
+                        hook ? "hook" : "probe");
+    else if (hook && !has_hook_key(at->probes, hook))
+        http_reply_text(req, 403, "that is not this pod's key\n");
     else
-        check_begin(p, req, port->value, path ? path->value : slice_str("/"));
+        check_begin(at->probes, req, manifest, port->value, path ? path->value : slice_str("/"));
 }
 
 /* ---- life -------------------------------------------------------------------------------------
  */
 
-static struct http_server *serve(struct probes *p, uint16_t port, struct err *e)
+static int serve(struct port *at, uint16_t port, struct err *e)
 {
-    struct http_server_opts o = {.max_conns = MAX_CONNS, .name = SUB};
+    struct http_server_opts o = {
+        .max_conns = MAX_CONNS, .per_source = MAX_PER_SOURCE, .first_ms = FIRST_MS, .name = SUB};
     struct ip_port any = {.ip = {.family = 6}, .port = port};
     int fd = listener_bind(&any, LISTEN_DUAL, 64, e);
 
-    if (fd < 0) { /* a pod without IPv6 */
-        any.ip.family = 4;
-        fd = listener_bind(&any, 0, 64, e);
-    }
-    return fd < 0 ? NULL : http_server_new(p->loop, fd, &o, on_request, p, e);
+    if (fd < 0)
+        return -1;
+    at->server = http_server_new(at->probes->loop, fd, &o, on_request, at, e);
+    return at->server ? 0 : -1;
 }
 
-struct probes *probes_new(struct loop *l, struct err *e)
+struct probes *probes_new(struct loop *l, const char *hook_key, struct err *e)
 {
     struct probes *p = xcalloc(1, sizeof(*p));
 
     p->loop = l;
-    p->allowed = table_new(NULL);
+    p->hook_key = hook_key ? xstrdup(hook_key) : NULL;
     for (unsigned i = 0; i < PORTS; i++) {
-        p->servers[i] = serve(p, (uint16_t)(FIRST_PORT + i), e);
-        if (!p->servers[i]) {
+        struct port *at = &p->ports[i];
+
+        at->probes = p;
+        at->allowed = table_new(decref);
+        if (serve(at, (uint16_t)(FIRST_PORT + i), e) < 0) {
             probes_free(p);
             return NULL;
         }
@@ -234,8 +300,11 @@ void probes_free(struct probes *p)
 {
     if (!p)
         return;
-    for (unsigned i = 0; i < PORTS; i++)
-        http_server_free(p->servers[i]);
-    table_free(p->allowed);
+    for (unsigned i = 0; i < PORTS; i++) {
+        http_server_free(p->ports[i].server);
+        table_free(p->ports[i].allowed);
+    }
+    free(p->pod_ip);
+    free(p->hook_key);
     free(p);
 }

@@ -32,9 +32,11 @@ struct sidecar_conf {
     const char *controller, *token_file, *ca_file;
     const char *cert, *key, *ca; /* with -f: PEM files */
     const char *admin, *metrics; /* addresses */
+    const char *hook_key;        /* SHA-256 of the pod's key, or NULL */
     struct ip_port outbound, inbound;
     unsigned workers;
     long long drain_ms;
+    bool core_dumps;
     bool verbose; /* -v: the document does not set the log level */
 };
 

@@ -1,6 +1,7 @@
 /* server.c - the HTTP/1.1 server for control traffic.
  *
  * A connection is in one state at a time:
+ *   FIRST  nothing has come yet, TLS is not begun  HANDSHAKE  TLS is
  *   HEAD   collecting a request's head            BODY   and its body
  *   WAIT   the request is the user's; nothing is parsed, the input is only watched for its end
  *   REPLY  the reply is being written             LINGER written, our end closed: the peer's bytes
@@ -16,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/table.h"
 #include "common/http/h1.h"
 #include "common/http/uri.h"
 #include "common/io/conn.h"
@@ -26,7 +28,8 @@
 #define LINGER_MS   2000u
 #define MAX_BODY    (1024u * 1024)
 #define MAX_CONNS   256u
-#define EXTRA_CONNS 32u /* beyond max_conns, told 503 */
+#define EXTRA_CONNS 32u    /* beyond max_conns, told 503 */
+#define TELL_MS     10000u /* between two lines in the log about a bound */
 #define READ_STEP   16384u
 #define READ_TURN   (64u * 1024) /* from one connection before others have their turn */
 #define AHEAD_MAX   (64u * 1024) /* pipelined input kept while a request waits */
@@ -39,7 +42,7 @@ static const struct h1_limits limits = {.head_bytes = 16384,
                                         .trailer_bytes = 2048,
                                         .trailers = 16};
 
-enum state { ST_HANDSHAKE, ST_HEAD, ST_BODY, ST_WAIT, ST_REPLY, ST_LINGER };
+enum state { ST_FIRST, ST_HANDSHAKE, ST_HEAD, ST_BODY, ST_WAIT, ST_REPLY, ST_LINGER };
 
 struct http_req {
     struct sconn *sc; /* NULL once the client is gone */
@@ -55,9 +58,21 @@ struct http_req {
     struct h1_trailers trailers;
 };
 
+TAILQ_HEAD(sconn_queue, sconn);
+
+/* one client address */
+struct source {
+    struct ip ip;
+    unsigned n;
+    struct sconn_queue idle;
+};
+
 struct sconn {
     LIST_ENTRY(sconn) link;
     struct http_server *srv;
+    struct source *src;                /* NULL on Unix sockets */
+    TAILQ_ENTRY(sconn) idle, src_idle; /* while no request of it is under way; longest first */
+    bool is_idle;
     struct conn *conn; /* NULL: closed, freed at the end of the turn */
     enum state state;
     struct timer timer;
@@ -84,6 +99,9 @@ struct http_server {
     size_t pending; /* bytes written into out and not sent, over all conns */
     bool freeing;
     LIST_HEAD(, sconn) conns;
+    struct sconn_queue idle;
+    struct table *sources; /* struct ip -> struct source */
+    uint64_t told_ms;      /* when the log was told of a bound */
 };
 
 static void step(struct sconn *sc);
@@ -137,12 +155,64 @@ static void count_pending(struct sconn *sc, size_t now)
     sc->pending = now;
 }
 
+static struct slice source_key(const struct ip *ip)
+{
+    return slice_of((const char *)ip, sizeof(*ip));
+}
+
+static struct source *source_of(struct http_server *s, const struct ip *ip)
+{
+    struct source *src = table_get(s->sources, source_key(ip));
+
+    if (!src) {
+        src = xcalloc(1, sizeof(*src));
+        src->ip = *ip;
+        TAILQ_INIT(&src->idle);
+        table_put(s->sources, source_key(ip), src);
+    }
+    return src;
+}
+
+static void set_busy(struct sconn *sc)
+{
+    if (!sc->is_idle)
+        return;
+    sc->is_idle = false;
+    TAILQ_REMOVE(&sc->srv->idle, sc, idle);
+    if (sc->src)
+        TAILQ_REMOVE(&sc->src->idle, sc, src_idle);
+}
+
+/* the last one of those that may have to go */
+static void set_idle(struct sconn *sc)
+{
+    set_busy(sc);
+    sc->is_idle = true;
+    TAILQ_INSERT_TAIL(&sc->srv->idle, sc, idle);
+    if (sc->src)
+        TAILQ_INSERT_TAIL(&sc->src->idle, sc, src_idle);
+}
+
+static void leave_source(struct sconn *sc)
+{
+    struct source *src = sc->src;
+
+    sc->src = NULL;
+    if (src && --src->n == 0) {
+        struct ip ip = src->ip; /* the key outlives what is freed */
+
+        table_del(sc->srv->sources, source_key(&ip));
+    }
+}
+
 static void sconn_close(struct sconn *sc)
 {
     struct http_req *r = sc->req;
 
     if (!sc->conn)
         return;
+    set_busy(sc);
+    leave_source(sc);
     count_pending(sc, 0);
     sc->req = NULL;
     if (r && sc->state == ST_WAIT)
@@ -238,6 +308,7 @@ static void refuse(struct sconn *sc, unsigned status, const char *why)
     req_free(sc->req);
     sc->req = NULL;
     sc->state = ST_REPLY;
+    set_idle(sc);
     flush(sc);
 }
 
@@ -264,6 +335,7 @@ void http_reply(struct http_req *r, unsigned status, const char *content_type, s
     req_free(r);
     sc->req = NULL;
     sc->state = ST_REPLY;
+    set_idle(sc);
     timer_set(&sc->timer, IDLE_MS);
     flush(sc);
     step(sc);
@@ -413,6 +485,7 @@ static int step_head(struct sconn *sc)
 static void serve(struct sconn *sc)
 {
     sc->state = ST_WAIT;
+    set_busy(sc);
     timer_cancel(&sc->timer);
     sc->srv->cb(sc->req, sc->srv->arg);
 }
@@ -469,6 +542,7 @@ static int step_reply(struct sconn *sc)
         timer_set(&sc->timer, LINGER_MS);
     } else {
         sc->state = ST_HEAD;
+        set_idle(sc);
         timer_set(&sc->timer, IDLE_MS);
     }
     return 1;
@@ -548,6 +622,19 @@ static void step(struct sconn *sc)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
+static void begin_tls(struct sconn *sc)
+{
+    struct http_server *s = sc->srv;
+    struct err e;
+
+    sc->state = ST_HANDSHAKE;
+    timer_set(&sc->timer, s->o.slow_ms);
+    if (tls_conn_start(sc->conn, s->o.tls, NULL, &e) < 0) {
+        log_warn(s->o.name, "TLS not started error=%s", e.text);
+        sconn_close(sc);
+    }
+}
+
 static void on_event(struct conn *c, unsigned events, void *arg)
 {
     struct sconn *sc = arg;
@@ -556,6 +643,11 @@ static void on_event(struct conn *c, unsigned events, void *arg)
         log_debug(sc->srv->o.name, "connection failed reason=%s detail=%s", conn_fail_name(c->fail),
                   tls_conn_error(c) ? tls_conn_error(c) : "");
         sconn_close(sc);
+        return;
+    }
+    if (sc->state == ST_FIRST) {
+        if (events & CONN_EV_READ)
+            begin_tls(sc);
         return;
     }
     if (events & CONN_EV_OPEN && sc->state == ST_HANDSHAKE) {
@@ -582,45 +674,71 @@ static void on_timeout(void *arg)
     }
 }
 
-static struct sconn *sconn_new(struct http_server *s)
+static struct sconn *sconn_new(struct http_server *s, const struct ip_port *peer)
 {
     struct sconn *sc = xcalloc(1, sizeof(*sc));
 
     sc->srv = s;
-    sc->state = s->o.tls ? ST_HANDSHAKE : ST_HEAD;
+    sc->state = s->o.tls ? ST_FIRST : ST_HEAD;
     sc->job.fn = sconn_free;
     timer_init(&sc->timer, s->loop, on_timeout, sc);
+    if (peer->ip.family) {
+        sc->src = source_of(s, &peer->ip);
+        sc->src->n++;
+    }
     return sc;
+}
+
+static void tell_bound(struct http_server *s, const char *what, unsigned max)
+{
+    uint64_t now = loop_now_ms(s->loop);
+
+    if (s->told_ms && now - s->told_ms < TELL_MS)
+        return;
+    s->told_ms = now ? now : 1;
+    log_warn(s->o.name, "too many connections %s max=%u", what, max);
+}
+
+/* Is there a place for sc?  If need be, of the one that has been without a request for longest. */
+static bool make_place(struct sconn *sc)
+{
+    struct http_server *s = sc->srv;
+    bool of_source = sc->src && sc->src->n > s->o.per_source;
+    struct sconn *victim = of_source ? TAILQ_FIRST(&sc->src->idle) : TAILQ_FIRST(&s->idle);
+
+    if (!of_source && s->n_conns <= s->o.max_conns)
+        return true;
+    tell_bound(s, of_source ? "from one address" : "in all",
+               of_source ? s->o.per_source : s->o.max_conns);
+    if (victim)
+        sconn_close(victim);
+    return victim != NULL;
 }
 
 static void on_accept(struct listener *l, int fd, const struct ip_port *peer, void *arg)
 {
     struct http_server *s = arg;
-    bool over = s->n_conns >= s->o.max_conns;
-    struct sconn *sc = sconn_new(s);
+    struct sconn *sc = sconn_new(s, peer);
     struct err e;
 
     sc->conn = conn_accepted(s->loop, fd, peer, on_event, sc, &e);
     if (!sc->conn) {
         log_warn(s->o.name, "connection not accepted error=%s", e.text);
+        leave_source(sc);
         free(sc);
         return;
     }
     LIST_INSERT_HEAD(&s->conns, sc, link);
     s->n_conns++;
-    if (over)
-        log_warn(s->o.name, "too many connections max=%u", s->o.max_conns);
-    if (over && (s->o.tls || s->n_conns > s->o.max_conns + EXTRA_CONNS)) {
+    if (make_place(sc)) {
+        set_idle(sc);
+        timer_set(&sc->timer, s->o.first_ms);
+    } else if (s->o.tls || s->n_conns > s->o.max_conns + EXTRA_CONNS) {
         sconn_close(sc);
-        return;
-    }
-    timer_set(&sc->timer, s->o.tls ? s->o.slow_ms : IDLE_MS);
-    if (over) {
+    } else {
+        timer_set(&sc->timer, IDLE_MS);
         refuse(sc, 503, "too many connections");
         step(sc);
-    } else if (s->o.tls && tls_conn_start(sc->conn, s->o.tls, NULL, &e) < 0) {
-        log_warn(s->o.name, "TLS not started error=%s", e.text);
-        sconn_close(sc);
     }
 }
 
@@ -639,9 +757,14 @@ struct http_server *http_server_new(struct loop *l, int fd, const struct http_se
     s->o.max_body = o->max_body ? o->max_body : MAX_BODY;
     s->o.max_conns = o->max_conns ? o->max_conns : MAX_CONNS;
     s->o.slow_ms = o->slow_ms ? o->slow_ms : SLOW_MS;
+    s->o.first_ms = o->first_ms ? o->first_ms : s->o.slow_ms;
+    s->o.per_source = o->per_source ? o->per_source : (s->o.max_conns + 1) / 2;
     LIST_INIT(&s->conns);
+    TAILQ_INIT(&s->idle);
+    s->sources = table_new(free);
     s->listener = listener_new(l, fd, on_accept, s, e);
     if (!s->listener) {
+        table_free(s->sources);
         free(s);
         return NULL;
     }
@@ -690,5 +813,6 @@ void http_server_free(struct http_server *s)
         shut_down(sc);
     if (s->o.tls)
         tls_ctx_unref(s->o.tls);
+    table_free(s->sources);
     free(s);
 }

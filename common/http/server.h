@@ -4,8 +4,11 @@
  *   hs = http_server_new(loop, fd, &opts, on_request, self, &e);
  *   on_request(req, self): http_reply_json(req, 200, body)  now or later, exactly once
  *
- * Bounded: head 16 KiB, body opts.max_body, connections opts.max_conns, idle 60 s; a request has
- * opts.slow_ms to arrive (408), a reply 60 s without progress to be taken.  One thread.
+ * Bounded: head 16 KiB, body opts.max_body, connections opts.max_conns, of one address
+ * opts.per_source, idle 60 s; a request has opts.slow_ms to arrive (408), a reply 60 s without
+ * progress to be taken.  Who comes when a bound is reached takes the place of the connection that
+ * has been without a request for longest, so that connections that say nothing keep nobody out.
+ * A TLS connection costs no TLS state before its first byte.  One thread.
  */
 #ifndef FSM_HTTP_SERVER_H
 #define FSM_HTTP_SERVER_H
@@ -26,9 +29,11 @@ typedef void http_req_cb(struct http_req *r, void *arg);
 struct http_server_opts {
     struct tls_ctx *tls; /* NULL = plain; the server takes its own reference */
     size_t max_body;     /* 0 = 1 MiB; above: 413 */
-    unsigned max_conns;  /* 0 = 256; above: accepted and closed with 503 */
+    unsigned max_conns;  /* 0 = 256; when all have requests under way: 503 */
+    unsigned per_source; /* connections from one address; 0 = half of max_conns */
     const char *name;    /* subsystem for the log; borrowed */
     unsigned slow_ms;    /* 0 = 15 s */
+    unsigned first_ms;   /* time for a new connection's first byte; 0 = slow_ms */
 };
 /* takes fd (a bound, listening socket: TCP or Unix) */
 struct http_server *http_server_new(struct loop *l, int fd, const struct http_server_opts *o,

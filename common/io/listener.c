@@ -83,13 +83,24 @@ static int set_options(int fd, bool v6, unsigned flags)
     return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+static int new_socket(bool v6)
+{
+    return socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
 int listener_bind(const struct ip_port *addr, unsigned flags, int backlog, struct err *e)
 {
+    struct ip_port any4 = {.ip.family = 4, .port = addr->port};
     bool v6 = addr->ip.family == 6;
+    int fd = new_socket(v6);
+
+    if (fd < 0 && errno == EAFNOSUPPORT && v6 && (flags & LISTEN_DUAL)) {
+        addr = &any4;
+        v6 = false;
+        fd = new_socket(v6);
+    }
     struct sockaddr_storage ss;
     socklen_t len = ip_port_to_sockaddr(addr, &ss);
-    int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
     if (fd >= 0 && set_options(fd, v6, flags) == 0 && bind(fd, (struct sockaddr *)&ss, len) == 0 &&
         listen(fd, backlog) == 0)
         return fd;

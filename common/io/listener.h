@@ -20,7 +20,9 @@ typedef void listener_cb(struct listener *l, int fd, const struct ip_port *peer,
 
 #define LISTEN_REUSEPORT   0x1u
 #define LISTEN_TRANSPARENT 0x2u /* IP_TRANSPARENT, for TPROXY */
-#define LISTEN_DUAL        0x4u /* "::" takes IPv4 too; otherwise IPv6 addresses take IPv6 alone */
+/* "::" takes IPv4 too, and only that where the kernel has no IPv6; otherwise IPv6 addresses take
+ * IPv6 alone */
+#define LISTEN_DUAL 0x4u
 
 /* binds and listens; the fd only, so that main() can bind before it gives up privileges.
  * -1 and e naming the address and what to do (e.g. who else may hold the port). */

@@ -19,6 +19,11 @@ char *pki_csr_new(const char *key_pem, const char *cn, struct err *e);
 /* overwrites and frees; NULL is fine */
 void pki_wipe(char *pem);
 
+void pki_sha256(const void *p, size_t n, uint8_t out[32]);
+#define PKI_SHA256_TEXT 65 /* hexadecimal, and NUL */
+/* of a string; returns out */
+char *pki_sha256_text(const char *s, char out[PKI_SHA256_TEXT]);
+
 struct pki_ca;
 /* Opens the CA kept in dir (ca.crt, ca.key: 0600), or makes one on first use (valid 10 years).
  * May hold a next root (next.crt, next.key) that is distributed before it is used. */

@@ -45,6 +45,15 @@ void pem_write(const char *label, const void *der, size_t n, struct buf *out)
     buf_free(&text);
 }
 
+char *pki_sha256_text(const char *s, char out[PKI_SHA256_TEXT])
+{
+    uint8_t hash[32];
+
+    pki_sha256(s, strlen(s), hash);
+    hex_encode(hash, sizeof(hash), out);
+    return out;
+}
+
 /* ---- names -------------------------------------------------------------------------------------
  */
 

@@ -33,7 +33,6 @@ int key_spki(const struct pki_key *k, struct buf *out, struct err *e);
 int key_sign(const struct pki_key *k, const void *p, size_t n, struct buf *out, struct err *e);
 /* true: the signature (ECDSA: DER form) is this key's over the SHA-256 of the bytes */
 bool key_verify(const struct pki_key *k, const void *p, size_t n, const void *sig, size_t sig_n);
-void pki_sha256(const void *p, size_t n, uint8_t out[32]);
 
 /* A request's public key, when its own signature holds and the key is strong enough: appends the
  * SubjectPublicKeyInfo, DER */

@@ -1,6 +1,8 @@
 /* spec.c - Spec, Proxy and Certificate of a document. */
 #include "common/policy/spec.h"
 
+#include <strings.h>
+
 #include "common/base/json.h"
 
 /* probes that the injector sent to the sidecar's ports; what they were meant for stands in their
@@ -10,6 +12,19 @@ static bool is_rewritten(const json_t *probe)
     int64_t port = json_int(probe, "httpGet.port", 0);
 
     return port >= 15901 && port <= 15904;
+}
+
+/* A hook's key is the pod's secret: the document says that there is one, and the sidecar was told
+ * its hash.  returns owned */
+static json_t *without_key(const json_t *probe)
+{
+    json_t *copy = json_deep_copy(probe), *h;
+    size_t i;
+
+    json_array_foreach (json_at(copy, "httpGet.httpHeaders"), i, h)
+        if (strcasecmp(json_str(h, "name", ""), "Original-Hook-Key") == 0)
+            json_object_set_new(h, "value", json_string(""));
+    return copy;
 }
 
 /* where: a probe of a container, or a lifecycle hook, which the kubelet calls the same way */
@@ -22,7 +37,7 @@ static void add_probes(json_t *probes, const struct mesh_pod *p, const char *whe
     while ((c = mesh_pod_next_container(p, &it)) != NULL) {
         json_t *probe = json_at(c, where);
         if (is_rewritten(probe))
-            json_array_append(found, probe);
+            json_array_append_new(found, without_key(probe));
     }
     if (!list && json_array_size(found) > 0)
         json_object_set(probes, key, found);

@@ -24,7 +24,10 @@
 #include "injector/healthcheck/check.h"
 #include "injector/healthcheck/grpc.h"
 
-#define CONNS_MAX      64
+/* the port is open to everybody: nobody may keep the kubelet out */
+#define CONNS_MAX      256
+#define SOURCE_MAX     64
+#define FIRST_MS       2000
 #define BODY_MAX       1024
 #define ALLOWED_MAX    1024
 #define BACKLOG        64
@@ -206,16 +209,6 @@ static int read_args(struct ip_port *addr, struct err *e)
     return read_allowed(args.allow, e);
 }
 
-/* where the kernel has no IPv6, the default is the other family alone */
-static int bind_listener(const struct ip_port *addr, struct err *e)
-{
-    struct ip_port v4 = {.ip.family = 4, .port = addr->port};
-
-    if (strcmp(args.listen, DEFAULT_LISTEN) == 0 && access("/proc/net/if_inet6", F_OK) != 0)
-        return listener_bind(&v4, 0, BACKLOG, e);
-    return listener_bind(addr, LISTEN_DUAL, BACKLOG, e);
-}
-
 static void on_signal(int sig, void *arg)
 {
     loop_stop(helper.env.loop);
@@ -223,10 +216,13 @@ static void on_signal(int sig, void *arg)
 
 static int serve(const struct ip_port *addr, struct err *e)
 {
-    struct http_server_opts o = {
-        .max_body = BODY_MAX, .max_conns = CONNS_MAX, .name = "healthcheck"};
+    struct http_server_opts o = {.max_body = BODY_MAX,
+                                 .max_conns = CONNS_MAX,
+                                 .per_source = SOURCE_MAX,
+                                 .first_ms = FIRST_MS,
+                                 .name = "healthcheck"};
     struct http_server *server;
-    int fd = bind_listener(addr, e);
+    int fd = listener_bind(addr, LISTEN_DUAL, BACKLOG, e);
 
     if (fd < 0)
         return -1;

@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct inj_config cfg = {.mesh_name = "fsm",
                              .fsm_namespace = "fsm-system",
                              .trust_domain = "cluster.local",
-                             .uuid = "u"};
+                             .uuid = "u",
+                             .hook_key = "k"};
     json_t *doc;
 
     if (size < 2)

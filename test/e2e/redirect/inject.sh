@@ -8,7 +8,7 @@ GOLDEN=$ROOT/test/golden/inject
     exit 1
 }
 command -v jq >/dev/null || skip "needs jq"
-inject() { "$FSM" inject --proxy-uuid u "$@"; }
+inject() { "$FSM" inject --proxy-uuid u --hook-key k "$@"; }
 
 # every golden patch, applied by other code, gives a pod that the API server would take
 for json in "$GOLDEN"/*.json; do

@@ -13,6 +13,11 @@ for line in 'Uid:	1500	1500	1500	1500' 'CapInh:	0000000000000000' 'CapPrm:	00000
     'CapEff:	0000000000000000' 'CapAmb:	0000000000000000' 'NoNewPrivs:	1'; do
     grep -qF "$line" <<<"$status" || fail "not '$line' in: $status"
 done
+# processes that hold keys make no core dump and are closed to others of the same user (prctl(2))
+for p in fsm-sidecar fsm-controller; do
+    pid=$(pgrep -x -n $p) || fail "no $p runs"
+    expect_eq "owner of /proc/$pid/fd of $p" "$(stat -c %u "/proc/$pid/fd")" 0
+done
 for query in config_dump certs clusters listeners ready stats; do
     out=$(proxy_get $query app client) || fail "fsm proxy get $query"
     grep -q 'PRIVATE KEY' <<<"$out" && fail "$query prints a private key"

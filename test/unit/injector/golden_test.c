@@ -58,7 +58,8 @@ static enum inj_verdict inject(const json_t *c, const json_t *pod, const json_t 
                              .native_sidecar = json_bool(c, "native", true),
                              .meshconfig = json_object_get(c, "meshconfig"),
                              .ns_object = json_is_null(ns) ? NULL : ns,
-                             .uuid = "00000000-0000-4000-8000-000000000001"};
+                             .uuid = "00000000-0000-4000-8000-000000000001",
+                             .hook_key = "00112233445566778899aabbccddeeff"};
 
     return inj_pod(pod, &cfg, patch, reason, e);
 }

@@ -15,11 +15,19 @@
 #include "sidecar/probes.h"
 #include "test/unit/io/io_test.h"
 
+/* the SHA-256 of "secret" */
+static const char hook_hash[] = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+
 static const char *const document =
-    "{\"Spec\":{\"Probes\":{"
+    "{\"Proxy\":{\"PodIPs\":[\"fd00::7\"]},\"Spec\":{\"Probes\":{"
     "\"LivenessProbes\":[{\"httpGet\":{\"path\":\"/fsm-liveness-probe\",\"port\":15901,"
     "\"httpHeaders\":[{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
-    "{\"name\":\"Original-Http-Path\",\"value\":\"/healthz?x=1\"}]}}],"
+    "{\"name\":\"X-Own\",\"value\":\"manifest\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/healthz?x=1\"}]}},"
+    "{\"httpGet\":{\"path\":\"/\",\"port\":15901,\"httpHeaders\":["
+    "{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/shutdown\"},"
+    "{\"name\":\"Original-Hook-Key\",\"value\":\"\"}]}}],"
     "\"ReadinessProbes\":[{\"httpGet\":{\"path\":\"/\",\"port\":15902,"
     "\"httpHeaders\":[{\"name\":\"original-http-port\",\"value\":\"8081\"}]}},"
     "{\"tcpSocket\":{\"port\":8080}},{\"httpGet\":{\"path\":\"/own\",\"port\":8080}}]}}}";
@@ -33,9 +41,11 @@ static void on_request(struct http_req *r, void *arg)
     const struct http_head *h = http_req_head(r);
     const struct http_field *own = http_find_name(h, SLICE_LIT("x-own"));
 
-    snprintf(asked, sizeof asked, "%.*s %.*s host=%.*s own=%.*s original=%d",
+    const struct http_field *agent = http_find_name(h, SLICE_LIT("user-agent"));
+    snprintf(asked, sizeof asked, "%.*s %.*s host=%.*s own=%.*s agent=%.*s original=%d",
              SLICE_FMT(h->method_text), SLICE_FMT(h->target), SLICE_FMT(h->authority),
-             own ? (int)own->value.n : 0, own ? own->value.p : "",
+             own ? (int)own->value.n : 0, own ? own->value.p : "", agent ? (int)agent->value.n : 0,
+             agent ? agent->value.p : "",
              http_find_name(h, SLICE_LIT("original-http-port")) != NULL);
     http_reply_text(r, 418, "tea\n");
 }
@@ -47,7 +57,7 @@ static void setup(void)
     struct err e;
 
     io_begin();
-    probes = probes_new(l, &e);
+    probes = probes_new(l, hook_hash, &e);
     ck_assert_msg(probes != NULL, "%s", e.text);
     ip_port_parse("127.0.0.1:8080", &addr);
     app = http_server_new(l, listener_bind(&addr, 0, 8, &e), &o, on_request, NULL, &e);
@@ -107,9 +117,52 @@ START_TEST(what_the_manifest_asks_for_is_passed_on)
 {
     ASKS(15901,
          "GET /fsm-liveness-probe HTTP/1.1\r\nOriginal-Http-Port: 8080\r\n"
-         "Original-Http-Path: /healthz?x=1\r\nX-Own: yes\r\n",
+         "Original-Http-Path: /healthz?x=1\r\nX-Own: forged\r\nUser-Agent: kube-probe/1.29\r\n",
          "418");
-    ck_assert_str_eq(asked, "GET /healthz?x=1 host=probe own=yes original=0");
+    ck_assert_str_eq(asked,
+                     "GET /healthz?x=1 host=[fd00::7]:8080 own=manifest agent=kube-probe/1.29 "
+                     "original=0");
+    ASKS(15901,
+         "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1\r\n"
+         "User-Agent: somebody\r\n",
+         "418");
+    ck_assert_str_eq(asked,
+                     "GET /healthz?x=1 host=[fd00::7]:8080 own=manifest agent=fsm original=0");
+}
+END_TEST
+
+#define HOOK "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /shutdown\r\n"
+
+START_TEST(a_hook_needs_the_pods_key)
+{
+    ASKS(15901, HOOK, "403");
+    ASKS(15901, HOOK "Original-Hook-Key: \r\n", "403");
+    ASKS(15901, HOOK "Original-Hook-Key: Secret\r\n", "403");
+    ASKS(15901,
+         HOOK
+         "Original-Hook-Key: 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\r\n",
+         "403");
+    ASKS(15902, HOOK "Original-Hook-Key: secret\r\n", "403");
+    ck_assert_str_eq(asked, "");
+    ASKS(15901, HOOK "Original-Hook-Key: secret\r\n", "418");
+    ck_assert_str_eq(asked, "GET /shutdown host=[fd00::7]:8080 own= agent=fsm original=0");
+    /* the key makes no check of it */
+    ASKS(15901,
+         "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1\r\n"
+         "Original-Hook-Key: secret\r\n",
+         "403");
+}
+END_TEST
+
+/* a liveness check is none of the startup port */
+START_TEST(each_kind_has_its_port)
+{
+    static const char head[] =
+        "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1\r\n";
+
+    ASKS(15901, head, "418");
+    ASKS(15902, head, "403");
+    ASKS(15903, head, "403");
 }
 END_TEST
 
@@ -142,7 +195,7 @@ END_TEST
 START_TEST(an_application_that_is_down_is_503)
 {
     ASKS(15902, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8081\r\n", "503");
-    ASKS(15903, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8081\r\nOriginal-Http-Path: /\r\n", "503");
+    ASKS(15902, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8081\r\nOriginal-Http-Path: /\r\n", "503");
 }
 END_TEST
 
@@ -194,6 +247,8 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, what_the_manifest_asks_for_is_passed_on);
     tcase_add_test(tc, nothing_else_is);
+    tcase_add_test(tc, a_hook_needs_the_pods_key);
+    tcase_add_test(tc, each_kind_has_its_port);
     tcase_add_test(tc, an_application_that_is_down_is_503);
     tcase_add_test(tc, a_new_document_replaces_the_list);
     suite_add_tcase(s, tc);
