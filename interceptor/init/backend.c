@@ -1,7 +1,10 @@
 /* backend.c - which backend: what is there already decides, and stays decided. */
 #include "interceptor/init/backend.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 bool found_ours(const struct found *f)
 {
@@ -9,6 +12,29 @@ bool found_ours(const struct found *f)
         if (f->chain[c])
             return true;
     return false;
+}
+
+static bool is_one_of(struct slice word, const char *const *words)
+{
+    while (*words && !slice_eq_str(word, *words))
+        words++;
+    return *words;
+}
+
+void found_before(struct found *f, enum chain c, struct slice target, bool all, struct slice text)
+{
+    static const char *const goes_on[] = {"LOG", "NFLOG", "MARK",        "CONNMARK", "TRACE", "TTL",
+                                          "CT",  "SET",   "CONNSECMARK", "AUDIT",    "",      NULL};
+    static const char *const ends[] = {"ACCEPT", "RETURN", "DROP",    "DNAT", "REDIRECT",
+                                       "NETMAP", "QUEUE",  "NFQUEUE", NULL};
+    struct before *b = &f->before[c];
+
+    if (is_one_of(target, goes_on))
+        return;
+    all = all && is_one_of(target, ends); /* what a chain of somebody's does is not looked into */
+    if (b->n++ == 0 || (all && !b->all))
+        snprintf(b->text, sizeof(b->text), "%.*s", SLICE_FMT(text));
+    b->all |= all;
 }
 
 void found_free(struct found *f)
@@ -27,6 +53,16 @@ bool backend_has_ours(const struct backend *b)
         found_free(&f);
     }
     return ours;
+}
+
+int backend_lock(struct err *e)
+{
+    /* the namespace itself is the one thing that all who share it have in common */
+    int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        return err_errno(e, "cannot lock the network namespace");
+    return 0;
 }
 
 static bool in_use(const struct backend *b)

@@ -25,7 +25,18 @@ struct found {
     struct rules rules;      /* rules in them, and jumps from PREROUTING and OUTPUT into them */
     unsigned foreign;        /* of these, lines that fsm-init would not write */
     bool others;             /* there are rules or chains of somebody else */
+    /* Somebody else's rules of PREROUTING and OUTPUT that are asked before our jump and can take
+     * TCP connections away from it: how many, whether one takes them all, and the first of those
+     * that weigh most, as text where the backend has it. */
+    struct before {
+        unsigned n;
+        bool all;
+        char text[200];
+    } before[CHAIN_FIRST_OWN];
 };
+/* The backend's reader tells each rule of PREROUTING and OUTPUT that TCP can meet, in order, until
+ * our jump.  target: its name; all: it has no other condition. */
+void found_before(struct found *f, enum chain c, struct slice target, bool all, struct slice text);
 bool found_ours(const struct found *f);
 void found_free(struct found *f);
 
@@ -49,6 +60,9 @@ struct choice {
 };
 /* want: "auto", "nft" or "legacy".  -1 and e if rules of ours are in the wrong place. */
 int backend_choose(const char *want, struct choice *out, struct err *e);
+/* One fsm-init at a time looks at and changes a network namespace; the lock ends with the process.
+ * -1 and e. */
+int backend_lock(struct err *e);
 /* rules of ours are in this backend, in either family */
 bool backend_has_ours(const struct backend *b);
 

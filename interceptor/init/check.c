@@ -21,6 +21,7 @@ struct check {
     const struct redirect *want; /* as told, or derived */
     struct redirect derived;     /* from the rules */
     struct rules rules;          /* as installed */
+    struct before before[CHAIN_FIRST_OWN];
     uint32_t app_uid;
     struct ip_port target; /* an address that is to be redirected; family 0 = none found */
     unsigned failed;
@@ -110,12 +111,24 @@ static bool try_target(struct check *c, const struct ip *ip)
     return true;
 }
 
-/* Documentation addresses first: nobody has them, should a connection escape.  Then the
- * ranges that are included, then a neighbour in the pod's own network. */
+/* RFC 5737, RFC 3849: nobody has them, should a connection escape */
+static const char *const nobody[] = {"192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1",
+                                     "2001:db8:ffff::1"};
+
+static bool ip_is_documentation(const struct ip *ip)
+{
+    struct ip one;
+
+    for (unsigned i = 0; i < sizeof(nobody) / sizeof(*nobody); i++)
+        if (ip_parse(nobody[i], &one) == 0 && ip_eq(&one, ip))
+            return true;
+    return false;
+}
+
+/* Documentation addresses first, then the ranges that are included, then a neighbour in the pod's
+ * own network. */
 static void find_target(struct check *c)
 {
-    static const char *const nobody[] = {"192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1",
-                                         "2001:db8:ffff::1"};
     struct ip ip;
 
     for (unsigned i = 0; i < sizeof(nobody) / sizeof(*nobody); i++)
@@ -224,19 +237,66 @@ static void check_loopback(struct check *c, const struct live *l)
            "the sidecar's call to its own pod arrives on port 15003");
 }
 
-static void check_live(struct check *c)
+/* ---- beside a running sidecar ---------------------------------------------------------------- */
+
+/* a connection of uid to where nobody listens is answered, by the sidecar, or is not */
+static void expect_answer(struct check *c, uint32_t uid, const struct ip_port *dst, bool answered,
+                          const char *what)
+{
+    char to[IP_TEXT_MAX];
+    int rc = live_answered(c->family, uid, dst, answered ? ARRIVE_MS : BYPASS_MS);
+
+    ip_port_format(dst, to);
+    if (rc < 0 && errno == EPERM)
+        note(c, "%s: not tried, CAP_SETUID is missing; its rule is in place", what);
+    else if (rc < 0)
+        result(c, false, "%s: no socket: %s", what, strerror(errno));
+    else if (rc == answered)
+        result(c, true, "%s (%s)", what, to);
+    else
+        result(c, false, "%s: connection to %s: it was %s; see '%s%s' for rules before fsm's", what,
+               to, rc ? "redirected" : "not redirected", c->family == 4 ? "ip" : "ip6",
+               c->backend->save);
+}
+
+/* Its ports are taken: who answers where nobody is must be the sidecar.  True if OUTPUT was tried.
+ */
+static bool check_beside(struct check *c)
+{
+    struct ip_port dst;
+    int held;
+
+    note(c, "ports 15001 and 15003 are in use: taken for the sidecar, which answers what is "
+            "redirected");
+    find_target(c);
+    if (c->target.port && ip_is_documentation(&c->target.ip)) {
+        expect_answer(c, c->app_uid, &c->target, true, "an outbound connection is answered");
+        expect_answer(c, c->want->uid, &c->target, false,
+                      "the sidecar's own traffic is left alone");
+    } else {
+        note(c, "there is no route to an address that nobody has: outbound redirection was "
+                "compared as rules only");
+    }
+    held = live_own_address(c->family, &dst.ip) == 0 ? live_hold_port(c->family, &dst.port) : -1;
+    if (held >= 0) {
+        expect_answer(c, c->want->uid, &dst, true, "the sidecar's call to its own pod is answered");
+        close(held);
+    }
+    return c->target.port;
+}
+
+/* true if connections showed what OUTPUT does */
+static bool check_live(struct check *c)
 {
     struct live l;
     struct err e = {""};
     int rc = live_open(&l, c->family, &e);
 
-    if (rc != 0) {
-        if (rc > 0)
-            note(c, "ports 15001 and 15003 are in use (by the sidecar?): no connections were "
-                    "tried, the rules were compared");
-        else
-            result(c, false, "%s", e.text);
-        return;
+    if (rc > 0)
+        return check_beside(c);
+    if (rc < 0) {
+        result(c, false, "%s", e.text);
+        return false;
     }
     find_target(c);
     if (c->target.port) {
@@ -250,6 +310,7 @@ static void check_live(struct check *c)
     check_loopback(c, &l);
     check_excluded(c, &l);
     live_close(&l);
+    return c->target.port;
 }
 
 /* ---- rules ----------------------------------------------------------------------------------- */
@@ -262,13 +323,52 @@ static bool redirects_inbound(const struct check *c, uint16_t port)
     return rules_verdict(&c->rules, &p, &to) == RULE_REDIRECT && to == PORT_INBOUND;
 }
 
+/* The installed rules are what fsm-init writes for the lists they hold, and those are the lists
+ * that were told, in whatever order. */
+static bool is_as_written(struct check *c, const struct found *f, const struct redirect *told)
+{
+    struct rules own = {0}, should = {0};
+    bool same;
+
+    rules_build(&c->derived, c->family, &own);
+    same = f->foreign == 0 && rules_eq(&f->rules, &own);
+    rules_free(&own);
+    if (!same || !told)
+        return same;
+    redirect_sort(&c->derived);
+    rules_build(&c->derived, c->family, &own);
+    rules_build(told, c->family, &should);
+    same = rules_eq(&own, &should);
+    rules_free(&own);
+    rules_free(&should);
+    return same;
+}
+
+/* Connections show what OUTPUT does; from in here none can be made that comes in by PREROUTING. */
+static void check_before(struct check *c, enum chain chain, const char *direction, bool tried)
+{
+    const struct before *b = &c->before[chain];
+    const char *ip = c->family == 4 ? "ip" : "ip6";
+
+    if (b->n && b->all && !tried)
+        result(c, false,
+               "somebody's rule in %s is asked before fsm's and takes all TCP connections: %s ones "
+               "are NOT intercepted; remove it, see '%s%s': %s",
+               chain_name(chain), direction, ip, c->backend->save, b->text);
+    else if (b->n)
+        note(c,
+             "%u rule%s of somebody's in %s are asked before fsm's: %s connections that they take "
+             "are not intercepted; see '%s%s': %s",
+             b->n, b->n == 1 ? "" : "s", chain_name(chain), direction, ip, c->backend->save,
+             b->text);
+}
+
 /* fills c->rules; false if there is nothing to go on with */
 static bool check_rules(struct check *c, const struct redirect *told)
 {
     struct found f = {0};
-    struct rules should = {0};
     struct err e = {""};
-    bool same = false;
+    bool same;
 
     if (c->backend->read(c->family, &f, &e) != BACKEND_OK) {
         result(c, false, "%s", e.text);
@@ -278,17 +378,16 @@ static bool check_rules(struct check *c, const struct redirect *told)
     if (found_ours(&f)) {
         rules_derive(&f.rules, &c->derived);
         c->want = told ? told : &c->derived;
-        rules_build(c->want, c->family, &should);
-        same = f.foreign == 0 && rules_eq(&f.rules, &should);
+        same = is_as_written(c, &f, told);
         result(c, same,
                same ? "the rules are as fsm-init writes them (%u)"
                     : "the rules are not as fsm-init writes them for these flags (%u, "
                       "and %u foreign); run fsm-init again",
                f.rules.n, f.foreign);
         c->rules = f.rules;
+        memcpy(c->before, f.before, sizeof(c->before));
         result(c, redirects_inbound(c, 1) && !redirects_inbound(c, 15010),
                "inbound connections go to port 15003, metrics and probes do not (by the rules)");
-        rules_free(&should);
         return true;
     }
     found_free(&f);
@@ -312,7 +411,8 @@ static unsigned check_family(int family, const struct backend *b, const struct r
 
     if (check_rules(&c, told)) {
         c.app_uid = geteuid() == c.want->uid ? NOBODY : geteuid();
-        check_live(&c);
+        check_before(&c, CHAIN_OUTPUT, "outbound", check_live(&c));
+        check_before(&c, CHAIN_PREROUTING, "inbound", false);
         rules_free(&c.rules);
         redirect_free(&c.derived);
     } else if (c.failed == 0) {

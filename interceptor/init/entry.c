@@ -236,6 +236,18 @@ static struct head head6(const struct ip6t_entry *h)
                          .target = h->target_offset};
 }
 
+enum entry_reach entry_reach(const void *entry, int family)
+{
+    struct head h = family == 4 ? head4(entry) : head6(entry);
+    size_t size = family == 4 ? 4 : 16;
+
+    if (h.proto != 0 && h.proto != IPPROTO_TCP)
+        return ENTRY_NO_TCP;
+    if (h.odd || h.dst_not || h.in[0] || h.out[0] || h.target != h.size || !all_zero(h.dmsk, size))
+        return ENTRY_SOME_TCP;
+    return ENTRY_ALL_TCP;
+}
+
 static int get_iface(const char *name, const unsigned char *mask, char *out)
 {
     size_t n = strnlen(name, IF_NAME_MAX - 1);

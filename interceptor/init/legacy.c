@@ -143,13 +143,21 @@ static void read_chain(int family, const char *chain, struct xtc_handle *h, stru
         out->chain[c] = true;
     else if (!tc->builtin(chain, h))
         out->others = true;
+    bool before = c < CHAIN_FIRST_OWN;
+
     for (const void *r = tc->first_rule(chain, h); r; r = tc->next_rule(r, h)) {
         const char *target = tc->target(r, h);
+        enum entry_reach reach = entry_reach(r, family);
         struct rule rule;
 
-        if (!is_own(chain) && !is_own(target))
+        if (!is_own(chain) && !is_own(target)) {
             out->others = true;
-        else if (c < CHAIN_COUNT && entry_decode(r, target, family, c, &rule) == 0)
+            if (before && reach != ENTRY_NO_TCP)
+                found_before(out, c, slice_str(target), reach == ENTRY_ALL_TCP, slice_str(target));
+            continue;
+        }
+        before = false;
+        if (c < CHAIN_COUNT && entry_decode(r, target, family, c, &rule) == 0)
             rules_add(&out->rules, &rule);
         else
             out->foreign++;

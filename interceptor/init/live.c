@@ -229,6 +229,41 @@ int live_connect(const struct live *l, uint32_t uid, const struct ip_port *dst, 
     return landed;
 }
 
+int live_answered(int family, uint32_t uid, const struct ip_port *dst, int ms)
+{
+    struct sockaddr_storage sa;
+    socklen_t n = ip_port_to_sockaddr(dst, &sa), size = sizeof(int);
+    int error = 0, fd = socket_of(uid, domain_of(family));
+    struct pollfd p = {fd, POLLOUT, 0};
+
+    if (fd < 0)
+        return -1;
+    if (connect(fd, (struct sockaddr *)&sa, n) != 0 &&
+        (errno != EINPROGRESS || poll(&p, 1, ms) != 1 ||
+         getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0))
+        error = ETIMEDOUT;
+    close(fd);
+    return error == 0;
+}
+
+int live_hold_port(int family, uint16_t *port)
+{
+    struct ip_port a = {.ip.family = (uint8_t)family};
+    struct sockaddr_storage sa;
+    socklen_t n = ip_port_to_sockaddr(&a, &sa);
+    int fd = socket(domain_of(family), SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sa, n) != 0 ||
+        getsockname(fd, (struct sockaddr *)&sa, &n) != 0 ||
+        ip_port_from_sockaddr((struct sockaddr *)&sa, &a) != 0) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    *port = a.port;
+    return fd;
+}
+
 /* ---- where things are ------------------------------------------------------------------------ */
 
 /* calls like a datagram would: the kernel looks up the route and the source, sends nothing */

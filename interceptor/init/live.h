@@ -22,6 +22,11 @@ void live_close(struct live *l);
 int live_connect(const struct live *l, uint32_t uid, const struct ip_port *dst, int wait_ms,
                  struct ip_port *original);
 
+/* Is a connection to dst from a socket of uid answered within ms?  1, 0, or -1 as above. */
+int live_answered(int family, uint32_t uid, const struct ip_port *dst, int ms);
+/* A port that nobody listens on, nor will while the descriptor is open; -1 and errno. */
+int live_hold_port(int family, uint16_t *port);
+
 /* the interface that traffic to ip leaves by; -1 if there is no route */
 int live_route(const struct ip *to, char iface[IF_NAME_MAX]);
 /* an address of this namespace that is neither loopback nor link-local; -1 if there is none */

@@ -322,7 +322,7 @@ static int install(const struct args *a, const struct redirect *want)
     return 0;
 }
 
-static int run(const struct args *a, const struct redirect *want)
+static int run(const struct args *a, struct redirect *want)
 {
     struct err e = {""};
 
@@ -334,8 +334,14 @@ static int run(const struct args *a, const struct redirect *want)
         log_error("init", "cannot work error=\"%s\"", e.text);
         return 1;
     }
+    if (backend_lock(&e) != 0) {
+        log_error("init", "cannot work error=\"%s\"", e.text);
+        return 1;
+    }
     if (a->undo)
         return undo();
+    if (a->check)
+        redirect_sort(want);
     if (a->check)
         return check_run(has_wishes(a) ? want : NULL) ? 1 : 0;
     return install(a, want);

@@ -55,6 +55,13 @@ static int verdict(int status, const char *program, struct buf *complaint, struc
     return says_unsupported(complaint->p) ? BACKEND_UNSUPPORTED : BACKEND_FAILED;
 }
 
+/* said with status 0 in place of the table */
+static bool hides_something(struct buf *text)
+{
+    buf_puts(text, "");
+    return strstr(text->p, "is incompatible, use 'nft' tool") != NULL;
+}
+
 static int save(int family, const char *table, struct buf *out, struct err *e)
 {
     const char *const argv[] = {save_name(family), table ? "-t" : NULL, table, NULL};
@@ -62,6 +69,14 @@ static int save(int family, const char *table, struct buf *out, struct err *e)
     int rc = tool_run(argv, (struct slice){NULL, 0}, out, &complaint, e);
 
     rc = verdict(rc, argv[0], &complaint, e);
+    if (rc == BACKEND_OK && (hides_something(out) || hides_something(&complaint))) {
+        err_set(e,
+                "%s cannot show all of what is in this network namespace: somebody made a table "
+                "%s with nft whose sets or maps iptables does not know; fsm-init cannot work "
+                "beside it: put those rules into a table of another name",
+                argv[0], table ? table : "of iptables' names");
+        rc = BACKEND_FAILED;
+    }
     buf_free(&complaint);
     return rc;
 }
@@ -92,12 +107,52 @@ static bool is_jump_to_us(struct slice line)
     return !is_own(chain_find(option_of(line, "-A"))) && is_own(chain_find(target));
 }
 
+/* our jump of that chain has been read */
+static bool jumped(const struct found *f, enum chain c)
+{
+    for (unsigned i = 0; i < f->rules.n; i++)
+        if (f->rules.v[i].chain == c)
+            return true;
+    return false;
+}
+
+/* "-A CHAIN -j X" or "-A CHAIN -p tcp -j X": no condition but the protocol */
+static bool takes_all(struct slice line)
+{
+    unsigned words = 0;
+
+    slice_cut(&line, ' ');
+    slice_cut(&line, ' ');
+    while (line.p && words++ < 2) {
+        struct slice word = slice_cut(&line, ' ');
+
+        if (slice_eq_str(word, "-j"))
+            return true;
+        if (!slice_eq_str(word, "-p"))
+            return false;
+        slice_cut(&line, ' ');
+    }
+    return false;
+}
+
+static void read_other(struct slice line, enum chain c, struct found *out)
+{
+    struct slice protocol = option_of(line, "-p");
+
+    if (!protocol.p || slice_eq_str(protocol, "tcp"))
+        found_before(out, c, option_of(line, "-j"), takes_all(line), line);
+}
+
 static void read_rule(struct slice line, struct found *out)
 {
     struct rule r;
 
-    if (!is_own(chain_find(option_of(line, "-A"))) && !is_jump_to_us(line)) {
+    enum chain c = chain_find(option_of(line, "-A"));
+
+    if (!is_own(c) && !is_jump_to_us(line)) {
         out->others = true;
+        if (c < CHAIN_FIRST_OWN && !jumped(out, c))
+            read_other(line, c, out);
         return;
     }
     if (rule_parse(line, &r) == 0)
@@ -140,6 +195,10 @@ static int nft_read(int family, struct found *out, struct err *e)
     *out = (struct found){.rules.family = family};
     if (rc == BACKEND_OK)
         read_table(buf_slice(&text), out);
+    if (rc == BACKEND_OK && strstr(text.p ? text.p : "", "contains incompatible base-chains"))
+        for (enum chain c = 0; c < CHAIN_FIRST_OWN; c++)
+            found_before(out, c, SLICE_LIT("chain"), false,
+                         SLICE_LIT("chains made with nft, which 'nft list ruleset' shows"));
     buf_free(&text);
     return rc;
 }

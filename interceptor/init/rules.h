@@ -49,6 +49,8 @@ struct redirect {
 int redirect_add_ports(struct ports *p, const char *list, struct err *e);
 int redirect_add_cidrs(struct cidrs *c, const char *list, struct err *e);
 int redirect_add_ifaces(struct ifaces *i, const char *list, struct err *e);
+/* The order of a list means nothing: this one makes equal lists equal. */
+void redirect_sort(struct redirect *r);
 void redirect_free(struct redirect *r);
 /* ports of the sidecar's own, which no list needs to name: what for, or NULL */
 const char *redirect_reserved(uint16_t port);

@@ -114,6 +114,41 @@ int redirect_add_ifaces(struct ifaces *f, const char *list, struct err *e)
     return 0;
 }
 
+static int by_port(const void *a, const void *b)
+{
+    return *(const uint16_t *)a - *(const uint16_t *)b;
+}
+
+static int by_cidr(const void *a, const void *b)
+{
+    const struct cidr *x = a, *y = b;
+    int c = x->ip.family - y->ip.family;
+
+    if (c == 0)
+        c = memcmp(x->ip.b, y->ip.b, x->ip.family == 4 ? 4 : 16);
+    return c ? c : (int)x->bits - (int)y->bits;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strncmp(a, b, IF_NAME_MAX);
+}
+
+static void sort(void *v, unsigned n, size_t size, int (*by)(const void *, const void *))
+{
+    if (n > 1)
+        qsort(v, n, size, by);
+}
+
+void redirect_sort(struct redirect *r)
+{
+    sort(r->out_ip_exclude.v, r->out_ip_exclude.n, sizeof(struct cidr), by_cidr);
+    sort(r->out_ip_include.v, r->out_ip_include.n, sizeof(struct cidr), by_cidr);
+    sort(r->out_port_exclude.v, r->out_port_exclude.n, sizeof(uint16_t), by_port);
+    sort(r->in_port_exclude.v, r->in_port_exclude.n, sizeof(uint16_t), by_port);
+    sort(r->if_exclude.v, r->if_exclude.n, IF_NAME_MAX, by_name);
+}
+
 void redirect_free(struct redirect *r)
 {
     free(r->out_ip_exclude.v);

@@ -53,6 +53,9 @@ for b in nft legacy; do
         "^ok    IPv4: an excluded port is left alone (10.88.0.1:81)"
     check "${lists[@]}"
     good "$b: with lists, told"
+    check --outbound-ip-exclude fd88:1::/32,10.88.1.0/24 --outbound-port-exclude 81,80 \
+        --outbound-ip-include fd88::/16,10.88.0.0/16 --inbound-port-exclude 22 --interface-exclude eth1
+    good "$b: with lists, told in another order"
     check --outbound-port-exclude 80
     bad "$b: the rules are not those of these flags" "^FAIL  IPv4: the rules are not as fsm-init writes them for these flags"
     init --outbound-ip-exclude 0.0.0.0/0
@@ -68,6 +71,19 @@ for b in nft legacy; do
     bad "$b: somebody's rule comes before ours" "^ok    IPv4: the rules are as" \
         "^FAIL  IPv4: an outbound connection arrives on port 15001: connection to 192.0.2.1:80: it was not redirected; see 'iptables-$b-save -t nat'"
     ipt -D OUTPUT 1
+    # inbound ones cannot be tried: who comes before is told
+    ipt -I PREROUTING -p udp -j ACCEPT
+    check
+    good "$b: a rule that is not about TCP"
+    grep -q 'asked before' "$TMP/log" && failed "$b: a rule that is not about TCP is told of"
+    ipt -I PREROUTING -p tcp --dport 9999 -j ACCEPT
+    check
+    good "$b: a rule about some TCP" "^note  IPv4: 1 rule of somebody's in PREROUTING are asked before"
+    ipt -I PREROUTING -p tcp -j ACCEPT
+    check
+    bad "$b: a rule before ours takes all that comes in" "^ok    IPv4: an outbound connection arrives on port 15001" \
+        "^FAIL  IPv4: somebody's rule in PREROUTING is asked before fsm's and takes all TCP connections: inbound ones are NOT"
+    for i in 1 2 3; do ipt -D PREROUTING 1; done
     ipt -D OUTPUT -p tcp -j PROXY_OUTPUT
     check
     bad "$b: the jump is missing" "^FAIL  IPv4: the rules are not as fsm-init writes them" "^ok    IPv6: the rules are as"
@@ -85,7 +101,18 @@ for b in nft legacy; do
         "^ok    IPv4: an outbound connection arrives on port 15001"
     serve pod 1500 sidecar:15001,15003
     check
-    good "$b: beside a running sidecar the rules are compared" "^note  IPv4: ports 15001 and 15003 are in use"
+    good "$b: beside a running sidecar it answers" "^note  IPv4: ports 15001 and 15003 are in use" \
+        "^ok    IPv4: an outbound connection is answered (192.0.2.1:80)" \
+        "^ok    IPv6: the sidecar's own traffic is left alone" \
+        "^ok    IPv6: the sidecar's call to its own pod is answered"
+    ipt -I OUTPUT -p tcp -j ACCEPT
+    ipt -I PREROUTING -p tcp -j ACCEPT
+    check
+    bad "$b: beside a running sidecar that gets nothing" \
+        "^FAIL  IPv4: an outbound connection is answered: connection to 192.0.2.1:80: it was not redirected" \
+        "^FAIL  IPv4: somebody's rule in PREROUTING"
+    ipt -D OUTPUT 1
+    ipt -D PREROUTING 1
     kill "${STUBS[-1]}"
     wait "${STUBS[-1]}" 2>/dev/null
     init --undo

@@ -71,4 +71,36 @@ p};0,/^:PROXY_INBOUND/!p" <<<"$first")"
     init --undo
     none "$b: --undo again"
 done
+# several at once in one namespace
+for b in nft legacy; do
+    for i in 1 2 3; do
+        pids=()
+        for _ in 1 2 3 4 5 6; do
+            in_pod "$INIT" --backend $b >/dev/null 2>&1 &
+            pids+=($!)
+        done
+        bad=0
+        for p in "${pids[@]}"; do wait "$p" || bad=1; done
+        n=$(in_pod iptables-$b-save -t nat | grep -c -- '-A OUTPUT.*PROXY_OUTPUT')
+        if [ $bad = 0 ] && [ "$n" = 1 ]; then ok "$b: six at once ($i)"; else failed "$b: six at once: $n jumps, failed: $bad"; fi
+        in_pod "$INIT" --undo >/dev/null 2>&1
+    done
+done
+# a table of that name that iptables cannot show is not taken for an empty one
+in_pod nft -f - <<'N' || failed "nft"
+table ip nat {
+    map ports { type inet_service : inet_service; elements = { 8080 : 8081 }; }
+    chain PREROUTING { type nat hook prerouting priority -100; meta l4proto tcp redirect to :tcp dport map @ports; }
+}
+N
+for what in "" --undo --check; do
+    # shellcheck disable=SC2086
+    in_pod "$INIT" -d --backend nft $what >"$TMP/log" 2>&1
+    rc=$?
+    if [ $rc = 1 ] && grep -q 'made a table nat with nft' "$TMP/log"; then
+        ok "fsm-init $what beside what iptables cannot show"
+    else
+        failed "fsm-init $what beside what iptables cannot show: status $rc: $(cat "$TMP/log")"
+    fi
+done
 finish
