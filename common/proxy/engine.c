@@ -212,9 +212,19 @@ void engine_view_put(struct engine *e, struct view *v)
         loop_post(e->control, free_posted, v);
 }
 
+static bool has_listener(const struct lsock *k, const void *view)
+{
+    const struct view *v = view;
+    for (uint32_t i = 0; i < v->n_listeners; i++)
+        if (v->listeners[i].sock == k)
+            return true;
+    return false;
+}
+
 void engine_publish(struct engine *e, struct view *v)
 {
     struct view *old = e->view;
+    lsocks_keep(e->socks, has_listener, v);
     v->generation = ++e->generation;
     __atomic_store_n(&v->refs, (int32_t)(e->n + e->n_retired) + 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < e->n; i++)

@@ -14,6 +14,7 @@ struct lsock {
     struct ip_port addr;
     uint64_t serial;
     uint32_t refs;
+    bool listed;           /* lsock_open finds it */
     bool adopted;          /* one of refs is ours, until lsocks_adopted() */
     unsigned n;            /* atomic; only grows */
     int num[WORKERS_MAX];  /* descriptors; control thread */
@@ -82,6 +83,7 @@ static struct lsock *lsock_new(struct lsocks *s, const struct ip_port *addr)
     k->all = s;
     k->addr = *addr;
     k->refs = 1;
+    k->listed = true;
     k->serial = ++s->serial;
     LIST_INSERT_HEAD(&s->list, k, link);
     return k;
@@ -117,6 +119,24 @@ void lsocks_adopted(struct lsocks *s)
     }
 }
 
+static void unlist(struct lsock *k)
+{
+    if (k->listed)
+        LIST_REMOVE(k, link);
+    k->listed = false;
+}
+
+void lsocks_keep(struct lsocks *s, bool (*keep)(const struct lsock *k, const void *arg),
+                 const void *arg)
+{
+    struct lsock *k, *next;
+    for (k = LIST_FIRST(&s->list); k; k = next) {
+        next = LIST_NEXT(k, link);
+        if (!k->adopted && !keep(k, arg))
+            unlist(k);
+    }
+}
+
 /* ---- one address ------------------------------------------------------------------------------
  */
 
@@ -142,7 +162,7 @@ void lsock_unref(struct lsock *k)
         if (fd >= 0)
             close(fd);
     }
-    LIST_REMOVE(k, link);
+    unlist(k);
     free(k);
 }
 

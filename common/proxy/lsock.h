@@ -33,6 +33,10 @@ int lsocks_deal(struct lsocks *s, unsigned workers, struct err *e);
 void lsocks_adopt(struct lsocks *s, const struct ip_port *addr, const int *fds, unsigned n);
 /* the first view is there: closes adopted sockets that it has no use for */
 void lsocks_adopted(struct lsocks *s);
+/* Of what the views before had, only the addresses that keep() says yes to can be found again:
+ * workers close the sockets of the others, however long an old view is still in use. */
+void lsocks_keep(struct lsocks *s, bool (*keep)(const struct lsock *k, const void *arg),
+                 const void *arg);
 
 /* the sockets of that address, bound if no view has them; a reference.  NULL and e. */
 struct lsock *lsock_open(struct lsocks *s, const struct ip_port *addr, struct err *e);

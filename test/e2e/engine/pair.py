@@ -874,6 +874,40 @@ def a_new_document_costs_no_request():
 
 
 @check
+def a_listener_that_went_comes_back():
+    """although a connection that came by it is still open, and so the old document in use"""
+    client, _ = documents()
+    s = dial("echo")
+    s.sendall(b"before")
+    assert recv_exactly(s, 6) == b"before"
+    for version in ("3", "4"):
+        without = dict(client, Version=version + "0")
+        without["Listeners"] = [k for k in client["Listeners"]
+                                if not k["Address"].endswith(f":{S('echo').out}")]
+        SC["c"].write(without)
+        reload("c")
+
+        def refused():
+            try:
+                dial("echo").close()
+            except ConnectionRefusedError:
+                return True
+        eventually("the listener that no document names is open", refused)
+        SC["c"].write(dict(client, Version=version))
+        reload("c")
+        wait_port(S("echo").out)
+        t = dial("echo")
+        t.sendall(b"again")
+        assert recv_exactly(t, 5) == b"again"
+        t.close()
+    s.sendall(b"still")
+    assert recv_exactly(s, 5) == b"still"
+    s.close()
+    SC["c"].write(dict(client, Version="1"))
+    reload("c")
+
+
+@check
 def the_number_of_workers_changes_under_load():
     sizes = [4, 1, 3, 2, 1]
     before = {sc.name: threads(sc) for sc in SC.values()}
