@@ -1,8 +1,9 @@
 /* h2_pool.c - memory that the HTTP/2 sessions of one thread share.
  *
  * Blocks come in size classes, four to each doubling, with a small header that names the class;
- * freed ones wait in a list per class.  What waits is bounded (POOL_IDLE): a burst's memory goes
- * back to malloc.  Under a memory checker nothing waits, so that it sees every use after free.
+ * freed ones wait in a list per class.  What waits is bounded (POOL_IDLE), and halved by each
+ * h2_pool_trim: a burst's memory goes back to malloc.  Under a memory checker nothing waits, so
+ * that it sees every use after free.
  */
 #include <stdlib.h>
 #include "common/http/h2_int.h"
@@ -15,7 +16,7 @@
 #endif
 #endif
 #ifndef POOL_IDLE
-#define POOL_IDLE ((size_t)512 * 1024)
+#define POOL_IDLE ((size_t)4096 * 1024) /* what some two hundred streams at once take and give */
 #endif
 
 #define CLASSES     40 /* 64 bytes ... 56 KiB */
@@ -24,6 +25,7 @@
 
 struct h2_free {
     struct h2_free *next;
+    size_t depth; /* of the list from here on */
 };
 
 struct header {
@@ -90,7 +92,27 @@ void h2_release(struct h2_pool *p, void *mem)
     }
     p->idle += h->size;
     f->next = p->lists[h->class].next;
+    f->depth = f->next ? f->next->depth + 1 : 1;
     p->lists[h->class].next = f;
+}
+
+static void list_shrink(struct h2_pool *p, struct h2_free *list, size_t to)
+{
+    while (list->next && list->next->depth > to) {
+        struct h2_free *f = list->next;
+        struct header *h = (struct header *)f - 1;
+
+        list->next = f->next;
+        p->idle -= h->size;
+        p->held -= h->size;
+        free(h);
+    }
+}
+
+void h2_pool_trim(struct h2_pool *p)
+{
+    for (unsigned i = 0; i < CLASSES; i++)
+        list_shrink(p, &p->lists[i], p->lists[i].next ? p->lists[i].next->depth / 2 : 0);
 }
 
 /* Every session has a buffer of 16 KiB in which nghttp2 puts a frame together.  Between two calls
@@ -177,14 +199,8 @@ void h2_pool_free(struct h2_pool *p)
     if (!p)
         return;
     h2_release(p, p->frame);
-    for (unsigned i = 0; p->lists && i < CLASSES; i++) {
-        while (p->lists[i].next) {
-            struct h2_free *f = p->lists[i].next;
-
-            p->lists[i].next = f->next;
-            free((struct header *)f - 1);
-        }
-    }
+    for (unsigned i = 0; p->lists && i < CLASSES; i++)
+        list_shrink(p, &p->lists[i], 0);
     nghttp2_session_callbacks_del(p->callbacks);
     free(p->lists);
     free(p);

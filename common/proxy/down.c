@@ -60,6 +60,7 @@ static void close_any(struct down *d, enum reason why, bool reset)
     if (d->ops)
         d->ops->close(d->codec, why);
     w->stat[WSTAT_DOWN_CX_ACTIVE]--;
+    worker_touch(w);
     __atomic_sub_fetch(&engine_shared(w->eng)->conns[d->inbound], 1, __ATOMIC_RELAXED);
     w->stat[WSTAT_DOWN_RX] += d->conn->rx_bytes;
     w->stat[WSTAT_DOWN_TX] += d->conn->tx_bytes;

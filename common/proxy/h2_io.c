@@ -72,8 +72,8 @@ static bool leave(struct h2_io *io)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-/* writes what the session has; false: io is gone */
-static bool flush(struct h2_io *io)
+/* writes what the session has; done: why it ends if that was all; false: io is gone */
+static bool flush(struct h2_io *io, enum reason done)
 {
     struct iovec iov[IOV_MAX_OUT];
     ssize_t put = 0;
@@ -96,7 +96,7 @@ static bool flush(struct h2_io *io)
         return false;
     }
     if (h2_done(io->h2)) {
-        io->ops->lost(io, REASON_OK);
+        io->ops->lost(io, done);
         return false;
     }
     return true;
@@ -106,7 +106,7 @@ static void flush_job(struct loop_job *job)
 {
     struct h2_io *io = (struct h2_io *)((char *)job - offsetof(struct h2_io, job));
 
-    if (!io->ended && flush(io))
+    if (!io->ended && flush(io, REASON_OK))
         io->ops->turn(io);
 }
 
@@ -123,7 +123,7 @@ static void broken(struct h2_io *io, int err)
 {
     log_debug("h2", "connection ended reason=%s", h2_error_name(err));
     io->w->stat[WSTAT_H2_FLOODS] += err == H2_E_FLOOD;
-    if (flush(io))
+    if (flush(io, REASON_DOWN_PROTOCOL))
         io->ops->lost(io, REASON_DOWN_PROTOCOL);
 }
 

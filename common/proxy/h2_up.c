@@ -7,7 +7,8 @@
 struct h2_up {
     struct upconn u; /* first */
     struct h2_io io;
-    bool freed; /* the connection's owner let go; the session goes when it can */
+    bool greeting; /* plaintext: does the server speak HTTP/2 at all?  Its SETTINGS will tell */
+    bool freed;    /* the connection's owner let go; the session goes when it can */
 };
 
 static struct h2_up *of_io(struct h2_io *io)
@@ -192,13 +193,24 @@ static void on_goaway(struct h2c *c, uint32_t code)
     upconn_unlist(&up->u);
 }
 
+static void on_settings(struct h2c *c)
+{
+    struct h2_up *up = of_io(h2_user(c));
+
+    if (!up->greeting || up->io.ended)
+        return;
+    up->greeting = false;
+    upconn_ready(&up->u);
+}
+
 static const struct h2_callbacks callbacks = {.head = on_head,
                                               .data = on_data,
                                               .trailers = on_trailers,
                                               .end = on_end,
                                               .writable = on_writable,
                                               .close = on_close,
-                                              .goaway = on_goaway};
+                                              .goaway = on_goaway,
+                                              .settings = on_settings};
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
@@ -214,7 +226,12 @@ static enum reason as_upstream(enum reason why)
 
 static void io_lost(struct h2_io *io, enum reason why)
 {
-    upconn_close(&of_io(io)->u, as_upstream(why));
+    struct h2_up *up = of_io(io);
+
+    if (up->greeting)
+        upconn_no_http2(&up->u, why == REASON_DOWN_PROTOCOL);
+    else
+        upconn_close(&up->u, as_upstream(why));
 }
 
 static void on_idle_time(void *arg)
@@ -227,7 +244,7 @@ static void io_turn(struct h2_io *io)
     struct h2_up *up = of_io(io);
     const struct view *v = worker_view(io->w);
 
-    if (h2_streams(io->h2) > 0)
+    if (h2_streams(io->h2) > 0 || up->greeting)
         return;
     if (!up->u.in_shared) {
         upconn_close(&up->u, REASON_OK);
@@ -252,7 +269,10 @@ static int up_open(struct upconn *u)
 {
     struct h2_up *up = (struct h2_up *)u;
 
-    return h2_io_start(&up->io, u->ep->w, u->conn, H2_CLIENT, &callbacks, &io_ops);
+    up->greeting = u->kind == UP_H2;
+    return h2_io_start(&up->io, u->ep->w, u->conn, H2_CLIENT, &callbacks, &io_ops) < 0 ? -1
+           : up->greeting                                                              ? 1
+                                                                                       : 0;
 }
 
 static unsigned up_room(const struct upconn *u)

@@ -143,7 +143,8 @@ static void close_any(struct upconn *u, enum reason why, bool reset)
     count_bytes(u);
     u->ep->wc->stat[CSTAT_CX_ACTIVE]--;
     u->ep->st.cx_active--;
-    if (u->open)
+    worker_touch(u->ep->w);
+    if (u->started)
         u->ops->close(u, why);
     if (reset)
         conn_abort(u->conn);
@@ -216,13 +217,21 @@ static void opened(struct upconn *u)
         w->stat[WSTAT_TLS_UP]++;
         w->stat[WSTAT_TLS_UP_RESUMED] += info->resumed;
     }
-    timer_cancel(&u->timer);
-    if (u->ops->open(u) < 0) {
+    int later = u->ops->open(u);
+    if (later < 0) {
         upconn_close(u, REASON_NO_MEMORY);
         return;
     }
-    u->open = true;
+    u->started = true;
+    if (!later)
+        upconn_ready(u);
+}
+
+void upconn_ready(struct upconn *u)
+{
     struct stream *s;
+    timer_cancel(&u->timer);
+    u->open = true;
     while (!u->closed && (s = TAILQ_FIRST(&u->waiting)) && u->ops->room(u)) {
         unwait(s);
         give(u, s);
@@ -232,6 +241,32 @@ static void opened(struct upconn *u)
         unwait(s);
         upstream_connect(s);
     }
+}
+
+#define HTTP1_SURE_MS  60000 /* it may be replaced by one that speaks HTTP/2 */
+#define HTTP1_GUESS_MS 1000  /* it may as well have been about to end */
+
+/* the first that waits and can do without; anything may happen to the others meanwhile */
+static struct stream *without_http2(struct upconn *u)
+{
+    struct stream *s;
+    TAILQ_FOREACH (s, &u->waiting, waiting) {
+        if (!s->needs_h2)
+            return s;
+    }
+    return NULL;
+}
+
+void upconn_no_http2(struct upconn *u, bool sure)
+{
+    struct epool *ep = u->ep;
+    struct stream *s;
+    ep->http1_until_ms = loop_now_ms(ep->w->loop) + (sure ? HTTP1_SURE_MS : HTTP1_GUESS_MS);
+    while ((s = without_http2(u))) {
+        unwait(s);
+        upstream_connect(s);
+    }
+    upconn_close(u, sure ? REASON_UP_PROTOCOL : REASON_UP_CLOSED);
 }
 
 static int secure(struct upconn *u, struct err *e)
@@ -379,7 +414,8 @@ static enum up_kind kind_for(const struct stream *s, const struct epool *ep)
     bool one = s->wants_upgrade || s->req->method == HTTP_M_CONNECT;
     if (ep->identity)
         return one ? UP_MESH_HTTP1 : UP_MESH_H2;
-    return s->app_h2 && !one ? UP_H2 : UP_H1;
+    bool h2 = s->needs_h2 || loop_now_ms(ep->w->loop) >= ep->http1_until_ms;
+    return s->app_h2 && !one && h2 ? UP_H2 : UP_H1;
 }
 
 void upstream_connect(struct stream *s)

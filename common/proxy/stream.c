@@ -152,6 +152,7 @@ void stream_close(struct stream *s, enum reason why)
     stream_free_head(s);
     epool_unref(s->ep);
     wview_release(w, s->wv);
+    worker_touch(w);
     s->job.fn = free_job;
     loop_defer(w->loop, &s->job);
 }
@@ -275,6 +276,12 @@ static void find_route(struct stream *s)
         run_filters(s);
 }
 
+static bool is_grpc(const struct http_head *req)
+{
+    const struct http_field *type = http_find(req, HDR_CONTENT_TYPE);
+    return type && slice_starts(type->value, SLICE_LIT("application/grpc"));
+}
+
 static void begin_http(struct stream *s)
 {
     s->chain = down_chain(s->conn);
@@ -289,6 +296,7 @@ static void begin_http(struct stream *s)
         return;
     }
     s->wants_upgrade = stream_asks_upgrade(s->req);
+    s->needs_h2 = s->chain->always_h2 || is_grpc(s->req);
     s->app_h2 = s->chain->always_h2 || (s->req->version == HTTP_V2 && !s->conn->mesh);
     http_drop_hop_by_hop(s->req, s->wants_upgrade);
     find_route(s);

@@ -166,6 +166,7 @@ struct stream {
     bool bytes_only;    /* never was HTTP */
     bool wants_upgrade; /* asked for 101 */
     bool app_h2;        /* the application is spoken to in HTTP/2 */
+    bool needs_h2;      /* ... and cannot be in HTTP/1.1: gRPC */
     bool reused;        /* the upstream connection had served before */
     bool response;      /* a final response head went to the client */
     bool local;         /* we answered */

@@ -43,11 +43,13 @@ struct epool {
     TAILQ_HEAD(, upconn) idle;   /* HTTP/1, most recently used first */
     TAILQ_HEAD(, upconn) shared; /* HTTP/2, also those still connecting */
     uint32_t n_idle;
+    uint64_t http1_until_ms; /* it did not understand HTTP/2: not tried again before */
     struct endpoint_stats st;
 };
 
 struct upconn_ops {
-    /* the connection is open: start the codec.  -1: no memory */
+    /* the connection is open: start the codec.  -1: no memory; 1: upconn_ready or upconn_no_http2
+     * follows */
     int (*open)(struct upconn *u);
     /* streams it can take now */
     unsigned (*room)(const struct upconn *u);
@@ -71,7 +73,8 @@ struct upconn {
     uint64_t transport;        /* serial of the certificate it was made with; 0 = plaintext */
     uint64_t rx_seen, tx_seen; /* bytes of the connection already counted */
     enum up_kind kind;
-    bool open;
+    bool started;            /* its codec */
+    bool open;               /* takes streams */
     bool in_idle, in_shared; /* which list */
     bool used;               /* has served a request */
     bool closed;
@@ -89,6 +92,11 @@ void upstream_note_failure(struct stream *s);
 void upconn_close(struct upconn *u, enum reason why);
 /* as upconn_close, but the peer sees a reset */
 void upconn_abort(struct upconn *u, enum reason why);
+/* the codec is ready for streams now */
+void upconn_ready(struct upconn *u);
+/* The server does not speak HTTP/2; sure: it said so, else it left without a word.  Whoever waits
+ * and can do without goes on in HTTP/1.1. */
+void upconn_no_http2(struct upconn *u, bool sure);
 /* HTTP/1: done with a request; kept for the next one or closed */
 void upconn_idle(struct upconn *u);
 /* no new streams; closes by its codec once the last one ended */

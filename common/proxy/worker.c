@@ -13,30 +13,40 @@
 
 #define TLS_SESSIONS_MAX 4096
 #define TRIM_MS          5000
-#define GIVE_BACK_BYTES  ((size_t)1024 * 1024)
-#define GIVE_BACK_CONNS  256 /* each had some memory of its own, with TLS 10 KiB and more */
+#define BURST_BYTES      ((size_t)1024 * 1024)
+#define BURST_CONNS      256 /* each had some memory of its own, with TLS 10 KiB and more */
 
-/* What a burst took lies free in the middle of malloc's heap, where its pages stay ours unless they
- * are asked back: a hundred slow readers left 14 MB behind. */
-static void give_back(struct worker *w)
+static size_t held(const struct worker *w)
+{
+    return wmem_held(w->mem) + h2_pool_bytes(w->h2_pool);
+}
+
+/* did a burst end since this was asked last? */
+static bool burst_ended(struct worker *w)
 {
     uint64_t ended = w->stat[WSTAT_DOWN_CX] - w->stat[WSTAT_DOWN_CX_ACTIVE];
     size_t peak = wmem_peak(w->mem) + h2_pool_peak(w->h2_pool);
-    if (peak - wmem_held(w->mem) - h2_pool_bytes(w->h2_pool) < GIVE_BACK_BYTES &&
-        ended - w->ended_seen < GIVE_BACK_CONNS)
-        return;
+    bool many = ended - w->ended_seen >= BURST_CONNS;
     w->ended_seen = ended;
-    malloc_trim(0);
+    return many || peak - held(w) >= BURST_BYTES;
 }
 
+/* What a burst took lies free in the middle of malloc's heap, where its pages stay ours unless they
+ * are asked back: a hundred slow readers left 14 MB behind.  Again at the end: until then what is
+ * kept for reuse lies between. */
 static void on_trim(void *arg)
 {
     struct worker *w = arg;
-    size_t before = wmem_held(w->mem);
+    size_t before = held(w);
+    w->burst |= burst_ended(w);
     wmem_trim(w->mem);
-    give_back(w);
-    if (wmem_held(w->mem) < before)
+    h2_pool_trim(w->h2_pool);
+    if (w->burst)
+        malloc_trim(0);
+    if (held(w) < before)
         timer_set(&w->trim, TRIM_MS);
+    else
+        w->burst = false;
 }
 
 void worker_touch(struct worker *w)

@@ -89,7 +89,8 @@ struct worker {
     struct wcluster *passthrough; /* counts what goes to original destinations */
     struct table *splits;         /* split key -> struct wsplit */
     struct timer trim;            /* buffers go back some time after a burst */
-    uint64_t ended_seen;          /* connections that had ended when they last did */
+    uint64_t ended_seen;          /* connections that had ended at the last look */
+    bool burst;                   /* one ended, and not all of its memory is given back */
 
     uint64_t stat[WSTAT_COUNT];
     uint64_t reasons[REASON_COUNT];
