@@ -22,8 +22,9 @@
 #define MAX_CONNS      256
 #define MAX_PER_SOURCE 64
 #define FIRST_MS       2000
-#define TIMEOUT_MS     60000         /* the kubelet gives up earlier, by the probe's own time-out */
-#define MAX_ANSWER     (1024 * 1024) /* the kubelet reads 10 KiB of it */
+#define TIMEOUT_MS     60000       /* the kubelet gives up earlier, by the probe's own time-out */
+#define MAX_ANSWER     (10 * 1024) /* what the kubelet reads of it */
+#define MAX_REDIRECTS  10          /* as the kubelet follows */
 #define MAX_HEADERS    64
 
 /* one of the ports */
@@ -36,6 +37,7 @@ struct port {
 struct probes {
     struct loop *loop;
     struct port ports[PORTS];
+    bool told;      /* there was a document */
     char *pod_ip;   /* as in a Host header; NULL = not known */
     char *hook_key; /* SHA-256, or NULL = no hook is served */
 };
@@ -45,6 +47,9 @@ struct check {
     struct loop *loop;
     struct http_req *req; /* NULL: the kubelet has gone away */
     struct http_client *client;
+    char *headers[MAX_HEADERS + 4]; /* NULL-terminated */
+    char *host;                     /* of them; where a redirection may lead */
+    unsigned redirects;
     struct loop_job job;
 };
 
@@ -109,6 +114,7 @@ void probes_allow(struct probes *p, const json_t *document)
     const json_t *probes = json_at(document, "Spec.Probes");
     const json_t *ips = json_at(document, "Proxy.PodIPs");
 
+    p->told = true;
     set_pod_ip(p, json_string_value(json_array_get(ips, 0)));
     for (unsigned i = 0; i < PORTS; i++) {
         table_free(p->ports[i].allowed);
@@ -140,6 +146,9 @@ static void check_free(struct loop_job *job)
     struct check *c = (struct check *)((char *)job - offsetof(struct check, job));
 
     http_client_free(c->client);
+    for (unsigned i = 0; c->headers[i]; i++)
+        free(c->headers[i]);
+    free(c->host);
     free(c);
 }
 
@@ -152,6 +161,44 @@ static void on_gone(struct http_req *r, void *arg)
     loop_defer(c->loop, &c->job);
 }
 
+static void on_answer(const struct http_result *r, void *arg);
+
+static void ask(struct check *c, const char *target)
+{
+    http_client_send(c->client, "GET", target, (const char *const *)c->headers, NULL, slice_str(""),
+                     0, on_answer, c);
+}
+
+/* Where a redirection leads on the same host, as the kubelet would follow it: "/live/", or
+ * "http://HOST/live/" with the Host that was asked.  NULL = elsewhere: then it counts as passed. */
+static const char *same_host(const struct check *c, const char *location)
+{
+    size_t n = strlen(c->host);
+
+    if (strncmp(location, "http://", 7) == 0 && strncmp(location + 7, c->host, n) == 0)
+        location += 7 + n;
+    return location[0] == '/' && location[1] != '/' ? location : NULL;
+}
+
+static bool follow(struct check *c, const struct http_result *r)
+{
+    const struct http_field *f = http_find_name(r->head, SLICE_LIT("location"));
+    bool moved = (r->status >= 301 && r->status <= 303) || r->status == 307 || r->status == 308;
+    char *location;
+    const char *target;
+
+    if (!moved || !f)
+        return false;
+    location = xasprintf("%.*s", SLICE_FMT(f->value));
+    target = same_host(c, location);
+    if (target && ++c->redirects <= MAX_REDIRECTS)
+        ask(c, target);
+    else
+        target = NULL;
+    free(location);
+    return target != NULL;
+}
+
 static void on_answer(const struct http_result *r, void *arg)
 {
     struct check *c = arg;
@@ -159,6 +206,10 @@ static void on_answer(const struct http_result *r, void *arg)
 
     if (r->status == 0) {
         http_reply_text(c->req, 503, "the application does not answer: %s\n", r->error);
+    } else if (follow(c, r)) {
+        return;
+    } else if (c->redirects > MAX_REDIRECTS) {
+        http_reply_text(c->req, 503, "the application redirects in circles\n");
     } else {
         char text[128] = "text/plain";
 
@@ -179,39 +230,45 @@ static bool is_kubelet(const struct http_field *agent)
 }
 
 /* What the kubelet would have sent to the application: the manifest's headers, its own name, and
- * the pod's address for a host.  Fills out (NULL-terminated, to be freed), returns their number. */
-static unsigned make_headers(const struct probes *p, const json_t *manifest, struct slice port,
-                             const struct http_field *agent, char **out)
+ * the pod's address for a host. */
+static void make_headers(struct check *c, const struct probes *p, const json_t *manifest,
+                         struct slice port, const struct http_field *agent)
 {
     const json_t *h;
     size_t i;
     unsigned n = 0;
 
     if (is_kubelet(agent) && !header_value(manifest, "User-Agent"))
-        out[n++] = xasprintf("User-Agent: %.*s", SLICE_FMT(agent->value));
+        c->headers[n++] = xasprintf("User-Agent: %.*s", SLICE_FMT(agent->value));
     if (!header_value(manifest, "Accept"))
-        out[n++] = xasprintf("Accept: */*");
-    if (p->pod_ip && !header_value(manifest, "Host"))
-        out[n++] = xasprintf("Host: %s:%.*s", p->pod_ip, SLICE_FMT(port));
+        c->headers[n++] = xasprintf("Accept: */*");
+    if (header_value(manifest, "Host"))
+        c->host = xstrdup(header_value(manifest, "Host"));
+    else
+        c->host = xasprintf("%s:%.*s", p->pod_ip ? p->pod_ip : "127.0.0.1", SLICE_FMT(port));
+    if (!header_value(manifest, "Host"))
+        c->headers[n++] = xasprintf("Host: %s", c->host);
     json_array_foreach (manifest, i, h) {
         const char *name = json_str(h, "name", "");
 
-        if (n < MAX_HEADERS && strncasecmp(name, "original-", 9) != 0)
-            out[n++] = xasprintf("%s: %s", name, json_str(h, "value", ""));
+        if (i < MAX_HEADERS && strncasecmp(name, "original-", 9) != 0)
+            c->headers[n++] = xasprintf("%s: %s", name, json_str(h, "value", ""));
     }
-    out[n] = NULL;
-    return n;
 }
 
-/* headers: of the manifest */
+/* headers: of the manifest.  The application may listen on either loopback address. */
 static void check_begin(struct probes *p, struct http_req *req, const json_t *manifest,
                         struct slice port, struct slice path)
 {
-    struct http_client_opts o = {.timeout_ms = TIMEOUT_MS, .max_body = MAX_ANSWER};
+    static const struct ip loopback6 = {.family = 6, .b = {[15] = 1}};
+    struct http_client_opts o = {.timeout_ms = TIMEOUT_MS,
+                                 .max_body = MAX_ANSWER,
+                                 .cut = true,
+                                 .also = &loopback6,
+                                 .n_also = 1};
     const struct http_field *agent = http_find_name(http_req_head(req), SLICE_LIT("user-agent"));
     char *base = xasprintf("http://127.0.0.1:%.*s", SLICE_FMT(port));
     char *target = xasprintf("%.*s", SLICE_FMT(path));
-    char *headers[MAX_HEADERS + 1];
     struct err e = {""};
     struct check *c = xcalloc(1, sizeof(*c));
 
@@ -223,16 +280,26 @@ static void check_begin(struct probes *p, struct http_req *req, const json_t *ma
         http_reply_text(req, 500, "%s\n", e.text);
         free(c);
     } else {
-        unsigned n = make_headers(p, manifest, port, agent, headers);
-
+        make_headers(c, p, manifest, port, agent);
         http_req_on_gone(req, on_gone, c);
-        http_client_send(c->client, "GET", target, (const char *const *)headers, NULL,
-                         slice_str(""), 0, on_answer, c);
-        while (n > 0)
-            free(headers[--n]);
+        ask(c, target);
     }
     free(base);
     free(target);
+}
+
+/* Before the first document nobody knows what may be asked.  An application that is alive must not
+ * be killed for that: liveness passes.  It is not ready, though; and a hook that shows the pod's
+ * key is one of the pod. */
+static void answer_early(struct port *at, struct http_req *req, const struct http_field *port,
+                         const struct http_field *path, const struct http_field *hook)
+{
+    if (hook && has_hook_key(at->probes, hook))
+        check_begin(at->probes, req, NULL, port->value, path ? path->value : slice_str("/"));
+    else if (!hook && at == &at->probes->ports[0])
+        http_reply_text(req, 200, "no document yet: taken for alive\n");
+    else
+        http_reply_text(req, 503, "no document yet\n");
 }
 
 static void on_request(struct http_req *req, void *arg)
@@ -247,6 +314,10 @@ static void on_request(struct http_req *req, void *arg)
 
     if (!port || h->method != HTTP_M_GET) {
         http_reply_text(req, 400, "expected GET with the header Original-Http-Port\n");
+        return;
+    }
+    if (!at->probes->told) {
+        answer_early(at, req, port, path, hook);
         return;
     }
     key = check_key(hook != NULL, port->value, path ? path->value : slice_str("/"));

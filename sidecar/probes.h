@@ -7,7 +7,8 @@
  * own manifest asks for (Spec.Probes of the document) are passed on, each kind on its own port and
  * with the manifest's headers alone; anything else is 403, so that nobody gets around mutual TLS
  * here.  A lifecycle hook does something, so it must also show the pod's key (Original-Hook-Key),
- * of which the sidecar knows the SHA-256.
+ * of which the sidecar knows the SHA-256.  Before the first document liveness checks pass and
+ * others fail: a sidecar that restarts while the controller is away gets nobody killed.
  *
  *   p = probes_new(loop, hook_key, &e);  probes_allow(p, document);  probes_free(p);
  *

@@ -205,6 +205,18 @@ static void want_trailers(struct http_client *c)
     h1_body_trailers(&c->body, &a->trailers);
 }
 
+/* the rest is not waited for */
+static void too_large(struct http_client *c, struct slice data)
+{
+    if (!c->o.cut) {
+        fail(c, "bad answer", "larger than the client takes");
+        return;
+    }
+    buf_append(&c->answer->body, data.p, max_body(c) - c->answer->body.len);
+    c->answer->head.keep_alive = false;
+    finish(c, NULL);
+}
+
 static int take_body(struct http_client *c)
 {
     struct slice in = buf_slice(&c->in), data;
@@ -216,7 +228,7 @@ static int take_body(struct http_client *c)
             continue;
         }
         if (c->answer->body.len + data.n > max_body(c)) {
-            fail(c, "bad answer", "larger than the client takes");
+            too_large(c, data);
             return 1;
         }
         buf_put_slice(&c->answer->body, data);
@@ -389,7 +401,9 @@ static void dial(struct http_client *c)
 
         c->conn = conn_dial(c->loop, &to, NULL, on_event, c, &e);
     }
-    if (!c->conn)
+    if (!c->conn && c->next_addr < c->n_addrs)
+        dial(c);
+    else if (!c->conn)
         fail(c, "no connection", e.text);
 }
 
@@ -419,6 +433,8 @@ static void go_on(struct http_client *c)
         dial(c);
     } else if (ip_parse(c->host, &c->addrs[0]) == 0) {
         c->n_addrs = 1;
+        for (unsigned i = 0; i < c->o.n_also && c->n_addrs < ADDRS_MAX; i++)
+            c->addrs[c->n_addrs++] = c->o.also[i];
         c->next_addr = 0;
         dial(c);
     } else {

@@ -21,6 +21,9 @@ struct http_client_opts {
     const char *verify_host; /* default: the URL's host */
     unsigned timeout_ms;     /* whole exchange; 0 = 30 s */
     size_t max_body;         /* 0 = 64 MiB */
+    bool cut;                /* what is longer is cut there; otherwise it fails */
+    const struct ip *also;   /* borrowed: tried after a numeric host that takes no connection */
+    unsigned n_also;
 };
 struct http_result {
     unsigned status; /* 0: no answer, error says why */

@@ -20,7 +20,20 @@ static const char hook_hash[] = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef
 
 static const char *const document =
     "{\"Proxy\":{\"PodIPs\":[\"fd00::7\"]},\"Spec\":{\"Probes\":{"
-    "\"LivenessProbes\":[{\"httpGet\":{\"path\":\"/fsm-liveness-probe\",\"port\":15901,"
+    "\"LivenessProbes\":["
+    "{\"httpGet\":{\"path\":\"/\",\"port\":15901,\"httpHeaders\":["
+    "{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/big\"}]}},"
+    "{\"httpGet\":{\"path\":\"/\",\"port\":15901,\"httpHeaders\":["
+    "{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/moved\"}]}},"
+    "{\"httpGet\":{\"path\":\"/\",\"port\":15901,\"httpHeaders\":["
+    "{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/loop\"}]}},"
+    "{\"httpGet\":{\"path\":\"/\",\"port\":15901,\"httpHeaders\":["
+    "{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
+    "{\"name\":\"Original-Http-Path\",\"value\":\"/away\"}]}},"
+    "{\"httpGet\":{\"path\":\"/fsm-liveness-probe\",\"port\":15901,"
     "\"httpHeaders\":[{\"name\":\"Original-Http-Port\",\"value\":\"8080\"},"
     "{\"name\":\"X-Own\",\"value\":\"manifest\"},"
     "{\"name\":\"Original-Http-Path\",\"value\":\"/healthz?x=1\"}]}},"
@@ -47,6 +60,23 @@ static void on_request(struct http_req *r, void *arg)
              own ? (int)own->value.n : 0, own ? own->value.p : "", agent ? (int)agent->value.n : 0,
              agent ? agent->value.p : "",
              http_find_name(h, SLICE_LIT("original-http-port")) != NULL);
+    if (slice_eq_str(http_req_path(r), "/big")) {
+        static char page[2 << 20];
+        memset(page, 'x', sizeof page);
+        http_reply(r, 200, "text/html", slice_of(page, sizeof page));
+        return;
+    }
+    const struct {
+        const char *path, *to;
+    } moved[] = {{"/moved", "http://[fd00::7]:8080/moved/"},
+                 {"/loop", "/loop"},
+                 {"/away", "http://other.example/"}};
+    for (size_t i = 0; i < sizeof moved / sizeof moved[0]; i++)
+        if (slice_eq_str(http_req_path(r), moved[i].path)) {
+            http_req_header(r, "Location", moved[i].to);
+            http_reply_text(r, 302, "there\n");
+            return;
+        }
     http_reply_text(r, 418, "tea\n");
 }
 
@@ -199,6 +229,58 @@ START_TEST(an_application_that_is_down_is_503)
 }
 END_TEST
 
+START_TEST(before_the_first_document_nobody_is_killed)
+{
+    struct err e;
+
+    probes_free(probes);
+    probes = probes_new(l, hook_hash, &e);
+    ck_assert_msg(probes != NULL, "%s", e.text);
+    ASKS(15901, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /any\r\n",
+         "200");
+    ASKS(15902, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /any\r\n",
+         "503");
+    ASKS(15903, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /any\r\n",
+         "503");
+    ASKS(15901, HOOK "Original-Hook-Key: no\r\n", "503");
+    ck_assert_str_eq(asked, "");
+    ASKS(15901, HOOK "Original-Hook-Key: secret\r\n", "418");
+}
+END_TEST
+
+/* large pages and redirections, as the kubelet takes them */
+START_TEST(the_status_counts)
+{
+    const char *page =
+        ask(15901, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /big\r\n");
+    ck_assert_msg(strncmp(page, "HTTP/1.1 200 ", 13) == 0, "%.100s", page);
+    ck_assert_uint_gt(strlen(page), 10 * 1024);
+    ck_assert_uint_lt(strlen(page), 11 * 1024);
+    ASKS(15901, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /moved\r\n",
+         "418");
+    ck_assert_str_eq(asked, "GET /moved/ host=[fd00::7]:8080 own= agent=fsm original=0");
+    ASKS(15901, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /away\r\n",
+         "302");
+    ASKS(15901, "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /loop\r\n",
+         "503");
+}
+END_TEST
+
+START_TEST(an_application_on_ipv6_alone_is_asked)
+{
+    struct ip_port addr;
+    struct err e;
+
+    http_server_free(app);
+    ip_port_parse("[::1]:8080", &addr);
+    app = http_server_new(l, listener_bind(&addr, 0, 8, &e),
+                          &(struct http_server_opts){.name = "app"}, on_request, NULL, &e);
+    ASKS(15901,
+         "GET / HTTP/1.1\r\nOriginal-Http-Port: 8080\r\nOriginal-Http-Path: /healthz?x=1\r\n",
+         "418");
+}
+END_TEST
+
 START_TEST(a_new_document_replaces_the_list)
 {
     static const char head[] =
@@ -249,6 +331,9 @@ int main(void)
     tcase_add_test(tc, nothing_else_is);
     tcase_add_test(tc, a_hook_needs_the_pods_key);
     tcase_add_test(tc, each_kind_has_its_port);
+    tcase_add_test(tc, before_the_first_document_nobody_is_killed);
+    tcase_add_test(tc, the_status_counts);
+    tcase_add_test(tc, an_application_on_ipv6_alone_is_asked);
     tcase_add_test(tc, an_application_that_is_down_is_503);
     tcase_add_test(tc, a_new_document_replaces_the_list);
     suite_add_tcase(s, tc);
