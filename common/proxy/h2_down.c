@@ -51,9 +51,7 @@ static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
     }
     timer_cancel(&h->d->timer);
     hs->user = s;
-    stream_request_h2(s, hh, end);
-    if (hs->user)
-        stream_flush(&s->down);
+    stream_request_h2(s, hh, end); /* leaves with what follows it in this read */
 }
 
 /* the request's half of the stream, NULL once that let go */

@@ -107,9 +107,7 @@ static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
     if (s) {
         if (end)
             s->up.complete = true;
-        stream_response(s, &hh->h, end);
-        if (hs->user)
-            stream_flush(&s->up);
+        stream_response(s, &hh->h, end); /* leaves with what follows it in this read */
     }
     h2_head_free(hh);
 }

@@ -558,6 +558,26 @@ def load_without_a_failed_request():
             assert f"{n} succeeded, 0 failed".encode() in r.stdout, r.stdout[-600:]
 
 
+def data_segments_in(s):
+    """how often the kernel was handed bytes for us (struct tcp_info, tcpi_data_segs_in)"""
+    return struct.unpack_from("I", s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192), 152)[0]
+
+
+@check
+def head_and_body_leave_in_one_write():
+    with dial("web") as s:
+        segments = []
+        for _ in range(20):
+            before = data_segments_in(s)
+            s.sendall(b"GET /1k HTTP/1.1\r\nHost: web\r\n\r\n")
+            head, rest = read_head(s)
+            while len(rest) < 1024:
+                rest += s.recv(65536)
+            segments.append(data_segments_in(s) - before)
+    # the application's own may come in two, now and then
+    assert segments.count(1) >= 15, segments
+
+
 @check
 def chunks_and_trailers():
     a = raw("odd", "GET /chunks HTTP/1.1\nHost: odd\nTE: trailers\nConnection: close, TE\n\n", True)
