@@ -239,6 +239,28 @@ static void on_tls_open(struct down *d)
     }
 }
 
+/* came in that way, and still may */
+static bool entry_holds(const struct down *d, const struct entry *in)
+{
+    const struct tls_info *info = d->conn->xport == &conn_plain ? NULL : tls_conn_info(d->conn);
+    if (d->mesh)
+        return in->mesh;
+    if (!info)
+        return in->plain;
+    return in->rule && principal_fits(in->rule, &info->peer);
+}
+
+const struct chain *down_still_allowed(const struct down *d)
+{
+    const struct chain *c = view_chain(worker_view(d->w), d->inbound, &d->dst);
+    struct entry in;
+    if (!c || c->kind == CHAIN_REFUSE)
+        return NULL;
+    if (!d->inbound)
+        return c;
+    return source_entry(d, c, &in) == REASON_OK && entry_holds(d, &in) ? c : NULL;
+}
+
 static void start_tls(struct down *d, struct tls_ctx *ctx)
 {
     static const struct tls_start nothing;

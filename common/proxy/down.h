@@ -76,6 +76,8 @@ void down_accept(struct worker *w, const struct view_listener *l, int fd,
 void downs_try_again(struct worker *w);
 /* NULL: the current view has nothing for this connection any more (it is closed by then) */
 const struct chain *down_chain(struct down *d);
+/* The chain of the current view that would take such a connection now; NULL: none would. */
+const struct chain *down_still_allowed(const struct down *d);
 /* the codec's close comes first; idempotent; memory stays until the end of the turn */
 void down_close(struct down *d, enum reason why);
 /* as down_close, but the peer sees a reset */

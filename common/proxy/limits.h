@@ -22,6 +22,7 @@
  *   detect_last_ms ... undecided so long: opaque
  *   patience_ms    what cannot be served yet waits so long for a newer view
  *   patient        ... at most so many connections, and so many streams, of a worker
+ *   revoked_ms     a tunnel that the present view would refuse goes on so long; 0 = for ever
  *   linger_ms      reading on after the last byte, so that it is not lost to a reset
  *   min_rate       bytes a second, over idle_ms, of a client that others wait for
  *   conns          open at once, of each direction; process
@@ -41,6 +42,7 @@
     X(detect_last_ms, "DetectLastMs", 1000, 1, 60000)                                              \
     X(patience_ms, "PatienceMs", 0, 0, 60000)                                                      \
     X(patient, "Patient", 1024, 0, LIMIT_MANY)                                                     \
+    X(revoked_ms, "RevokedMs", 5000, 0, LIMIT_DAY)                                                 \
     X(linger_ms, "LingerMs", 2000, 1, 60000)                                                       \
     X(min_rate, "MinimumRate", 100, 0, LIMIT_MANY)                                                 \
     X(conns, "Connections", 0, 0, LIMIT_MANY)                                                      \

@@ -30,6 +30,7 @@
     X(SOURCE_REFUSED, "source_not_allowed", 0, POLICY) /* peer address */                          \
     X(PORT_UNKNOWN, "port_unknown", 0, POLICY)         /* inbound, nothing matches */              \
     X(PLAIN_REFUSED, "plaintext_refused", 0, POLICY)   /* mutual TLS is required */                \
+    X(REVOKED, "no_longer_allowed", 0, POLICY)         /* a tunnel that began under other rules */ \
     X(LOOP, "loop", 0, POLICY)                         /* our own listener was dialled */          \
     /* the upstream's doing */                                                                     \
     X(CONNECT_REFUSED, "connect_refused", 502, UP)                                                 \

@@ -140,6 +140,8 @@ void stream_close(struct stream *s, enum reason why)
     timer_cancel(&s->idle);
     timer_cancel(&s->deadline);
     timer_cancel(&s->pace);
+    if (s->tunnel)
+        LIST_REMOVE(s, tunnels);
     upstream_cancel(s);
     bool up_well = s->up.complete && s->up.ended && (!s->tunnel || why == REASON_OK);
     bool down_well = s->down.ended && (!s->tunnel || why == REASON_OK);
@@ -369,7 +371,8 @@ void stream_request_h2(struct stream *s, struct h2_head *hh, bool end)
 
 void stream_begin_tunnel(struct stream *s, const struct chain *c, const struct split *split)
 {
-    s->bytes_only = s->tunnel = s->down.open = true;
+    s->bytes_only = s->down.open = true;
+    stream_becomes_tunnel(s);
     s->chain = c;
     s->split = split;
     s->w->stat[WSTAT_TUNNELS]++;
@@ -509,7 +512,8 @@ static void final_response(struct stream *s, struct http_head *h, bool end)
             f->calls[i].filter->response(s, f->calls[i].conf, h);
     count_response(s, h->status);
     s->response = true;
-    s->tunnel = tunnel;
+    if (tunnel)
+        stream_becomes_tunnel(s);
     if (!tunnel && (s->wants_upgrade || connect))
         no_tunnel(s);
     if (s->down.ops->head(&s->down, h, end) < 0) {

@@ -144,6 +144,7 @@ struct stream {
     struct epool *ep;            /* ref: the endpoint chosen last */
     struct upconn *dialing;      /* waits for this one */
     TAILQ_ENTRY(stream) waiting; /* in it, or in w->patient */
+    LIST_ENTRY(stream) tunnels;  /* of the worker, if tunnel */
     uint64_t tried;              /* endpoints of the cluster that failed, by index */
     struct timer idle, deadline, pace;
     struct loop_job job;         /* frees */
@@ -151,6 +152,7 @@ struct stream {
     uint64_t up_ms;              /* upstream ready */
     uint64_t req_bytes, rsp_bytes;
     uint64_t pace_done; /* stream_pace.c: at the last look */
+    uint64_t lost_ms;   /* revoke.c: since when a tunnel is not allowed; 0 = it is */
     enum stream_state state;
     enum reason fail; /* of the last attempt */
     enum reason why;  /* of a local answer under way */
@@ -253,6 +255,8 @@ void stream_give_waiting(struct half *sink);
 void stream_pace_look(struct stream *s);
 /* nothing moves here, but the client takes what the kernel holds */
 bool stream_still_taken(const struct stream *s);
+/* revoke.c: bytes both ways from now on; stream_close ends it */
+void stream_becomes_tunnel(struct stream *s);
 /* both directions looked at: ends the stream when it is over */
 void stream_check_end(struct stream *s);
 

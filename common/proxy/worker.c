@@ -75,6 +75,8 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->peers = table_new(free);
     w->alog = access_log_new(engine_access_writer(e), loop);
     timer_init(&w->trim, loop, on_trim, w);
+    timer_init(&w->revoke, loop, tunnels_revoke, w);
+    LIST_INIT(&w->tunnels);
     TAILQ_INIT(&w->patient);
     upstream_init(w);
     return w;
@@ -234,6 +236,7 @@ void worker_take(void *arg)
         wview_retire(w, old);
     streams_try_again(w);
     downs_try_again(w);
+    tunnels_judge(w);
     log_debug("worker", "view taken worker=%u generation=%llu", w->index,
               (unsigned long long)v->generation);
 }
@@ -270,6 +273,7 @@ void worker_free(struct worker *w)
     if (w->cur)
         wview_retire(w, w->cur);
     timer_cancel(&w->trim);
+    timer_cancel(&w->revoke);
     access_log_free(w->alog);
     table_free(w->splits);
     table_free(w->peers);

@@ -84,7 +84,9 @@ struct worker {
     uint32_t n_patient_downs;     /* that wait for a view which lets them in */
     TAILQ_HEAD(, stream) patient; /* wait for a view in which their cluster has an endpoint */
     uint32_t n_patient;
-    struct wcluster **clusters; /* by slot; NULL = not used yet */
+    LIST_HEAD(, stream) tunnels; /* bytes both ways */
+    struct timer revoke;         /* those that are not allowed any more end then */
+    struct wcluster **clusters;  /* by slot; NULL = not used yet */
     uint32_t n_clusters;
     struct wcluster *passthrough; /* counts what goes to original destinations */
     struct table *splits;         /* split key -> struct wsplit */
@@ -120,6 +122,9 @@ static inline const struct view *worker_view(const struct worker *w)
 {
     return w->cur ? w->cur->view : NULL;
 }
+/* revoke.c: a new view was taken */
+void tunnels_judge(struct worker *w);
+void tunnels_revoke(void *worker);
 /* a stream begins / ends with the current view */
 struct wview *wview_hold(struct worker *w);
 void wview_release(struct worker *w, struct wview *wv);
