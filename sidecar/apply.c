@@ -17,18 +17,36 @@
 #define PEM_MAX      (1024u * 1024)
 #define PATIENCE_MS  1000 /* news of a pod take a tenth of it */
 
+static struct document_conf conf_of(const struct sidecar *sc)
+{
+    return (struct document_conf){.engine = sc->engine,
+                                  .outbound = sc->conf.outbound,
+                                  .inbound = sc->conf.inbound,
+                                  .transport = sc->transport,
+                                  .before = sc->doc,
+                                  .patience_ms = sc->source ? PATIENCE_MS : 0};
+}
+
 /* builds a view of doc with the current certificate and makes it the one in use */
 static int publish(struct sidecar *sc, const json_t *doc, struct err *e)
 {
-    const struct document_conf c = {.engine = sc->engine,
-                                    .outbound = sc->conf.outbound,
-                                    .inbound = sc->conf.inbound,
-                                    .transport = sc->transport,
-                                    .before = sc->doc,
-                                    .patience_ms = sc->source ? PATIENCE_MS : 0};
+    const struct document_conf c = conf_of(sc);
     struct view *v = document_view(&c, doc, e);
     if (!v)
         return -1;
+    engine_publish(sc->engine, v);
+    return 0;
+}
+
+int apply_nothing(struct sidecar *sc, struct err *e)
+{
+    const struct document_conf c = conf_of(sc);
+    struct view *v = view_new(sc->engine);
+    if (document_listeners(v, &c, e) < 0) {
+        view_free(v);
+        return -1;
+    }
+    log_warn("document", "none yet: connections are refused until there is one");
     engine_publish(sc->engine, v);
     return 0;
 }

@@ -651,8 +651,8 @@ static int read_port(struct build *b, const struct at *a, const char *key, const
     return rc;
 }
 
-/* Inbound or Outbound; *any = it has matches */
-static int read_direction(struct build *b, bool inbound, bool *any)
+/* Inbound or Outbound */
+static int read_direction(struct build *b, bool inbound)
 {
     struct at top = {NULL, inbound ? "Inbound" : "Outbound", 0};
     struct at a = {&top, "TrafficMatches", 0};
@@ -660,7 +660,6 @@ static int read_direction(struct build *b, bool inbound, bool *any)
     const json_t *all = json_object_get(dir, a.key);
     const char *port;
     json_t *j;
-    *any = false;
     if (absent(dir))
         return 0;
     if (!json_is_object(dir))
@@ -669,7 +668,6 @@ static int read_direction(struct build *b, bool inbound, bool *any)
         return bad(b, &a, "expected an object of ports");
     json_object_foreach ((json_t *)all, port, j) {
         struct at here = {&a, port, 0};
-        *any = true;
         if (read_port(b, &here, port, j, inbound) < 0)
             return -1;
     }
@@ -802,21 +800,21 @@ static int read_static_listeners(struct build *b, const json_t *list)
     return 0;
 }
 
-static int add_listeners(struct build *b, bool inbound)
+/* Both, whatever the document says: a port that traffic is redirected to must not be left to
+ * whoever binds it, and what no rule allows is refused by rule. */
+int document_listeners(struct view *v, const struct document_conf *c, struct err *e)
+{
+    if (view_add_listener(v, "outbound-listener", &c->outbound, false, NULL, e) < 0)
+        return -1;
+    return view_add_listener(v, "inbound-listener", &c->inbound, true, NULL, e);
+}
+
+static int add_listeners(struct build *b)
 {
     const json_t *fixed = json_object_get(b->doc, "Listeners");
-    bool out = !absent(json_object_get(b->doc, "Outbound")) ||
-               json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
     if (!absent(fixed))
         return read_static_listeners(b, fixed);
-    if (b->conf->dry)
-        return 0;
-    if (out &&
-        view_add_listener(b->v, "outbound-listener", &b->conf->outbound, false, NULL, b->e) < 0)
-        return -1;
-    if (inbound)
-        return view_add_listener(b->v, "inbound-listener", &b->conf->inbound, true, NULL, b->e);
-    return 0;
+    return b->conf->dry ? 0 : document_listeners(b->v, b->conf, b->e);
 }
 
 static bool same_part(const json_t *a, const json_t *b, const char *key)
@@ -834,18 +832,17 @@ static void choose_base(struct build *b)
 
 static int build_all(struct build *b)
 {
-    bool inbound, outbound;
     if (!json_is_object(b->doc))
         return err_set(b->e, "document: expected an object");
     choose_base(b);
     read_proxy(b);
-    if (read_spec(b) < 0 || read_direction(b, true, &inbound) < 0 ||
-        read_direction(b, false, &outbound) < 0 || read_allowed_endpoints(b) < 0)
+    if (read_spec(b) < 0 || read_direction(b, true) < 0 || read_direction(b, false) < 0 ||
+        read_allowed_endpoints(b) < 0)
         return -1;
     set_fallbacks(b);
     b->v->mesh_tls = !absent(json_object_get(b->doc, "Certificate"));
     b->v->transport = b->conf->transport ? transport_ref(b->conf->transport) : NULL;
-    return add_listeners(b, inbound);
+    return add_listeners(b);
 }
 
 struct view *document_view(const struct document_conf *c, const json_t *doc, struct err *e)

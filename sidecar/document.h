@@ -29,6 +29,8 @@ struct document_conf {
     uint32_t patience_ms; /* of view_limits: a controller's document may be on its way */
 };
 
+/* The two listeners of a pod: every view of a document without static ones has them.  -1 and e */
+int document_listeners(struct view *v, const struct document_conf *c, struct err *e);
 /* borrows doc; returns owned */
 struct view *document_view(const struct document_conf *c, const json_t *doc, struct err *e);
 

@@ -19,6 +19,7 @@
 #include "sidecar/source.h"
 
 #define TICKET_LIFETIME_S 3600
+#define NO_DOCUMENT_MS    5000 /* connections wait so long for the first one */
 #define QUIT_MS           50   /* for the answer to /quitquitquit to leave */
 #define DRAIN_QUIET_MS    1000 /* no connection for so long: nobody will come any more */
 
@@ -253,6 +254,28 @@ static int start_engine(struct sidecar *sc, struct err *e)
     return sc->engine ? 0 : -1;
 }
 
+/* Connections that come before the first document wait for it in the kernel; after a time they are
+ * refused, so that a client can go elsewhere. */
+static void on_no_document(void *arg)
+{
+    struct sidecar *sc = arg;
+    struct err e;
+    if (!sc->doc && apply_nothing(sc, &e) < 0)
+        log_error("main", "%s", e.text);
+}
+
+/* the ports are ours from the start: nobody else in the pod can bind them */
+static int take_ports(struct sidecar *sc, struct err *e)
+{
+    struct lsocks *s = engine_lsocks(sc->engine);
+    timer_init(&sc->no_document, sc->loop, on_no_document, sc);
+    if (sc->conf.file)
+        return 0;
+    timer_set(&sc->no_document, NO_DOCUMENT_MS);
+    return lsocks_reserve(s, &sc->conf.outbound, e) < 0 ? -1
+                                                        : lsocks_reserve(s, &sc->conf.inbound, e);
+}
+
 static int start_source(struct sidecar *sc, struct err *e)
 {
     static const struct source_ops ops = {on_identity, on_document};
@@ -272,7 +295,7 @@ static int start(struct sidecar *sc, struct err *e)
         process_hide_memory();
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
-    if (start_engine(sc, e) < 0)
+    if (start_engine(sc, e) < 0 || take_ports(sc, e) < 0)
         return -1;
     if (start_admin(sc, e) < 0)
         return -1;
@@ -297,8 +320,10 @@ static void stop(struct sidecar *sc)
     transport_unref(sc->transport);
     free(sc->chain_pem);
     free(sc->roots_pem);
-    if (sc->loop)
+    if (sc->loop) {
         timer_cancel(&sc->quit);
+        timer_cancel(&sc->no_document);
+    }
     tls_tickets_free(sc->tickets);
     json_decref(sc->doc);
     json_decref(sc->refused);

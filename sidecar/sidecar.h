@@ -55,11 +55,14 @@ struct sidecar {
     struct probes *probes;
     struct admin *admin;
     struct timer quit;
+    struct timer no_document;
 };
 
 /* ---- apply.c ---- */
 /* borrows doc (either form).  -1 and e: refused, the one in force stays, the refusal is kept */
 int apply_document(struct sidecar *sc, const json_t *doc, struct err *e);
+/* before the first document: everything is refused by rule */
+int apply_nothing(struct sidecar *sc, struct err *e);
 /* the file of -f; 0, or -1 and e */
 int apply_file(struct sidecar *sc, struct err *e);
 /* -n: could the file be used?  No socket is opened.  With -v the presented document is printed */

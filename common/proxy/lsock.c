@@ -107,6 +107,16 @@ void lsocks_adopt(struct lsocks *s, const struct ip_port *addr, const int *fds, 
         add_socket(k, fds[i]);
 }
 
+int lsocks_reserve(struct lsocks *s, const struct ip_port *addr, struct err *e)
+{
+    struct lsock *k = lsock_find(s, addr);
+    if (!k) {
+        k = lsock_new(s, addr);
+        k->adopted = true;
+    }
+    return bind_more(k, s->workers, e);
+}
+
 void lsocks_adopted(struct lsocks *s)
 {
     struct lsock *k, *next;

@@ -31,6 +31,9 @@ int lsocks_deal(struct lsocks *s, unsigned workers, struct err *e);
 /* Takes fds, sockets that listen on addr already (inherited from the process before); kept until
  * lsocks_adopted() unless a view asks for the address by then. */
 void lsocks_adopt(struct lsocks *s, const struct ip_port *addr, const int *fds, unsigned n);
+/* Binds an address before there is a view, so that nobody else can: connections wait in the kernel
+ * until a view has it.  Kept as lsocks_adopt() keeps. */
+int lsocks_reserve(struct lsocks *s, const struct ip_port *addr, struct err *e);
 /* the first view is there: closes adopted sockets that it has no use for */
 void lsocks_adopted(struct lsocks *s);
 /* Of what the views before had, only the addresses that keep() says yes to can be found again:
