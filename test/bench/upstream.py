@@ -32,15 +32,14 @@ def grpc_message(size):
     return struct.pack(">BI", 0, size - 5) + b"x" * (size - 5)
 
 
-def http2(tmp, size, trailers):
-    """The file index.html for every request, and with trailers as a gRPC server ends its answers."""
+def grpc(tmp, size):
+    """A message of so many bytes for every request, and trailers behind it."""
     root = tmp / "htdocs"
     root.mkdir(exist_ok=True)
     (root / "index.html").write_bytes(grpc_message(size))
-    command = ["nghttpd", "--no-tls", "-n", "1", "-a", "127.0.0.1", "-d", str(root), "-m", "1000"]
-    if trailers:
-        command += ["--trailer=grpc-status: 0"]
-    return [start(tmp, [*command, str(setup.UPSTREAM)])], None
+    command = ["nghttpd", "--no-tls", "-n", "1", "-a", "127.0.0.1", "-d", str(root), "-m", "1000",
+               "--trailer=grpc-status: 0", str(setup.UPSTREAM)]
+    return [start(tmp, command)], None
 
 
 def start(tmp, command, core=measure.LOAD_CORE, realtime=False):

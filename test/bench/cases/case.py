@@ -52,14 +52,9 @@ class Case:
             for p in processes:
                 p.stop()
 
-    @contextlib.contextmanager
-    def served(self, o, proxy):
-        """With what lasts for one proxy's round."""
-        yield
-
     def round(self, o, proxy):
         """-> {metric: value}, cores that others kept busy"""
-        with self.served(o, proxy), self.running(o, proxy) as processes:
+        with self.running(o, proxy) as processes:
             try:
                 return self.one(o, processes)
             except measure.Failed as e:

@@ -1,8 +1,5 @@
 """HTTP through one proxy: HTTP/1.1 on 50 connections, HTTP/2 as 10 connections of 10 streams."""
-import contextlib
-import dataclasses
-
-from bench import load, measure, proxies, setup, upstream
+from bench import load, measure, setup, upstream
 from bench.cases.case import Case, per_request
 
 HTTP1 = ["--h1", "-c", "50"]
@@ -35,31 +32,9 @@ class Http(Case):
 
 
 class Http2(Http):
-    """fsm carries HTTP/2 on as HTTP/2: what an application is spoken to in is what its client spoke.
-    The others translate to HTTP/1.1."""
+    """The application speaks HTTP/1.1, so every proxy translates."""
     role = setup.Role(front="http2")
     args = HTTP2
-
-    def begin(self, o):
-        """Nothing: each proxy has an upstream of its own."""
-
-    def roles(self, proxy):
-        return [dataclasses.replace(self.role, back="http2") if self.ours(proxy) else self.role]
-
-    @staticmethod
-    def ours(proxy):
-        return proxy.NAME in proxies.OURS
-
-    @contextlib.contextmanager
-    def served(self, o, proxy):
-        if self.ours(proxies.ALL[proxy]):
-            self.upstreams, self.files = upstream.http2(o.tmp, self.size, trailers=False)
-        else:
-            self.upstreams, self.files = upstream.http1(o.tmp, self.size)
-        try:
-            yield
-        finally:
-            self.end()
 
 
 class Grpc(Http):
@@ -69,12 +44,12 @@ class Grpc(Http):
         message = o.tmp / "message"
         message.write_bytes(upstream.grpc_message(128))
         self.args = [*HTTP2, "-d", str(message), "-H", "content-type: application/grpc", "-H", "te: trailers"]
-        self.upstreams, self.files = upstream.http2(o.tmp, self.size, trailers=True)
+        self.upstreams, self.files = upstream.grpc(o.tmp, self.size)
 
 
 CASES = [
     Http("http1-1k", "HTTP/1.1 to HTTP/1.1, 1 KiB answers, 50 connections"),
     Http("http1-64k", "HTTP/1.1 to HTTP/1.1, 64 KiB answers, 50 connections", size=65536),
-    Http2("h2-1k", "HTTP/2 from the client, 1 KiB answers, 10 connections of 10 streams"),
+    Http2("h2-1k", "HTTP/2 from the client, HTTP/1.1 to the upstream, 1 KiB answers, 10 connections of 10 streams"),
     Grpc("grpc", "HTTP/2 on both sides: gRPC calls with a message each way and trailers, 10 connections of 10 streams"),
 ]

@@ -52,8 +52,6 @@ class Fsm:
         return None if (self.BIN / "fsm-sidecar").exists() else f"not built: {self.BIN / 'fsm-sidecar'}"
 
     def command(self, tmp, role):
-        if role.front != role.back and not role.front_tls and not role.back_tls:
-            raise setup.NotOffered("an application is spoken to in what its client spoke")
         path = tmp / f"fsm-{role.name}.json"
         path.write_text(json.dumps(document(role)))
         base = 18090 if role.name == "client" else 18094
