@@ -179,7 +179,7 @@ int apply_identity(struct sidecar *sc, const char *chain, const char *key, const
         return 0;
     if (pki_cert_read(chain, &info, e) < 0)
         return -1;
-    struct transport *t = identity_transport(chain, key, roots, sc->tickets, e);
+    struct transport *t = identity_transport(chain, key, roots, sc->tickets, sc->tls_pool, e);
     if (!t)
         return -1;
     transport_unref(sc->transport);

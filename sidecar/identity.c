@@ -14,7 +14,8 @@ static const char *const http1_alpn[] = {MESH_ALPN_HTTP1, NULL};
 static const char *const tcp_alpn[] = {MESH_ALPN_TCP, NULL};
 
 struct transport *identity_transport(const char *chain, const char *key, const char *roots,
-                                     const struct tls_tickets *tickets, struct err *e)
+                                     const struct tls_tickets *tickets, struct tls_pool *pool,
+                                     struct err *e)
 {
     struct transport *t = transport_new();
     struct {
@@ -38,7 +39,8 @@ struct transport *identity_transport(const char *chain, const char *key, const c
                                       .verify = rows[i].verify,
                                       .alpn = rows[i].alpn,
                                       .mesh = rows[i].mesh,
-                                      .tickets = rows[i].server ? tickets : NULL};
+                                      .tickets = rows[i].server ? tickets : NULL,
+                                      .pool = pool};
         *rows[i].ctx = tls_ctx_new(&conf, e);
         if (!*rows[i].ctx) {
             err_prefix(e, "certificate");

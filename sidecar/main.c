@@ -250,6 +250,7 @@ static int start_engine(struct sidecar *sc, struct err *e)
     sc->tickets = tls_tickets_new(TICKET_LIFETIME_S, e);
     if (!sc->tickets)
         return -1;
+    sc->tls_pool = tls_pool_new();
     sc->engine = engine_new(sc->loop, &o, e);
     return sc->engine ? 0 : -1;
 }
@@ -329,6 +330,7 @@ static void stop(struct sidecar *sc)
     json_decref(sc->refused);
     free(sc->refused_why);
     loop_free(sc->loop);
+    tls_pool_free(sc->tls_pool);
 }
 
 int main(int argc, char **argv)

@@ -24,6 +24,7 @@
 
 struct transport;
 struct tls_tickets;
+struct tls_pool;
 struct source;
 struct probes;
 
@@ -45,6 +46,7 @@ struct sidecar {
     struct loop *loop;
     struct engine *engine;
     struct tls_tickets *tickets;
+    struct tls_pool *tls_pool;
     struct transport *transport; /* owned; NULL = no certificate yet */
     char *chain_pem, *roots_pem; /* owned: of the certificate in use */
     struct loop_job reload;      /* SIGHUP */
@@ -76,7 +78,8 @@ int apply_identity_files(struct sidecar *sc, struct err *e);
 /* ---- identity.c ---- */
 /* returns owned, one reference */
 struct transport *identity_transport(const char *chain, const char *key, const char *roots,
-                                     const struct tls_tickets *tickets, struct err *e);
+                                     const struct tls_tickets *tickets, struct tls_pool *pool,
+                                     struct err *e);
 
 /* ---- main.c ---- */
 void sidecar_drain(struct sidecar *sc, bool then_exit);

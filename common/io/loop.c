@@ -52,7 +52,9 @@ struct loop {
     uint64_t flush_ms;
     TAILQ_HEAD(, loop_job) jobs;
     size_t n_jobs;
-    _Atomic(struct post *) posts; /* newest first */
+    _Atomic(struct post *) posts;     /* newest first */
+    _Atomic(struct loop_note *) told; /* newest first */
+    TAILQ_HEAD(loop_notes, loop_note) notes;
     struct sig sigs[SIGNALS_MAX];
     unsigned n_sigs;
     struct wheel wheel;
@@ -99,9 +101,36 @@ static struct event_base *new_base(void)
     return base;
 }
 
-static void on_post(evutil_socket_t fd, short what, void *arg)
+/* from the list that all may add to, into the loop's own, in the order told */
+static void see_notes(struct loop *l)
 {
-    struct loop *l = arg;
+    struct loop_note *n = atomic_exchange(&l->told, NULL), *next, *first = NULL;
+
+    for (; n; n = next) {
+        next = n->next;
+        n->next = first;
+        first = n;
+    }
+    for (; first; first = first->next) {
+        first->seen = true;
+        TAILQ_INSERT_TAIL(&l->notes, first, link);
+    }
+}
+
+static void run_notes(struct loop *l)
+{
+    struct loop_note *n;
+
+    see_notes(l);
+    while ((n = TAILQ_FIRST(&l->notes))) {
+        TAILQ_REMOVE(&l->notes, n, link);
+        n->seen = false;
+        n->fn(n);
+    }
+}
+
+static void run_posts(struct loop *l)
+{
     struct post *p = atomic_exchange(&l->posts, NULL), *next, *first = NULL;
 
     for (; p; p = next) { /* newest first: turn around */
@@ -114,6 +143,12 @@ static void on_post(evutil_socket_t fd, short what, void *arg)
         p->fn(p->arg);
         free(p);
     }
+}
+
+static void on_post(evutil_socket_t fd, short what, void *arg)
+{
+    run_posts(arg);
+    run_notes(arg);
 }
 
 static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
@@ -137,6 +172,7 @@ struct loop *loop_new(struct err *e)
     struct loop *l = xcalloc(1, sizeof(*l));
 
     TAILQ_INIT(&l->jobs);
+    TAILQ_INIT(&l->notes);
     l->armed_ms = UINT64_MAX;
     wheel_init(&l->wheel, clock_mono_ms());
     l->base = new_base();
@@ -188,6 +224,7 @@ void loop_free(struct loop *l)
     run_jobs(l);
     BUG_ON(l->n_jobs > 0);
     BUG_ON(l->wheel.count > 0);
+    BUG_ON(atomic_load(&l->told) || !TAILQ_EMPTY(&l->notes));
     drop_posts(l);
     for (unsigned i = 0; i < l->n_sigs; i++)
         event_free(l->sigs[i].ev);
@@ -244,10 +281,16 @@ void loop_stop(struct loop *l)
     l->stop = true;
 }
 
+static void wake(struct loop *l)
+{
+    const uint64_t one = 1;
+
+    BUG_ON(write(l->post_fd, &one, sizeof(one)) < 0 && errno != EAGAIN);
+}
+
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 {
     struct post *p = xmalloc(sizeof(*p)), *head = atomic_load(&l->posts);
-    const uint64_t one = 1;
 
     p->fn = fn;
     p->arg = arg;
@@ -256,7 +299,27 @@ void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
     while (!atomic_compare_exchange_weak(&l->posts, &head, p));
     /* whoever found the list empty wakes the loop; the others know that somebody does */
     if (!head)
-        BUG_ON(write(l->post_fd, &one, sizeof(one)) < 0 && errno != EAGAIN);
+        wake(l);
+}
+
+void loop_tell(struct loop *l, struct loop_note *note)
+{
+    struct loop_note *head = atomic_load(&l->told);
+
+    do
+        note->next = head;
+    while (!atomic_compare_exchange_weak(&l->told, &head, note));
+    if (!head)
+        wake(l);
+}
+
+void loop_untell(struct loop *l, struct loop_note *note)
+{
+    see_notes(l); /* the wake-up for the others is on its way */
+    if (!note->seen)
+        return;
+    note->seen = false;
+    TAILQ_REMOVE(&l->notes, note, link);
 }
 
 void loop_defer(struct loop *l, struct loop_job *job)

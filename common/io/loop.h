@@ -38,6 +38,18 @@ uint64_t loop_next_ms(const struct loop *l);
 /* fn(arg) runs on the loop's thread soon, in the order posted; may be called from any thread
  * while the loop lives (eventfd inside) */
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
+/* The same without an allocation, for who comes often: embed it.  Told once at a time: not again
+ * before fn was called or it was taken back. */
+struct loop_note {
+    void (*fn)(struct loop_note *note);
+    struct loop_note *next;      /* told, not yet seen by the loop */
+    TAILQ_ENTRY(loop_note) link; /* seen */
+    bool seen;
+};
+/* any thread, while the loop lives; the last thing to be done with what the note is part of */
+void loop_tell(struct loop *l, struct loop_note *note);
+/* the loop's thread, when nobody can be about to tell it; fn is not called any more */
+void loop_untell(struct loop *l, struct loop_note *note);
 /* SIGTERM, SIGHUP ...: fn runs in the loop.  One loop per process takes signals.  -1: the signal
  * cannot be caught, or the loop has too many. */
 int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void *arg);

@@ -41,6 +41,7 @@ struct tls_conf {
     enum tls_version min, max;
     bool mesh; /* both ends are ours: prefer ChaCha20-Poly1305 where it is faster */
     const struct tls_tickets *tickets; /* server: ticket keys shared by workers; NULL = none */
+    struct tls_pool *pool; /* where the slow steps of handshakes are done; NULL = in the loop */
 };
 /* borrows everything in conf; NULL and e naming the field */
 struct tls_ctx *tls_ctx_new(const struct tls_conf *conf, struct err *e);
@@ -51,6 +52,13 @@ void tls_ctx_unref(struct tls_ctx *c);
  * itself (lifetime in seconds).  Internally synchronised. */
 struct tls_tickets *tls_tickets_new(unsigned lifetime_s, struct err *e);
 void tls_tickets_free(struct tls_tickets *t);
+
+/* A few threads, shared by all contexts of a process, that do what would stall a loop: with mbedTLS
+ * the steps of a full handshake take some milliseconds on either side.  (With OpenSSL none takes
+ * long enough to be worth the way, and no thread is ever started.)  Threads start when first
+ * needed. Outlives the sessions of the contexts that name it. */
+struct tls_pool *tls_pool_new(void);
+void tls_pool_free(struct tls_pool *p);
 
 /* Client-side sessions to resume, keyed by the caller's text (e.g. "ip:port/identity"); bounded,
  * one per worker thread. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/tls/cert.h"
+#include "common/tls/tls_pool.h"
 
 #define SCRATCH_IN  (TLS_BATCH_MAX)
 #define SCRATCH_OUT (TLS_BATCH_MAX)
@@ -270,12 +272,33 @@ static ssize_t scratch_fill(struct tls *t)
     return r;
 }
 
+/* A handshake with the pool.  Meanwhile its engine has only the bytes in t->in and t->out, and the
+ * loop keeps its hands off the session. */
+struct away {
+    struct tls_step step; /* first */
+    struct tls *t;
+    bool out; /* now */
+    int result;
+};
+
+static bool is_away(const struct tls *t)
+{
+    return t->away != NULL && t->away->out;
+}
+
+bool tls_in_waits(const struct tls *t)
+{
+    return t->in.len > 0 || scratch->in_len > 0;
+}
+
 ssize_t tls_in(struct tls *t, void *p, size_t n)
 {
     ssize_t r;
 
     if (t->in.len > 0)
         return (ssize_t)bytes_take(&t->in, p, n);
+    if (is_away(t))
+        return TLS_IN_AGAIN;
     if (scratch->in_len == 0) {
         if (t->eof)
             return 0;
@@ -329,15 +352,21 @@ static int tls_push(struct tls *t)
     return t->out.len == 0 ? 1 : CONN_AGAIN;
 }
 
+static int out_is_full(struct tls *t)
+{
+    t->tx_broken = true;
+    return tls_fail(t, "the peer demands answers but does not read them");
+}
+
 int tls_out(struct tls *t, const void *p, size_t n)
 {
     BUG_ON(n > SCRATCH_OUT);
+    if (is_away(t))
+        return t->out.len + n > TLS_OUT_MAX ? out_is_full(t) : bytes_add(&t->out, p, n);
     if (scratch->out_len + n > SCRATCH_OUT)
         tls_push(t);
-    if (t->out.len + scratch->out_len + n > TLS_OUT_MAX) {
-        t->tx_broken = true;
-        return tls_fail(t, "the peer demands answers but does not read them");
-    }
+    if (t->out.len + scratch->out_len + n > TLS_OUT_MAX)
+        return out_is_full(t);
     memcpy(scratch->out + scratch->out_len, p, n);
     scratch->out_len += n;
     return 0;
@@ -404,20 +433,104 @@ int tls_check_names(struct tls *t, const void *cert)
     return 0;
 }
 
+/* ---- a handshake's slow steps ---- */
+
+static void away_run(struct tls_step *step)
+{
+    struct away *a = (struct away *)step;
+
+    a->result = tls_engine_slow_steps(a->t->eng);
+}
+
+static void away_back(struct loop_note *note)
+{
+    struct away *a = (struct away *)((char *)note - offsetof(struct away, step.note));
+
+    pool_took_back(a->t->ctx->pool, &a->step);
+    a->out = false;
+    conn_wake(a->t->c, 0); /* drives the handshake */
+}
+
+static struct away *away_new(struct tls *t)
+{
+    struct away *a = calloc(1, sizeof(*a));
+
+    if (a == NULL)
+        return NULL;
+    a->step.run = away_run;
+    a->step.loop = t->c->loop;
+    a->step.note.fn = away_back;
+    a->t = t;
+    return a;
+}
+
+static void away_end(struct tls *t)
+{
+    if (t->away == NULL)
+        return;
+    if (t->away->out)
+        pool_cancel(t->ctx->pool, &t->away->step);
+    free(t->away);
+    t->away = NULL;
+}
+
+/* Leaves what was received and what is to be sent with the session, and the session with the pool.
+ * false: not now, and nothing has changed. */
+static bool send_away(struct tls *t)
+{
+    if (t->away == NULL && (t->away = away_new(t)) == NULL)
+        return false;
+    if ((scratch->in_len > 0 &&
+         bytes_add(&t->in, scratch->in + scratch->in_off, scratch->in_len) != 0))
+        return false;
+    scratch->in_len = 0;
+    if (scratch->out_len > 0 && bytes_add(&t->out, scratch->out, scratch->out_len) != 0)
+        return false;
+    scratch->out_len = 0;
+    t->away->result = ENGINE_AGAIN;
+    t->away->out = true;
+    if (!pool_give(t->ctx->pool, &t->away->step))
+        t->away->out = false;
+    return t->away->out;
+}
+
+/* as tls_engine_handshake(); *away: it goes on elsewhere */
+static int handshake_steps(struct tls *t, bool *away)
+{
+    int r;
+
+    if (t->away != NULL && t->away->result == ENGINE_ERROR)
+        return ENGINE_ERROR;
+    /* what has come decides whether a step takes long or only waits */
+    if (t->ctx->pool != NULL && !tls_in_waits(t) && !t->eof)
+        (void)scratch_fill(t);
+    r = tls_engine_handshake(t->eng, t->ctx->pool == NULL);
+    if (r != ENGINE_SLOW)
+        return r;
+    *away = send_away(t);
+    return *away ? ENGINE_AGAIN : tls_engine_handshake(t->eng, true);
+}
+
 static int tls_handshake(struct conn *c)
 {
     struct tls *t = c->xport_data;
+    bool away = false;
     int r;
 
     if (t->failed)
         return CONN_ERROR;
+    if (is_away(t))
+        return CONN_AGAIN;
     if (op_begin(t, TLS_RECORD_MAX) != 0)
         return CONN_ERROR;
-    r = tls_engine_handshake(t->eng);
+    r = handshake_steps(t, &away);
+    if (away)
+        return CONN_AGAIN;
     if (op_end(t) == CONN_ERROR && r == ENGINE_AGAIN)
         r = ENGINE_ERROR;
     if (r == ENGINE_AGAIN)
         return CONN_AGAIN;
+    away_end(t);
     if (r == 1 && !t->failed) {
         t->open = t->full = true;
         tls_forget_start(t);
@@ -607,6 +720,8 @@ static int tls_flush(struct conn *c)
 {
     struct tls *t = c->xport_data;
 
+    if (is_away(t))
+        return CONN_AGAIN;
     if (t->out.len == 0)
         return 1;
     return t->tx_broken ? CONN_ERROR : tls_push(t);
@@ -618,6 +733,8 @@ static size_t tls_pending(struct conn *c)
 {
     const struct tls *t = c->xport_data;
 
+    if (is_away(t))
+        return 0;
     if (t->failed || t->rx_closed)
         return t->failed || !t->end_told;
     return t->full ? tls_engine_pending(t->eng) + t->in.len : 0;
@@ -625,6 +742,7 @@ static size_t tls_pending(struct conn *c)
 
 static void tls_drop(struct tls *t)
 {
+    away_end(t);
     tls_engine_free(t->eng);
     tls_ctx_unref(t->ctx);
     tls_forget_start(t);
@@ -730,7 +848,7 @@ const char *tls_conn_error(const struct conn *c)
 {
     const struct tls *t = tls_of(c);
 
-    return t != NULL && t->error != NULL ? t->error : "";
+    return t != NULL && !is_away(t) && t->error != NULL ? t->error : "";
 }
 
 static void ctx_bind(struct tls_ctx *ctx)
@@ -776,6 +894,7 @@ struct tls_ctx *tls_ctx_new(const struct tls_conf *conf, struct err *e)
     atomic_init(&ctx->refs, 1);
     ctx->server = conf->server;
     ctx->verify = conf->verify;
+    ctx->pool = conf->pool;
     ctx->tickets = (struct tls_tickets *)(uintptr_t)conf->tickets; /* synchronised inside */
     ctx->creds = creds_get(conf, e);
     if (ctx->creds != NULL) {

@@ -34,6 +34,7 @@ struct tls_ctx {
     bool server;
     enum tls_verify verify;
     struct tls_tickets *tickets; /* borrowed, may be NULL */
+    struct tls_pool *pool;       /* borrowed, may be NULL */
     /* What a session must have been made under to be resumed here: the roots, the demand for a
      * certificate and our own names.  A new leaf for the same names keeps sessions, a new set of
      * roots ends them. */
@@ -54,6 +55,7 @@ struct tls {
     struct tls_engine *eng;
     struct tls_bytes in;  /* received, not yet taken by the engine */
     struct tls_bytes out; /* records the kernel did not take */
+    struct away *away;    /* owned; a handshake that has been, or is, with the pool */
     /* client side, from struct tls_start */
     struct tls_sessions *sessions;
     char *session_key;
@@ -79,6 +81,8 @@ struct tls {
 /* ---- the transport, for providers (tls_common.c) ---- */
 #define TLS_IN_AGAIN (-1)
 #define TLS_IN_ERROR (-2)
+/* received ciphertext waits: reading would give some at once */
+bool tls_in_waits(const struct tls *t);
 /* > 0 bytes of ciphertext; 0 the socket's end; TLS_IN_* */
 ssize_t tls_in(struct tls *t, void *p, size_t n);
 /* takes all of it; -1 when the peer would make us keep more than TLS_OUT_MAX */
@@ -110,6 +114,7 @@ int tls_ctx_bad_usage(struct err *e);
 /* ---- the provider (tls_mbedtls.c, tls_openssl.c) ---- */
 #define ENGINE_AGAIN (-1)
 #define ENGINE_ERROR (-2)
+#define ENGINE_SLOW  (-3)
 int prov_ctx_init(struct tls_ctx *ctx, const struct tls_conf *conf, struct err *e);
 void prov_ctx_free(struct tls_ctx *ctx);
 /* saved: the provider's form of a session to resume, or NULL; borrowed */
@@ -117,8 +122,12 @@ struct tls_engine *tls_engine_new(struct tls *t, const char *sni, void *saved, s
 /* frees a saved session; wipes what is secret */
 void tls_engine_saved_free(void *saved);
 void tls_engine_free(struct tls_engine *g);
-/* 1 done (and the peer checked), ENGINE_AGAIN, ENGINE_ERROR with t->error set */
-int tls_engine_handshake(struct tls_engine *g);
+/* 1 done (and the peer checked), ENGINE_AGAIN, ENGINE_ERROR with t->error set; unless all is to be
+ * done here, ENGINE_SLOW before a step that takes long */
+int tls_engine_handshake(struct tls_engine *g, bool all);
+/* those steps, on another thread, as far as the bytes that wait allow: ENGINE_AGAIN when the loop
+ * is to go on, ENGINE_ERROR */
+int tls_engine_slow_steps(struct tls_engine *g);
 /* > 0; 0 = close_notify; ENGINE_AGAIN; ENGINE_ERROR */
 ssize_t tls_engine_read(struct tls_engine *g, void *p, size_t n);
 /* one record of at most TLS_RECORD_MAX: bytes taken (> 0); ENGINE_AGAIN: nothing can be sent before

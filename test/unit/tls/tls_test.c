@@ -558,14 +558,8 @@ START_TEST(a_new_context_leaves_old_connections_alone)
 }
 END_TEST
 
-int main(void)
+static void add_all(TCase *t)
 {
-    Suite *s = suite_create("tls");
-    TCase *t = tcase_create("tls");
-    SRunner *r;
-    int failed;
-
-    idents_make();
     tcase_set_timeout(t, 120);
     tcase_add_test(t, mutual_tls_tells_both_who_the_other_is);
     tcase_add_test(t, info_and_error_of_a_plain_conn);
@@ -578,7 +572,6 @@ int main(void)
     tcase_add_test(t, no_common_alpn_is_refused);
     tcase_add_test(t, a_side_without_alpn_is_served);
     tcase_add_test(t, bytes_pass_both_ways);
-    tcase_add_test(t, a_hundred_megabytes_through_small_buffers);
     tcase_add_test(t, pieces_of_every_size);
     tcase_add_test(t, an_empty_write_is_nothing);
     tcase_add_test(t, a_gathered_write_is_one_record);
@@ -592,7 +585,22 @@ int main(void)
     tcase_add_test(t, contexts_that_are_refused);
     tcase_add_test(t, a_version_the_library_lacks_is_said);
     tcase_add_test(t, a_new_context_leaves_old_connections_alone);
-    suite_add_tcase(s, t);
+}
+
+int main(void)
+{
+    Suite *s = suite_create("tls");
+    TCase *here = tcase_create("in the loop"), *away = tcase_create("by the pool");
+    SRunner *r;
+    int failed;
+
+    idents_make();
+    add_all(here);
+    tcase_add_test(here, a_hundred_megabytes_through_small_buffers);
+    suite_add_tcase(s, here);
+    tcase_add_checked_fixture(away, pool_begin, pool_end);
+    add_all(away);
+    suite_add_tcase(s, away);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
     failed = srunner_ntests_failed(r);

@@ -89,6 +89,19 @@ static void idents_remove(void)
 }
 
 /* ---- contexts ---- */
+static struct tls_pool *pool; /* where both sides do slow steps; NULL = in the loop */
+
+static inline void pool_begin(void)
+{
+    pool = tls_pool_new();
+}
+
+static inline void pool_end(void)
+{
+    tls_pool_free(pool);
+    pool = NULL;
+}
+
 static struct tls_ctx *ctx_of(struct tls_conf conf)
 {
     struct err e = {""};
@@ -104,13 +117,17 @@ static struct tls_conf server_conf(void)
                              .cert_pem = web.chain,
                              .key_pem = web.key,
                              .ca_pem = pki_ca_roots(ca),
-                             .mesh = true};
+                             .mesh = true,
+                             .pool = pool};
 }
 
 static struct tls_conf client_conf(void)
 {
-    return (struct tls_conf){
-        .cert_pem = api.chain, .key_pem = api.key, .ca_pem = pki_ca_roots(ca), .mesh = true};
+    return (struct tls_conf){.cert_pem = api.chain,
+                             .key_pem = api.key,
+                             .ca_pem = pki_ca_roots(ca),
+                             .mesh = true,
+                             .pool = pool};
 }
 
 /* ---- two ends ---- */
