@@ -43,7 +43,7 @@ struct h2_limits {
     uint32_t max_streams;   /* the peer may have open (server) */
     uint32_t stream_window; /* bytes the peer may send ahead on one stream */
     uint32_t conn_window;   /* ... on the connection; given back as they arrive */
-    uint32_t header_bytes;  /* decoded header list, as SETTINGS counts it: 431 */
+    uint32_t header_bytes;  /* decoded header list, as SETTINGS counts it: 431; 4 times: flood */
     uint16_t header_count;  /* at most HTTP_FIELDS_MAX: 431 */
     uint16_t trailer_count;
     uint16_t info_heads;    /* 1xx responses on one stream */

@@ -19,6 +19,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
     if (f->hd.type != NGHTTP2_HEADERS)
         return 0;
     c->mid_head = true;
+    c->head_decoded = 0;
     if (!st && c->server && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
         st = h2_stream_new(c, f->hd.stream_id);
         if (!st)
@@ -33,6 +34,12 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
     return st->building ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
+/* A field of the dynamic table is named by one byte and judged by its length: three kilobytes may
+ * cost what twelve megabytes do.  What is a little too large is decoded to its end, for HPACK's
+ * sake, and answered 431; above so many times the limit the connection ends. */
+#define HEAD_TIMES     4
+#define FIELD_OVERHEAD 32 /* RFC 9113 6.5.2 */
+
 static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf *name,
                      nghttp2_rcbuf *value, uint8_t flags, void *user)
 {
@@ -40,6 +47,11 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf 
     struct stream *st = find(ng, f->hd.stream_id);
     nghttp2_vec n = nghttp2_rcbuf_get_buf(name), v = nghttp2_rcbuf_get_buf(value);
 
+    c->head_decoded += n.len + v.len + FIELD_OVERHEAD;
+    if (c->head_decoded > (size_t)HEAD_TIMES * c->lim->header_bytes) {
+        h2_fail(c, H2_E_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is not looked at */
+    }
     if (!st || !st->building || st->too_large)
         return 0;
     switch (h2_head_add(st->building, c->lim, slice_of((char *)n.base, n.len),

@@ -138,8 +138,9 @@ struct h2c {
     bool server;
     bool dead; /* nghttp2 must not be called any more */
     bool draining, drain_sent;
-    bool final_goaway; /* was sent */
-    bool mid_head;     /* HEADERS came without its end */
+    bool final_goaway;   /* was sent */
+    bool mid_head;       /* HEADERS came without its end */
+    size_t head_decoded; /* bytes of the present header block */
     bool goaway_received;
     bool dispatching;
     bool out_was_full; /* blocked streams may go on when output was written */
@@ -149,9 +150,10 @@ struct h2c {
     struct {
         uint8_t bytes[13]; /* a frame's header, and of PRIORITY its dependency */
         unsigned have;
-        uint32_t left;     /* payload still to come */
-        int32_t resets[4]; /* streams that the peer reset last */
-        unsigned n_resets; /* ever */
+        uint32_t left;          /* payload still to come */
+        int32_t resets[4];      /* streams that the peer reset last */
+        unsigned n_resets;      /* ever */
+        unsigned continuations; /* of the present header block */
     } walk;
 };
 

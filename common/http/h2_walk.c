@@ -62,6 +62,13 @@ static void check_header(struct h2c *c, const uint8_t *b)
     case NGHTTP2_PRIORITY:
         h2_count_control(c);
         return;
+    case NGHTTP2_HEADERS:
+        c->walk.continuations = 0;
+        return;
+    case NGHTTP2_CONTINUATION: /* nghttp2 would end it without a word */
+        if (++c->walk.continuations > c->lim->continuations)
+            h2_fail(c, H2_E_FLOOD, NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
     default:
         return;
     }

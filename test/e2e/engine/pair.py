@@ -7,6 +7,7 @@ root.  Peers are real ones (curl, nginx, h2load, grpc, websockets) and raw socke
 import http.client
 import json
 import os
+import resource
 import re
 import shutil
 import signal
@@ -1060,6 +1061,129 @@ def after_a_burst_memory_is_given_back():
     for s in conns:
         s.close()
     memory_is_below({w: max(m + (1 << 20), IDLE_BYTES) for w, m in before.items()}, "left behind")
+
+
+# ---- floods: what they cost the one who behaves ------------------------------------------------
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack("!I", len(payload))[1:] + struct.pack("!BBI", kind, flags, stream) + payload
+
+
+H2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
+GET = b"\x82\x84\x86\x41\x03web"  # GET / http, :authority web
+
+
+def rapid_reset(i):
+    return frame(1, 5, 2 * i + 1, GET) + frame(3, 0, 2 * i + 1, b"\0\0\0\x08")
+
+
+def continuation(i):
+    return frame(1, 1, 1, GET) if i == 0 else frame(9, 0, 1, b"\0\x01x\x01y")
+
+
+def hpack_bomb(i):
+    # one field of 4,000 bytes into the table, then named three thousand times
+    return frame(1, 5, 2 * i + 1, GET + b"\x40\x01x\x7f\xa1\x1e" + b"v" * 4000 + b"\xbe" * 3000)
+
+
+FLOODS = {"rapid reset": rapid_reset, "continuation": continuation, "hpack": hpack_bomb,
+          "ping": lambda i: frame(6, 0, 0, b"12345678"), "settings": lambda i: frame(4, 0, 0),
+          "empty data": lambda i: frame(1, 4, 1, GET) if i == 0 else frame(0, 0, 1),
+          "priority": lambda i: frame(2, 0, 2 * i + 1, b"\0\0\0\0\x10"),
+          "window update": lambda i: frame(8, 0, 0, b"\0\0\0\x01"),
+          "http/1 heads": None, "connections": None}
+
+
+def flood_connection(what, end):
+    with dial("web") as s:
+        if what == "connections":
+            return
+        if what == "http/1 heads":
+            while time.time() < end:
+                s.sendall(b"GET /hello HTTP/1.1\r\nHost: web\r\nX-A: " + b"a" * 40000)
+            return
+        s.sendall(H2_HELLO)
+        for i in range(0, 100000, 50):
+            if time.time() > end:
+                return
+            s.sendall(b"".join(FLOODS[what](k) for k in range(i, i + 50)))
+
+
+def flood(what, end):
+    while time.time() < end:
+        try:
+            flood_connection(what, end)
+        except OSError:
+            pass  # ended, as it should be: again
+
+
+def good_client(seconds):
+    """its slowest answers, p50 and p99 in ms"""
+    took = []
+    h = http.client.HTTPConnection("127.0.0.1", S("web").out, timeout=10)
+    end = time.time() + seconds
+    while time.time() < end:
+        begin = time.time()
+        h.request("GET", "/hello", headers={"Host": "web"})
+        r = h.getresponse()
+        body = r.read()
+        assert r.status == 200 and body == b"hello\n", (r.status, body)
+        took.append((time.time() - begin) * 1000)
+    took.sort()
+    return took[len(took) // 2], took[len(took) * 99 // 100]
+
+
+@check
+def floods_do_not_reach_the_client_beside_them():
+    before = memory()
+    seconds = float(os.environ.get("FSM_FLOOD", 0.7))
+    alone = good_client(seconds)
+    figures = [f"alone {alone[0]:.1f}/{alone[1]:.1f}"]
+    for what in FLOODS:
+        ended = SC["c"].stat("http2_floods_total")
+        t = threading.Thread(target=flood, args=(what, time.time() + seconds))
+        t.start()
+        p50, p99 = good_client(seconds)
+        t.join()
+        figures.append(f"{what} {p50:.1f}/{p99:.1f}")
+        assert p99 < 1000, (what, p50, p99)
+        if what not in ("http/1 heads", "connections"):
+            assert SC["c"].stat("http2_floods_total") > ended, f"{what} was not ended"
+    print("          ms p50/p99: " + ", ".join(figures))
+    memory_is_below({w: m + (8 << 20) for w, m in before.items()}, "after floods")
+
+
+@check
+def without_descriptors_it_waits_and_does_not_spin():
+    free = 40
+    used = len(os.listdir(f"/proc/{SC['c'].p.pid}/fd"))
+    limits = resource.prlimit(SC["c"].p.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(SC["c"].p.pid, resource.RLIMIT_NOFILE, (used + free, limits[1]))
+    conns = []
+    try:
+        first = dial("web")
+        first.sendall(b"GET /hello HTTP/1.1\r\nHost: web\r\n\r\n")
+        head, rest = read_head(first)
+        assert head.startswith(b"HTTP/1.1 200"), head
+        conns = [dial("web") for i in range(2 * free)]
+        time.sleep(0.5)
+
+        def cpu():
+            fields = open(f"/proc/{SC['c'].p.pid}/stat").read().rsplit(") ", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        spent = cpu()
+        time.sleep(1.5)
+        spent = cpu() - spent
+        assert spent < 0.3, f"{spent} s of CPU in 1.5 s"
+        recv_exactly(first, 6 - len(rest))
+        first.sendall(b"GET /hello HTTP/1.1\r\nHost: web\r\n\r\n")
+        head, rest = read_head(first)
+        assert head.startswith(b"HTTP/1.1 200"), "who was there is served: " + head.decode()
+    finally:
+        for s in conns:
+            s.close()
+        resource.prlimit(SC["c"].p.pid, resource.RLIMIT_NOFILE, limits)
+    eventually("served again", lambda: curl(S("web").url + "/hello")[0] == 0)
 
 
 @check
