@@ -1147,7 +1147,8 @@ def floods_do_not_reach_the_client_beside_them():
         t.join()
         figures.append(f"{what} {p50:.1f}/{p99:.1f}")
         assert p99 < 1000, (what, p50, p99)
-        if what not in ("http/1 heads", "connections"):
+        # empty DATA may end with its stream, which is answered meanwhile
+        if what not in ("empty data", "http/1 heads", "connections"):
             assert SC["c"].stat("http2_floods_total") > ended, f"{what} was not ended"
     print("          ms p50/p99: " + ", ".join(figures))
     memory_is_below({w: m + (8 << 20) for w, m in before.items()}, "after floods")
