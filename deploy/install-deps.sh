@@ -45,6 +45,12 @@ for p in $want; do
     s=$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null || true)
     case "$s" in ii*) ;; *) missing="$missing $p" ;; esac
 done
+policy=/usr/sbin/policy-rc.d
+mark='made by fsm deploy/install-deps.sh while it installs'
+# one of ours is there if an earlier run was killed
+if [ -w "$policy" ] && grep -q "$mark" "$policy"; then
+    rm -f "$policy"
+fi
 if [ -z "$missing" ]; then
     exit 0
 fi
@@ -55,27 +61,31 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 # Servers that the packages bring must not start by themselves: tests start their own.
-policy=/usr/sbin/policy-rc.d
 made_policy=
-if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
+log=
+[ -e "$policy" ] || made_policy=1
+clean() {
+    [ -z "$made_policy" ] || rm -f "$policy"
+    [ -z "$log" ] || rm -f "$log"
+}
+trap clean EXIT
+trap 'exit 130' INT TERM HUP # a shell that a signal ends runs no EXIT trap
+log=$(mktemp)
+if [ -n "$made_policy" ]; then
+    printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" >"$policy"
     chmod 755 "$policy"
-    made_policy=1
 fi
-trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
 
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086
-if ! apt-get install -y -qq --no-install-recommends $missing >/tmp/fsm-deps.$$ 2>&1; then
+if ! apt-get install -y -qq --no-install-recommends $missing >"$log" 2>&1; then
     # the package lists may be old or absent
     apt-get update -qq
     # shellcheck disable=SC2086
-    if ! apt-get install -y -qq --no-install-recommends $missing >/tmp/fsm-deps.$$ 2>&1; then
-        tail -n 30 /tmp/fsm-deps.$$ >&2
-        rm -f /tmp/fsm-deps.$$
+    if ! apt-get install -y -qq --no-install-recommends $missing >"$log" 2>&1; then
+        tail -n 30 "$log" >&2
         echo "install-deps.sh: apt-get failed, see above" >&2
         exit 1
     fi
 fi
-rm -f /tmp/fsm-deps.$$

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "cli/local/firewall.h"
@@ -122,6 +124,33 @@ static int kill_processes(const struct instance *in, struct err *e)
     return left ? err_set(e, "%u processes of the instance do not end", left) : 0;
 }
 
+int cleanup_other_netns(const struct instance *in)
+{
+    char *mark = mark_of(in), path[64];
+    struct stat mine, theirs;
+    DIR *d = opendir("/proc");
+    struct dirent *de;
+    pid_t pid = cleanup_daemon_pid(in);
+    int fd;
+
+    while (!pid && d && (de = readdir(d)) != NULL) {
+        pid = pid_of(slice_str(de->d_name));
+        if (pid <= 1 || pid == getpid() || !has_mark(pid, mark))
+            pid = 0;
+    }
+    if (d)
+        closedir(d);
+    free(mark);
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+    fd = pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && (fstat(fd, &theirs) || stat("/proc/self/ns/net", &mine) ||
+                    theirs.st_ino != in->netns || theirs.st_ino == mine.st_ino)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 static int delete_table(const struct instance *in, struct err *e)
@@ -148,6 +177,19 @@ static int remove_files(const struct instance *in, struct err *e)
     return 0;
 }
 
+/* of settings of network namespaces that are gone: nobody is left who would put them back */
+static void remove_records(void)
+{
+    DIR *d = opendir(INSTANCE_ROOT);
+    struct dirent *de;
+
+    while (d && (de = readdir(d)) != NULL)
+        if (strncmp(de->d_name, ".sysctl-", 8) == 0)
+            unlinkat(dirfd(d), de->d_name, 0);
+    if (d)
+        closedir(d);
+}
+
 void cleanup_common(void)
 {
     char **names = instance_list();
@@ -158,22 +200,50 @@ void cleanup_common(void)
     free(names);
     if (!none)
         return;
+    remove_records();
     unlink(INSTANCE_ROOT "/.lock"); /* whoever waits for it notices (instance_lock) */
     rmdir(INSTANCE_ROOT);
     rmdir("/run/fsm");
 }
 
-int cleanup_instance(const struct instance *in, struct err *e)
+/* links, rules, settings: those of the network namespace that we are in */
+static int clean_network(const struct instance *in, struct err *first)
 {
-    struct err first = {""};
     int rc = 0;
 
-    if (kill_processes(in, &first))
-        rc = -1;
     firewall_close(in);
-    if (network_down(in, rc ? NULL : &first))
+    if (network_down(in, first))
         rc = -1;
-    if (delete_table(in, rc ? NULL : &first))
+    if (delete_table(in, rc ? NULL : first))
+        rc = -1;
+    return rc;
+}
+
+/* ... and of the one that the instance was started in, if that is another one */
+static int clean_elsewhere(const struct instance *in, int there, struct err *first)
+{
+    int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), rc;
+
+    if (here < 0 || setns(there, CLONE_NEWNET)) {
+        err_errno(first, "the network namespace of instance \"%s\"", in->name);
+        rc = -1;
+    } else {
+        rc = clean_network(in, first);
+        if (setns(here, CLONE_NEWNET))
+            rc = err_errno(first, "going back from the instance's network namespace");
+    }
+    if (here >= 0)
+        close(here);
+    return rc;
+}
+
+int cleanup_instance(const struct instance *in, int there, struct err *e)
+{
+    struct err first = {""};
+    int rc = kill_processes(in, &first) ? -1 : 0;
+
+    if (there >= 0 ? clean_elsewhere(in, there, rc ? NULL : &first)
+                   : clean_network(in, rc ? NULL : &first))
         rc = -1;
     if (rc == 0 && remove_files(in, &first))
         rc = -1;

@@ -14,8 +14,12 @@
 pid_t cleanup_daemon_pid(const struct instance *in);
 /* processes of the instance, the daemon among them */
 unsigned cleanup_count_processes(const struct instance *in);
-/* processes, links, translation rules, settings, files.  -1 and e names what is left. */
-int cleanup_instance(const struct instance *in, struct err *e);
+/* the network namespace of the instance's processes, open, if it is not ours; else -1.  To be asked
+ * while they live */
+int cleanup_other_netns(const struct instance *in);
+/* processes, links, translation rules, settings, files; there: of cleanup_other_netns, borrowed.
+ * -1 and e names what is left. */
+int cleanup_instance(const struct instance *in, int there, struct err *e);
 /* when no instance is left: the lock file and the empty directories too */
 void cleanup_common(void);
 

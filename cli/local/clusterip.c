@@ -29,6 +29,7 @@ struct clusterip {
     bool again; /* something changed while nft ran */
     char *last; /* what the kernel has; NULL = unknown */
     char *under_way;
+    char *why; /* nft refused, or NULL */
     struct timer retry;
 };
 
@@ -156,6 +157,55 @@ int clusterip_assign(struct local *l, json_t *service, struct err *e)
         return 0;
     }
     return assign_addresses(l, spec, families, e);
+}
+
+static bool is_external(const json_t *service)
+{
+    return strcmp(json_str(service, "spec.type", ""), "ExternalName") == 0;
+}
+
+/* absent or empty means: as before */
+static int keep(const json_t *was, json_t *spec, const char *key, struct err *e)
+{
+    const json_t *before = json_object_get(was, key), *now = json_object_get(spec, key);
+    bool empty = !now || json_is_null(now) || (json_is_array(now) && !json_array_size(now)) ||
+                 (json_is_string(now) && !json_string_length(now));
+
+    if (before && empty)
+        json_object_set(spec, key, (json_t *)(uintptr_t)before);
+    if (!before || empty || json_equal(before, now))
+        return 0;
+    char *a = json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *b = json_dumps(before, JSON_ENCODE_ANY | JSON_COMPACT);
+    err_set(e,
+            "spec.%s: got %.200s, expected %.200s: it cannot be changed, delete the Service first",
+            key, a, b);
+    free(a);
+    free(b);
+    return -1;
+}
+
+int clusterip_keep(struct local *l, const json_t *was, json_t *body, struct err *e)
+{
+    static const char *const keys[] = {"clusterIP", "clusterIPs", "ipFamilies"};
+    const json_t *old = json_object_get(was, "spec");
+    json_t *spec = json_object_get(body, "spec");
+
+    if (!json_is_object(spec))
+        return 0;
+    for (size_t i = 0; is_external(body) && i < 3; i++)
+        json_object_del(spec, keys[i]);
+    if (is_external(body))
+        return 0;
+    if (is_external(was))
+        return clusterip_assign(l, body, e);
+    /* one of the two alone may be written: it says both */
+    if (json_object_get(spec, "clusterIP") && keep(old, spec, "clusterIP", e))
+        return -1;
+    for (size_t i = 0; i < 3; i++)
+        if (keep(old, spec, keys[i], e))
+            return -1;
+    return 0;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -360,13 +410,20 @@ static char *build_rules(struct local *l)
 /* ---- giving it to the kernel -------------------------------------------------------------------
  */
 
-static void log_failure(const struct clusterip *c)
+static void keep_failure(struct clusterip *c)
 {
     char text[600];
     ssize_t n = pread(c->output_fd, text, sizeof(text) - 1, 0);
 
     text[n > 0 ? n : 0] = '\0';
-    log_error("clusterip", "nft refused the table of Services: %s", text);
+    free(c->why);
+    c->why = xasprintf("addresses of Services are not up to date: nft refused: %s", text);
+    log_error("clusterip", "%s", c->why);
+}
+
+const char *clusterip_problem(const struct local *l)
+{
+    return l->clusterip ? l->clusterip->why : NULL;
 }
 
 static void on_nft(struct proc *p, int status, void *arg)
@@ -375,12 +432,14 @@ static void on_nft(struct proc *p, int status, void *arg)
 
     c->nft = NULL;
     if (status) {
-        log_failure(c);
+        keep_failure(c);
         free(c->under_way);
         timer_set(&c->retry, 1000);
     } else {
         free(c->last);
+        free(c->why);
         c->last = c->under_way;
+        c->why = NULL;
     }
     c->under_way = NULL;
     close(c->output_fd);
@@ -463,5 +522,6 @@ void clusterip_free(struct clusterip *c)
         close(c->output_fd);
     free(c->last);
     free(c->under_way);
+    free(c->why);
     free(c);
 }

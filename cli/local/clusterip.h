@@ -12,4 +12,10 @@ void clusterip_free(struct clusterip *c);
 /* Services or endpoints changed: the nftables table follows, in one transaction */
 void clusterip_sync(struct local *l);
 
+/* what becomes of a Service's addresses when it is changed: they stay.  -1 and e when the change
+ * asks for others.  body: the changed Service, which is filled in */
+int clusterip_keep(struct local *l, const json_t *was, json_t *body, struct err *e);
+/* why the kernel does not have the newest table, or NULL */
+const char *clusterip_problem(const struct local *l);
+
 #endif

@@ -162,9 +162,46 @@ static void take_images(struct instance *in)
     in->images[up.images.n] = NULL;
 }
 
+/* "1.1.1.1", "1.1.1.1#5353,fd00::1", "host" */
+static bool are_servers(const char *text)
+{
+    struct slice rest = slice_str(text);
+    struct ip ip;
+
+    if (strcmp(text, "host") == 0)
+        return true;
+    while (rest.p) {
+        struct slice one = slice_cut(&rest, ','), address = slice_cut(&one, '#');
+        char *s = xstrndup(address.p, address.n);
+        bool ok = ip_parse(s, &ip) == 0;
+        free(s);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+/* what would only be found wrong when half of the instance is there */
+static int check_flags(void)
+{
+    struct instance *scratch = instance_new(local_name());
+    struct err e;
+    int rc = instance_take_ranges(scratch, &up.ranges, &e) ? cli_usage("%s", e.text) : 0;
+
+    instance_free(scratch);
+    for (unsigned i = 0; rc == 0 && i < up.images.n; i++)
+        if (access(up.images.v[i], R_OK))
+            rc = cli_usage("--images: %s: %s", up.images.v[i], strerror(errno));
+    for (unsigned i = 0; rc == 0 && i < up.dns.n; i++)
+        if (!are_servers(up.dns.v[i]))
+            rc = cli_usage("--dns-upstream: got \"%s\", expected an IP address or \"host\"",
+                           up.dns.v[i]);
+    return rc;
+}
+
 static int take_flags(struct instance *in)
 {
-    if (parse_bool(up.native_sidecar, &in->native_sidecar))
+    if (check_flags() || parse_bool(up.native_sidecar, &in->native_sidecar))
         return 2;
     in->controller = !up.no_controller;
     if (up.backoff_ms >= 0)
@@ -196,9 +233,30 @@ static int make_directories(const struct instance *in, struct err *e)
     return 0;
 }
 
+/* the bridge's name has room for a hash of the instance's only */
+static int check_bridge(const struct instance *in, struct err *e)
+{
+    char **names = instance_list();
+    int rc = 0;
+
+    for (char **n = names; *n; n++) {
+        struct instance *other = instance_new(*n);
+        if (rc == 0 && strcmp(*n, in->name) != 0 && strcmp(other->bridge, in->bridge) == 0)
+            rc = err_set(e,
+                         "the bridge of instance \"%s\" would be that of instance \"%s\" (%s): "
+                         "choose another --name",
+                         in->name, *n, in->bridge);
+        instance_free(other);
+        free(*n);
+    }
+    free(names);
+    return rc;
+}
+
 /* with the machine lock held */
 static int bring_up(struct instance *in, struct err *e)
 {
+    struct err ignored;
     pid_t pid = cleanup_daemon_pid(in);
 
     if (pid)
@@ -206,12 +264,18 @@ static int bring_up(struct instance *in, struct err *e)
                        "instance \"%s\" is up already (pid %d): 'fsm local status' shows it, "
                        "'fsm local down' ends it",
                        in->name, (int)pid);
-    if (cleanup_instance(in, e))
-        return err_prefix(e, "what an earlier run left cannot be removed");
-    if (instance_choose_ranges(in, &up.ranges, e) || make_directories(in, e) ||
-        instance_save(in, e))
+    if (check_bridge(in, e))
         return -1;
-    return start_daemon(in, e);
+    if (cleanup_instance(in, -1, e))
+        return err_prefix(e, "what an earlier run left cannot be removed");
+    if (instance_choose_ranges(in, &up.ranges, e))
+        return -1;
+    if (make_directories(in, e) == 0 && instance_save(in, e) == 0 && start_daemon(in, e) == 0)
+        return 0;
+    /* the words of what went wrong are worth more than those of the cleaning */
+    cleanup_instance(in, -1, &ignored);
+    cleanup_common();
+    return -1;
 }
 
 static void name_flag(const char *flag, const char *name, char *out, size_t size)
@@ -285,17 +349,20 @@ static void stop_daemon(const struct instance *in)
 
 static int take_down(const char *name)
 {
-    struct instance *in = instance_new(name);
     struct err e;
-    int rc = 1;
+    /* what it was started with, if that can still be read */
+    struct instance *in = instance_load(name, &e) ?: instance_new(name);
+    int rc = 1, there = cleanup_other_netns(in);
 
     stop_daemon(in);
     int lock = instance_lock(&e);
     if (lock >= 0) {
-        rc = cleanup_instance(in, &e);
+        rc = cleanup_instance(in, there, &e);
         cleanup_common();
         close(lock);
     }
+    if (there >= 0)
+        close(there);
     instance_free(in);
     return rc ? cli_fail("%s", e.text) : 0;
 }

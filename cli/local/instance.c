@@ -45,7 +45,7 @@ static uint32_t name_hash(const char *name)
     return h ^ h >> 16;
 }
 
-static unsigned long own_netns(void)
+unsigned long instance_own_netns(void)
 {
     struct stat st;
 
@@ -65,7 +65,7 @@ struct instance *instance_new(const char *name)
     exe[n > 0 ? n : 0] = '\0';
     char *slash = strrchr(exe, '/');
     in->bin_dir = slash ? xstrndup(exe, (size_t)(slash - exe)) : xstrdup("/usr/bin");
-    in->netns = own_netns();
+    in->netns = instance_own_netns();
     in->dns_upstream = xstrdup("");
     in->images = xcalloc(1, sizeof(*in->images));
     in->controller = in->native_sidecar = true;
@@ -209,7 +209,7 @@ static void add_instances(struct ranges *r, const char *except)
 
     for (char **n = names; *n; n++) {
         struct instance *in = strcmp(*n, except) ? instance_load(*n, &e) : NULL;
-        if (in && in->netns == own_netns()) {
+        if (in && in->netns == instance_own_netns()) {
             ranges_add(r, &in->pods4);
             ranges_add(r, &in->services4);
             ranges_add(r, &in->pods6);
@@ -264,7 +264,7 @@ static int want_range(const char *flag, const char *text, int family, unsigned m
     return 0;
 }
 
-static int take_wanted(struct instance *in, const struct instance_ranges *w, struct err *e)
+int instance_take_ranges(struct instance *in, const struct instance_ranges *w, struct err *e)
 {
     if (want_range("--pod-cidr", w->pods4, 4, 8, 28, &in->pods4, e) ||
         want_range("--service-cidr", w->services4, 4, 8, 28, &in->services4, e) ||
@@ -306,7 +306,7 @@ static int choose(struct instance *in, const struct instance_ranges *want,
         slot_ranges(in, (first + i) % SLOTS);
         if (!have_ipv6())
             in->pods6 = in->services6 = (struct cidr){0};
-        if (take_wanted(in, want, e))
+        if (instance_take_ranges(in, want, e))
             return -1;
         if (!conflict_of(in, taken, mine, theirs))
             return 0;

@@ -43,6 +43,8 @@ struct instance {
 int instance_check_name(const char *name, struct err *e);
 /* names and paths only; name is checked already */
 struct instance *instance_new(const char *name);
+/* the network namespace that this process is in */
+unsigned long instance_own_netns(void);
 void instance_free(struct instance *in);
 /* returns owned: "<dir>/<sub>" */
 char *instance_path(const struct instance *in, const char *sub);
@@ -51,6 +53,8 @@ char *instance_path(const struct instance *in, const char *sub);
 struct instance_ranges {
     const char *pods4, *services4, *pods6, *services6;
 };
+/* only reads them; -1 and e names the flag */
+int instance_take_ranges(struct instance *in, const struct instance_ranges *want, struct err *e);
 /* Chooses ranges that collide with no route of this machine and no other instance.  The caller
  * holds the machine lock. */
 int instance_choose_ranges(struct instance *in, const struct instance_ranges *want, struct err *e);

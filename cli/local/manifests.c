@@ -22,46 +22,63 @@
 
 struct reading {
     json_t *out;
-    const char *ns;            /* for objects that name none */
-    struct kube_object **good; /* checked objects of the file */
-    unsigned n_good;
+    const char *ns; /* for objects that name none */
+    const char *file;
 };
 
-static bool is_good(const struct reading *r, const char *kind, const char *ns, const char *name)
+/* the object as fsm-controller would take it, or NULL (what is wrong with it was told already) */
+static struct kube_object *settle(const struct reading *r, const json_t *body)
 {
-    for (unsigned i = 0; i < r->n_good; i++) {
-        const struct kube_object *o = r->good[i];
-        if (strcmp(json_str(o->body, "kind", ""), kind) == 0 && strcmp(o->name, name) == 0 &&
-            (!*o->ns || strcmp(o->ns, ns) == 0))
-            return true;
-    }
-    return false;
+    struct kube_problems ignored = {0};
+    struct kube_object *o =
+        kube_object_from_json(json_deep_copy(body), r->file, 0, r->ns, &ignored);
+
+    kube_problems_free(&ignored);
+    return o;
 }
 
 static void take_object(struct reading *r, json_t *body)
 {
-    const char *kind = json_str(body, "kind", ""), *name = json_str(body, "metadata.name", "");
-    const char *ns = json_str(body, "metadata.namespace", r->ns);
+    struct kube_object *o = settle(r, body);
+
+    if (!o)
+        return;
+    /* whose it is, in the words it settled for; the rest as written */
+    if (*o->ns)
+        json_object_set_new(json_object_get(body, "metadata"), "namespace", json_string(o->ns));
+    json_array_append(r->out, body);
+    kube_object_unref(o);
+}
+
+/* an item of a ConfigMapList need not say that it is a ConfigMap */
+static void name_kind(json_t *item, const json_t *list, const char *kind, size_t n)
+{
+    if (n == 0 || !json_is_object(item) || json_object_get(item, "kind"))
+        return;
+    json_object_set_new(item, "kind", json_stringn(kind, n));
+    json_object_set(item, "apiVersion", json_object_get(list, "apiVersion"));
+}
+
+static void take(struct reading *r, json_t *body)
+{
+    const char *kind = json_str(body, "kind", "");
     json_t *items = json_object_get(body, "items");
     size_t n = strlen(kind);
 
-    if (n >= 4 && strcmp(kind + n - 4, "List") == 0 && json_is_array(items)) {
-        for (size_t i = 0; i < json_array_size(items); i++)
-            take_object(r, json_array_get(items, i));
+    if (n < 4 || strcmp(kind + n - 4, "List") != 0 || !json_is_array(items)) {
+        take_object(r, body);
         return;
     }
-    if (!is_good(r, kind, ns, name))
-        return;
-    const char *key = kube_kind_of(kind);
-    if (key && kube_kind_is_namespaced(key) && json_is_object(json_object_get(body, "metadata")))
-        json_object_set_new(json_object_get(body, "metadata"), "namespace", json_string(ns));
-    json_array_append(r->out, body);
+    for (size_t i = 0; i < json_array_size(items); i++) {
+        name_kind(json_array_get(items, i), body, kind, n - 4);
+        take(r, json_array_get(items, i));
+    }
 }
 
 static void take_document(struct yaml_doc *doc, void *arg)
 {
     if (doc->json && !doc->bad)
-        take_object(arg, doc->json);
+        take(arg, doc->json);
 }
 
 static unsigned tell_problems(const struct kube_problems *p)
@@ -77,6 +94,7 @@ static unsigned tell_problems(const struct kube_problems *p)
 static void read_file(struct reading *r, const char *path, unsigned *bad)
 {
     struct kube_problems problems = {0}, again = {0};
+    struct kube_object **checked;
     struct buf text = BUF_INIT;
     struct err e;
 
@@ -86,10 +104,11 @@ static void read_file(struct reading *r, const char *path, unsigned *bad)
         buf_free(&text);
         return;
     }
-    r->n_good = kube_load(buf_slice(&text), path, r->ns, &r->good, &problems);
+    unsigned n = kube_load(buf_slice(&text), path, r->ns, &checked, &problems);
     *bad += tell_problems(&problems);
+    kube_objects_free(checked, n);
+    r->file = path;
     yaml_each(buf_slice(&text), path, &again, take_document, r);
-    kube_objects_free(r->good, r->n_good);
     kube_problems_free(&problems);
     kube_problems_free(&again);
     buf_free(&text);
@@ -124,7 +143,9 @@ static void read_path(struct reading *r, const char *path, unsigned *bad)
     }
     for (int i = 0; i < n; i++) {
         char *file = xasprintf("%s/%s", path, entries[i]->d_name);
-        read_file(r, file, bad);
+        /* as the controller: what is no file is not waited for */
+        if (stat(file, &st) || S_ISREG(st.st_mode))
+            read_file(r, file, bad);
         free(file);
         free(entries[i]);
     }

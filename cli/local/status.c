@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "cli/local/clusterip.h"
 #include "cli/local/component.h"
 #include "cli/local/controller.h"
 #include "cli/local/pod.h"
@@ -171,6 +172,8 @@ static json_t *problems_report(struct local *l, const json_t *list, bool *health
             json_array_append(out, json_object_get(json_array_get(list, i), "text"));
     add_refusals(l, out);
     res_problems(l, out);
+    if (clusterip_problem(l))
+        json_array_append_new(out, text_json(clusterip_problem(l)));
     if (json_array_size(out))
         *healthy = false;
     return out;

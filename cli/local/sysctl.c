@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/route.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,10 +46,10 @@ static int set(const char *key, const char *value)
     return n < 0 ? -1 : 0;
 }
 
-/* these settings belong to a network namespace; returns owned */
-static char *saved_path(const struct instance *in)
+/* these settings belong to a network namespace: the one we are in; returns owned */
+static char *saved_path(void)
 {
-    return xasprintf(INSTANCE_ROOT "/.sysctl-%lu", in->netns);
+    return xasprintf(INSTANCE_ROOT "/.sysctl-%lu", instance_own_netns());
 }
 
 static json_t *load_saved(const char *path)
@@ -87,6 +88,13 @@ static bool is_saved(const json_t *saved, const char *key)
     return false;
 }
 
+/* memory only */
+static void remember(struct saved *saved, const char *key, const char *value)
+{
+    if (!is_saved(saved->list, key))
+        json_array_append_new(saved->list, json_pack("{s:s, s:s}", "key", key, "value", value));
+}
+
 /* the old value is on record before the new one is set */
 static int change(struct saved *saved, const char *key, const char *value, struct err *e)
 {
@@ -96,14 +104,58 @@ static int change(struct saved *saved, const char *key, const char *value, struc
         return err_errno(e, "sysctl %s", key);
     if (strcmp(old, value) == 0)
         return 0;
-    if (!is_saved(saved->list, key)) {
-        json_array_append_new(saved->list, json_pack("{s:s, s:s}", "key", key, "value", old));
-        if (store_saved(saved, e))
-            return -1;
-    }
+    remember(saved, key, old);
+    if (store_saved(saved, e))
+        return -1;
     if (set(key, value))
         return err_errno(e, "setting sysctl %s to %s", key, value);
     return 0;
+}
+
+/* What the switch of all interfaces is about to overwrite.  On record before the switch itself, so
+ * that it is put back after it.  conf: "net/ipv4/conf" */
+static void remember_interfaces(struct saved *saved, const char *conf)
+{
+    char *dir = xasprintf("/proc/sys/%s", conf), old[64];
+    DIR *d = opendir(dir);
+    struct dirent *de;
+
+    while (d && (de = readdir(d)) != NULL) {
+        if (de->d_name[0] == '.' || strcmp(de->d_name, "all") == 0)
+            continue;
+        char *key = xasprintf("%s/%s/forwarding", conf, de->d_name);
+        if (get(key, old, sizeof(old)) == 0 && strcmp(old, "0") != 0)
+            remember(saved, key, old);
+        free(key);
+    }
+    if (d)
+        closedir(d);
+    free(dir);
+}
+
+static int switch_on(struct saved *saved, const char *key, const char *conf, struct err *e)
+{
+    char old[64];
+
+    if (get(key, old, sizeof(old)) == 0 && strcmp(old, "0") == 0)
+        remember_interfaces(saved, conf);
+    return change(saved, key, "1", e);
+}
+
+/* the interface has an address or a route from a router's advertisement */
+static bool is_advertised_to(const char *interface)
+{
+    FILE *f = fopen("/proc/net/ipv6_route", "re");
+    char line[512], name[64];
+    unsigned flags;
+    bool found = false;
+
+    while (f && !found && fgets(line, sizeof(line), f))
+        found = sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %*s %x %63s", &flags, name) == 2 &&
+                (flags & RTF_ADDRCONF) && strcmp(name, interface) == 0;
+    if (f)
+        fclose(f);
+    return found;
 }
 
 /* A forwarding machine no longer listens to router advertisements unless told to with 2; one
@@ -116,8 +168,7 @@ static int keep_advertisements(struct saved *saved, struct err *e)
     int rc = 0;
 
     while (rc == 0 && d && (de = readdir(d)) != NULL) {
-        if (de->d_name[0] == '.' || strcmp(de->d_name, "all") == 0 ||
-            strcmp(de->d_name, "default") == 0 || strcmp(de->d_name, "lo") == 0)
+        if (de->d_name[0] == '.' || !is_advertised_to(de->d_name))
             continue;
         char *key = xasprintf(IPV6_CONF "/%s/accept_ra", de->d_name);
         if (get(key, old, sizeof(old)) == 0 && strcmp(old, "1") == 0)
@@ -131,10 +182,15 @@ static int keep_advertisements(struct saved *saved, struct err *e)
 
 int sysctl_enable_forwarding(const struct instance *in, struct err *e)
 {
-    struct saved saved = {.path = saved_path(in)};
+    struct saved saved = {.path = saved_path()};
 
     saved.list = load_saved(saved.path);
-    int rc = change(&saved, "net/ipv4/ip_forward", "1", e);
+    char redirects[64];
+
+    /* the switch of IPv4 decides about this one too */
+    if (get("net/ipv4/conf/all/accept_redirects", redirects, sizeof(redirects)) == 0)
+        remember(&saved, "net/ipv4/conf/all/accept_redirects", redirects);
+    int rc = switch_on(&saved, "net/ipv4/ip_forward", "net/ipv4/conf", e);
     /* Pods reach each other through the bridge's address on purpose.  Redirects would not only be
      * wrong: deciding on them costs work for every packet and uses up the allowance of ICMP. */
     if (rc == 0)
@@ -142,7 +198,7 @@ int sysctl_enable_forwarding(const struct instance *in, struct err *e)
     if (rc == 0 && in->pods6.ip.family)
         rc = keep_advertisements(&saved, e);
     if (rc == 0 && in->pods6.ip.family)
-        rc = change(&saved, IPV6_CONF "/all/forwarding", "1", e);
+        rc = switch_on(&saved, IPV6_CONF "/all/forwarding", IPV6_CONF, e);
     json_decref(saved.list);
     free(saved.path);
     return rc;
@@ -157,7 +213,7 @@ static bool others_left(const struct instance *in)
 
     for (char **n = names; *n; n++) {
         struct instance *other = strcmp(*n, in->name) ? instance_load(*n, &e) : NULL;
-        others = others || (other && other->netns == in->netns);
+        others = others || (other && other->netns == instance_own_netns());
         instance_free(other);
         free(*n);
     }
@@ -169,7 +225,7 @@ void sysctl_restore_forwarding(const struct instance *in)
 {
     if (others_left(in))
         return;
-    char *path = saved_path(in);
+    char *path = saved_path();
     json_t *saved = load_saved(path);
     /* last set, first back: turning forwarding off resets some of what was changed before it */
     for (size_t i = json_array_size(saved); i-- > 0;) {

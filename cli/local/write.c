@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "cli/local/clusterip.h"
 #include "cli/local/resources.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
@@ -86,6 +87,10 @@ static const char *update_existing(struct local *l, const struct kube_object *o,
             return NULL;
         }
         json_object_set(body, "spec", json_object_get(o->body, "spec"));
+    }
+    if (strcmp(o->kind, "Service") == 0 && clusterip_keep(l, o->body, body, e)) {
+        json_decref(body);
+        return NULL;
     }
     if (!res_update(l, body, &changed, e))
         return NULL;
@@ -207,10 +212,13 @@ static int check_identity(const json_t *body, const json_t *was, struct err *e)
     return 0;
 }
 
-static int check_patched(const char *kind, const json_t *body, const json_t *was, struct err *e)
+static int check_patched(struct local *l, const char *kind, json_t *body, const json_t *was,
+                         struct err *e)
 {
     if (check_identity(body, was, e))
         return -1;
+    if (strcmp(kind, "Service") == 0)
+        return clusterip_keep(l, was, body, e);
     if (strcmp(kind, "Pod") == 0 &&
         !json_equal(json_object_get(body, "spec"), json_object_get(was, "spec")))
         return err_set(e, "the spec of a pod cannot be changed: patch the workload that owns it");
@@ -239,7 +247,7 @@ const struct kube_object *write_patch(struct local *l, const char *kind, const c
     }
     if (!body)
         return NULL;
-    if (check_patched(kind, body, o->body, e)) {
+    if (check_patched(l, kind, body, o->body, e)) {
         json_decref(body);
         return NULL;
     }

@@ -84,6 +84,12 @@ rmdir "/run/fsm/local/$MESH/resources/ConfigMap.default.blocked.yaml"
 until_ok 5 fsml status || fail "what could not be written is not written later: $(fsml status)"
 grep -q 'name: blocked' "/run/fsm/local/$MESH/resources/ConfigMap.default.blocked.yaml" || fail "it is not there"
 fsml delete cm blocked >/dev/null
+# real manifests: an empty namespace, a typed list whose items do not say what they are, a pipe beside them
+mkdir "$TMP/quirks"
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: two, namespace: ""}\n---\napiVersion: v1\nkind: ConfigMapList\nitems: [{metadata: {name: three}}]\n' >"$TMP/quirks/q.yaml"
+mkfifo "$TMP/quirks/pipe.yaml"
+expect_eq "apply" "$(timeout 20 "$FSM" local apply --name "$MESH" -f "$TMP/quirks" | tr '\n' ' ')" "configmap/one created configmap/two created configmap/three created "
+expect_eq "delete" "$(timeout 20 "$FSM" local delete --name "$MESH" -f "$TMP/quirks" | wc -l)" 3
 # a pod: exec, logs, its spec stays
 apply <<YAML
 apiVersion: v1

@@ -104,4 +104,20 @@ expect_match "an address outside" "$(make_service outside 192.0.2.1)" "not in th
 fsml scale deployment web --replicas=1 >/dev/null
 two_gone() { [ "$(many ask "http://$four/")" = 1 ]; }
 until_ok 10 two_gone || fail "endpoints that are gone are still met"
+# a Service keeps its address, whatever a patch or a manifest says; others are not harmed
+printf 'apiVersion: v1\nkind: Service\nmetadata: {name: keeps}\nspec: {selector: {app: none}, ports: [{port: 80}]}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: other}\nspec: {selector: {app: none}, ports: [{port: 80}]}\n' >"$TMP/keeps.yaml"
+apply <"$TMP/keeps.yaml"
+ip=$(service_ip default keeps)
+for bad in '{"spec":{"clusterIP":"1.2.3.4","clusterIPs":["1.2.3.4"]}}' "{\"spec\":{\"clusterIPs\":[\"$(service_ip default other)\"]}}"; do
+    fsml patch service keeps --type=merge -p "$bad" >"$TMP/out" 2>&1 && fail "a patch changed an address: $bad"
+    expect_match "a patch" "$(cat "$TMP/out")" 'spec.clusterIPs?: got .*it cannot be changed'
+done
+fsml patch service keeps --type=merge -p '{"spec":{"clusterIP":null,"clusterIPs":null}}' >/dev/null || fail "a patch that says nothing"
+sed 's/selector/clusterIP: 1.2.3.4, selector/' "$TMP/keeps.yaml" | fsml apply -f - >"$TMP/out" 2>&1 && fail "a manifest changed an address"
+apply <"$TMP/keeps.yaml"
+expect_eq "its address" "$(service_ip default keeps)" "$ip"
+fsml patch service keeps --type=merge -p '{"spec":{"type":"ExternalName","externalName":"x.example"}}' >/dev/null || fail "to ExternalName"
+expect_eq "an ExternalName has none" "$(service_ip default keeps)" null
+fsml patch service keeps --type=merge -p '{"spec":{"type":"ClusterIP","externalName":null}}' >/dev/null || fail "from ExternalName"
+expect_match "and back" "$(service_ip default keeps)" '^[0-9.]+$'
 done_ok
