@@ -82,7 +82,6 @@ static int open_terminal(char *slave, size_t size, struct err *e)
 
 static void take_terminal(const char *slave, const struct shim_spec *s)
 {
-    setsid();
     int fd = open(slave, O_RDWR);
     if (fd < 0)
         return;
@@ -141,6 +140,8 @@ static void child(const struct shim_spec *s, const char *slave)
 {
     struct err e = {""};
 
+    /* the caller's terminal is not the command's: who has it could type into the caller's shell */
+    setsid();
     if (slave[0])
         take_terminal(slave, s);
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
@@ -157,9 +158,10 @@ static void child(const struct shim_spec *s, const char *slave)
 
 static pid_t command_pid;
 
+/* the command and what it started: it leads a process group of its own */
 static void forward(int sig)
 {
-    if (command_pid > 0)
+    if (command_pid > 0 && kill(-command_pid, sig))
         kill(command_pid, sig);
 }
 
@@ -196,8 +198,8 @@ int exec_run(struct shim_spec *s)
     }
     signal(SIGTERM, forward);
     signal(SIGHUP, forward);
-    if (!s->tty)
-        signal(SIGINT, SIG_IGN); /* the terminal sends it to the command too */
+    signal(SIGINT, forward);
+    signal(SIGQUIT, forward);
     command_pid = fork();
     if (command_pid == 0)
         child(s, slave);

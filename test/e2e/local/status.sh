@@ -17,7 +17,11 @@ again() { [ "$(row controller | jq .restarts)" = 1 ] && [ "$(row controller | jq
 until_ok 5 again || fail "a killed controller: $(row controller)"
 until_ok 10 well || fail "it does not recover: $(st)"
 # the sidecar's process, as the machine sees it
-shim=$(pgrep -f "fsm-local-shim run app/client/sidecar") || fail "no sidecar"
+shim=
+for p in $(pgrep -f "fsm-local-shim run app/client/sidecar"); do # others may have such a pod, too
+    tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx "FSM_LOCAL_INSTANCE=$MESH" && shim=$p
+done
+[ -n "$shim" ] || fail "no sidecar"
 pkill -9 -P "$shim"
 restarted() { [[ $(st | jq -r '.pods[] | select(.name == "client") | .sidecar') == *"restarted 1 times"* ]]; }
 until_ok 10 restarted || fail "a killed sidecar: $(st | jq -c .pods)"
