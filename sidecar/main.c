@@ -8,8 +8,10 @@
 #include <unistd.h>
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/base/opt.h"
 #include "common/base/process.h"
+#include "common/io/handover.h"
 #include "common/io/listener.h"
 #include "common/proxy/lsock.h"
 #include "common/proxy/view.h"
@@ -113,6 +115,9 @@ static void on_term(int sig, void *arg)
 {
     struct sidecar *sc = arg;
     static bool asked;
+    upgrade_forward(sc, sig);
+    if (!sc->engine)
+        return; /* we stay behind a successor, and leave with it */
     if (asked) {
         log_info("main", "second signal %d, leaving at once", sig);
         loop_stop(sc->loop);
@@ -137,9 +142,16 @@ static void reload(struct loop_job *job)
 static void on_hup(int sig, void *arg)
 {
     struct sidecar *sc = arg;
-    (void)sig;
-    if (sc->conf.file)
+    if (!upgrade_forward(sc, sig) && sc->conf.file)
         loop_defer(sc->loop, &sc->reload);
+}
+
+static void on_usr2(int sig, void *arg)
+{
+    struct sidecar *sc = arg;
+    struct err e;
+    if (!upgrade_forward(sc, sig) && upgrade_begin(sc, &e) < 0)
+        log_error("upgrade", "not begun: %s", e.text);
 }
 
 static int on_identity(const char *chain, const char *key, const char *roots, void *arg,
@@ -282,7 +294,8 @@ static int start_source(struct sidecar *sc, struct err *e)
     static const struct source_ops ops = {on_identity, on_document};
     const struct source_conf conf = {.controller = sc->conf.controller,
                                      .token_file = sc->conf.token_file,
-                                     .ca_file = sc->conf.ca_file};
+                                     .ca_file = sc->conf.ca_file,
+                                     .resume = json_object_get(sc->saved, "Source")};
     if (sc->conf.file)
         return apply_identity_files(sc, e) < 0 ? -1 : apply_file(sc, e);
     sc->source = source_new(sc->loop, &conf, &ops, sc, e);
@@ -292,6 +305,9 @@ static int start_source(struct sidecar *sc, struct err *e)
 static int start(struct sidecar *sc, struct err *e)
 {
     sc->reload.fn = reload;
+    handover_program(NULL); /* before another file may lie there */
+    if (upgrade_take(sc, e) < 0)
+        return -1;
     if (!sc->conf.core_dumps)
         process_hide_memory();
     raise_descriptors();
@@ -307,8 +323,11 @@ static int start(struct sidecar *sc, struct err *e)
         return -1;
     if (loop_on_signal(sc->loop, SIGTERM, on_term, sc) < 0 ||
         loop_on_signal(sc->loop, SIGINT, on_term, sc) < 0 ||
-        loop_on_signal(sc->loop, SIGHUP, on_hup, sc) < 0)
+        loop_on_signal(sc->loop, SIGHUP, on_hup, sc) < 0 ||
+        loop_on_signal(sc->loop, SIGUSR2, on_usr2, sc) < 0 ||
+        loop_on_signal(sc->loop, SIGCHLD, upgrade_on_child, sc) < 0)
         return err_set(e, "cannot take signals");
+    upgrade_ready(sc);
     return 0;
 }
 
@@ -326,6 +345,7 @@ static void stop(struct sidecar *sc)
         timer_cancel(&sc->no_document);
     }
     tls_tickets_free(sc->tickets);
+    json_decref(sc->saved);
     json_decref(sc->doc);
     json_decref(sc->refused);
     free(sc->refused_why);
@@ -333,11 +353,20 @@ static void stop(struct sidecar *sc)
     tls_pool_free(sc->tls_pool);
 }
 
+/* opt_parse moves the words; lives as long as the process */
+static char **argv_copy(int argc, char **argv)
+{
+    char **copy = xcalloc((size_t)argc + 1, sizeof *copy);
+    memcpy(copy, argv, (size_t)argc * sizeof *copy);
+    return copy;
+}
+
 int main(int argc, char **argv)
 {
     struct sidecar *sc = &sidecar;
     struct err e = {""};
     int status;
+    sc->argv = argv_copy(argc, argv);
     if (opt_parse(&prog, argc, argv, &common, &status) < 0)
         return status;
     if (check_conf(&sc->conf, &e) < 0) {
@@ -349,11 +378,15 @@ int main(int argc, char **argv)
     } else {
         status = start(sc, &e) < 0;
         if (status == 0)
-            loop_run(sc->loop);
+            do
+                loop_run(sc->loop);
+            while (upgrade_stay_behind(sc));
         stop(sc);
+        status = status ? status : sc->status;
     }
-    if (status)
+    if (status && e.text[0])
         log_error("main", "%s", e.text);
     free(common.files.v);
+    free(sc->argv);
     return status;
 }

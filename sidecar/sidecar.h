@@ -6,6 +6,7 @@
  * document.c   the document -> engine tables
  * admin.c      127.0.0.1:15000 and the metrics port 15010
  * source.c     the controller;  probes.c  the kubelet's checks
+ * upgrade.c    another build takes over without a lost connection
  *
  * Everything here belongs to the control thread.
  */
@@ -15,6 +16,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "common/base/buf.h"
 #include "common/base/cidr.h"
 #include "common/base/err.h"
@@ -57,6 +59,12 @@ struct sidecar {
     struct probes *probes;
     struct admin *admin;
     struct timer quit;
+    char **argv;    /* as we were started */
+    json_t *saved;  /* of our predecessor, NULL = there is none; until the start is over */
+    bool heir;      /* there was one */
+    pid_t follower; /* our successor, once it serves; then we only finish what we have */
+    bool empty;     /* and have finished it */
+    int status;     /* of the process, in the end */
     struct timer no_document;
 };
 
@@ -80,6 +88,21 @@ int apply_identity_files(struct sidecar *sc, struct err *e);
 struct transport *identity_transport(const char *chain, const char *key, const char *roots,
                                      const struct tls_tickets *tickets, struct tls_pool *pool,
                                      struct err *e);
+
+/* ---- upgrade.c ---- */
+/* first of all: 0, or -1 and e; sets saved and what it says of conf */
+int upgrade_take(struct sidecar *sc, struct err *e);
+/* everything is served: the predecessor may go */
+void upgrade_ready(struct sidecar *sc);
+/* starts a successor; -1 and e: not now.  What comes of it is told in the log. */
+int upgrade_begin(struct sidecar *sc, struct err *e);
+/* SIGCHLD */
+void upgrade_on_child(int sig, void *sidecar);
+/* After the loop has ended: true if it must run on, because we are the first of the line and our
+ * successor lives.  What served connections is freed. */
+bool upgrade_stay_behind(struct sidecar *sc);
+/* true: the signal was for our successor, who has it now */
+bool upgrade_forward(struct sidecar *sc, int sig);
 
 /* ---- main.c ---- */
 void sidecar_drain(struct sidecar *sc, bool then_exit);

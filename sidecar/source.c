@@ -550,6 +550,43 @@ static int link_init(struct link *k, struct source *s, struct tls_ctx *ctx, stru
     return k->client ? 0 : -1;
 }
 
+json_t *source_save(const struct source *s)
+{
+    return json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:s, s:s, s:O?}", "Key", s->key_pem, "Chain",
+                     s->chain_pem, "Roots", s->roots_pem, "RootsHash", s->roots_hash, "NotAfter",
+                     (json_int_t)s->cert_not_after, "Issuer", s->issuer, "Held", s->held,
+                     "Document", s->wire);
+}
+
+static char *saved_text(const json_t *saved, const char *key)
+{
+    const char *text = json_str(saved, key, NULL);
+
+    return text ? xstrdup(text) : NULL;
+}
+
+/* goes on where the predecessor stopped */
+static int resume(struct source *s, const json_t *saved, struct err *e)
+{
+    json_t *wire = json_object_get(saved, "Document");
+
+    s->key_pem = saved_text(saved, "Key");
+    s->chain_pem = saved_text(saved, "Chain");
+    s->roots_pem = saved_text(saved, "Roots");
+    snprintf(s->roots_hash, sizeof(s->roots_hash), "%s", json_str(saved, "RootsHash", ""));
+    snprintf(s->issuer, sizeof(s->issuer), "%s", json_str(saved, "Issuer", ""));
+    s->cert_not_after = json_int(saved, "NotAfter", 0);
+    if (s->chain_pem && s->key_pem) {
+        if (tell_identity(s, e) < 0 || use_roots(s, e) < 0)
+            return -1;
+        schedule_renewal(s);
+    }
+    if (json_is_object(wire))
+        offer_document(s, wire, document_hash(wire));
+    snprintf(s->held, sizeof(s->held), "%s", json_str(saved, "Held", ""));
+    return 0;
+}
+
 struct source *source_new(struct loop *l, const struct source_conf *conf,
                           const struct source_ops *ops, void *arg, struct err *e)
 {
@@ -567,6 +604,8 @@ struct source *source_new(struct loop *l, const struct source_conf *conf,
     if (!s->dns || reread_ca(s, e) < 0 || !(ctx = controller_tls(s, e)))
         goto fail;
     if (link_init(&s->cert, s, ctx, e) < 0 || link_init(&s->doc, s, ctx, e) < 0)
+        goto fail;
+    if (conf->resume && resume(s, conf->resume, e) < 0)
         goto fail;
     tls_ctx_unref(ctx);
     link_in(&s->cert, 0, cert_next);

@@ -24,6 +24,7 @@ struct source_conf {
     const char *token_file; /* copied */
     const char *ca_file;    /* roots the controller's certificate must chain to; copied */
     unsigned wait_s;        /* how long a poll may hang; 0 = 50 */
+    const json_t *resume;   /* what source_save() of the predecessor gave, or NULL; borrowed */
 };
 
 struct source_ops {
@@ -38,6 +39,9 @@ struct source_ops {
 struct source *source_new(struct loop *l, const struct source_conf *conf,
                           const struct source_ops *ops, void *arg, struct err *e);
 void source_free(struct source *s);
+/* Certificate, key and document, for a successor that goes on with them.  returns owned; it holds
+ * the private key: for memory of our own only */
+json_t *source_save(const struct source *s);
 
 /* for admin pages: what happened last; text is borrowed until the next call into the loop */
 struct source_state {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/io/handover.h"
 
 #define ACCEPTS_PER_TURN 64
 #define FULL_PAUSE_MS    1000 /* out of descriptors: how long to let others finish */
@@ -92,12 +93,14 @@ int listener_bind(const struct ip_port *addr, unsigned flags, int backlog, struc
 {
     struct ip_port any4 = {.ip.family = 4, .port = addr->port};
     bool v6 = addr->ip.family == 6;
-    int fd = new_socket(v6);
+    int fd = handover_socket(addr);
+
+    if (fd >= 0)
+        return fd;
+    fd = new_socket(v6);
 
     if (fd < 0 && errno == EAFNOSUPPORT && v6 && (flags & LISTEN_DUAL)) {
-        addr = &any4;
-        v6 = false;
-        fd = new_socket(v6);
+        return listener_bind(&any4, flags & ~LISTEN_DUAL, backlog, e);
     }
     struct sockaddr_storage ss;
     socklen_t len = ip_port_to_sockaddr(addr, &ss);
@@ -146,6 +149,9 @@ int listener_bind_unix(const char *path, mode_t mode, struct err *e)
         return err_set(e, "%s: a socket's path has at most %zu bytes", path,
                        sizeof(un.sun_path) - 1);
     strncpy(un.sun_path, path, sizeof(un.sun_path) - 1);
+    fd = handover_unix_socket(path);
+    if (fd >= 0)
+        return fd;
     if (clear_stale(&un, e) < 0)
         return -1;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -24,8 +24,9 @@ typedef void listener_cb(struct listener *l, int fd, const struct ip_port *peer,
  * IPv6 alone */
 #define LISTEN_DUAL 0x4u
 
-/* binds and listens; the fd only, so that main() can bind before it gives up privileges.
- * -1 and e naming the address and what to do (e.g. who else may hold the port). */
+/* binds and listens, or takes the socket that a predecessor left (handover.h); the fd only, so that
+ * main() can bind before it gives up privileges. -1 and e naming the address and what to do (e.g.
+ * who else may hold the port). */
 int listener_bind(const struct ip_port *addr, unsigned flags, int backlog, struct err *e);
 /* replaces a stale socket file nobody listens on */
 int listener_bind_unix(const char *path, mode_t mode, struct err *e);

@@ -968,6 +968,61 @@ def the_number_of_workers_changes_under_load():
         assert sc.stat("downstream_cx_active") >= 0
 
 
+def descendants(pid):
+    out = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as f:
+            for child in map(int, f.read().split()):
+                out += [child] + descendants(child)
+    return out
+
+
+def upgrade(sc):
+    before = set(descendants(sc.p.pid))
+    sc.p.send_signal(signal.SIGUSR2)
+    eventually("no successor", lambda: set(descendants(sc.p.pid)) - before, 10)
+    new = (set(descendants(sc.p.pid)) - before).pop()
+    eventually("the successor does not serve",
+               lambda: open(sc.log).read().count(f"pid={new}"), 10)
+
+
+@check
+def another_build_takes_over_under_load():
+    tunnel = dial("echo")
+    tunnel.sendall(b"before")
+    assert recv_exactly(tunnel, 6) == b"before"
+    load = subprocess.Popen(["h2load", "--h1", "-c", "20", "-t", "1", "-D", "8", S("web").url + "/hello"],
+                            stdout=subprocess.PIPE, text=True)
+    for _ in range(3):
+        time.sleep(1)
+        for sc in SC.values():
+            upgrade(sc)
+        tunnel.sendall(b"still")
+        assert recv_exactly(tunnel, 5) == b"still"
+    out = load.communicate()[0]
+    done = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out)
+    assert done and int(done[1]) > 1000 and done[2] == done[3] == "0", out
+    tunnel.close()
+    for sc in SC.values():
+        # the first stays behind the last, those between leave
+        eventually("those between stay", lambda sc=sc: len(descendants(sc.p.pid)) == 1, 10)
+    assert curl(S("web").url + "/hello")[1] == b"hello\n"
+
+
+@check
+def a_successor_that_cannot_serve_changes_nothing():
+    client, _ = documents()
+    sc = SC["c"]
+    sc.write(dict(client, Outbound=7))
+    before = descendants(sc.p.pid)
+    sc.p.send_signal(signal.SIGUSR2)
+    eventually("nothing is said", lambda: "nothing has changed" in open(sc.log).read(), 10)
+    eventually("a process is left", lambda: descendants(sc.p.pid) == before)
+    assert curl(S("web").url + "/hello")[1] == b"hello\n"
+    sc.write(dict(client, Version="1"))
+    reload("c")
+
+
 @check
 def counters_and_pages():
     for which in ("c", "w"):

@@ -1,0 +1,177 @@
+/* upgrade.c - another build of the program takes over without a lost connection (handover.h).
+ *
+ * The successor inherits the listening sockets and, in memory, the certificate and the document,
+ * so that it needs no controller to begin.  When it serves, its predecessor accepts nothing more,
+ * ends what it has, for as long as that takes, and gives its memory back.  The first process of
+ * the line stays behind them all: it is the one that a container or a service manager watches.  It
+ * passes signals on, and ends as the last of them ends.  Those between leave when they are empty.
+ */
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "common/base/json.h"
+#include "common/base/log.h"
+#include "common/io/handover.h"
+#include "common/proxy/lsock.h"
+#include "sidecar/probes.h"
+#include "sidecar/sidecar.h"
+#include "sidecar/source.h"
+
+#define SUB      "upgrade"
+#define SERVE_MS 30000 /* a successor has so long to serve */
+#define QUIET_MS 1000
+#define CHILDREN "/proc/self/task/%d/children" /* proc_pid_children(5) */
+#define NO_HURRY (24u * 3600 * 1000 * 49)
+
+/* ---- the successor's side ----------------------------------------------------------------------
+ */
+
+int upgrade_take(struct sidecar *sc, struct err *e)
+{
+    struct buf text = BUF_INIT;
+    int rc = handover_take(&text, e);
+    if (rc == 1) {
+        sc->heir = true;
+        sc->saved = json_loadb(text.p, text.len, 0, NULL);
+        sc->conf.workers = (unsigned)json_int(sc->saved, "Workers", sc->conf.workers);
+        explicit_bzero(text.p, text.len);
+    }
+    buf_free(&text);
+    if (rc == 1 && !sc->saved)
+        return err_set(e, "the predecessor's state is no JSON");
+    return rc < 0 ? -1 : 0;
+}
+
+static void serving(const struct stats *s, void *arg)
+{
+    (void)s;
+    (void)arg;
+    handover_ready();
+}
+
+/* the workers have the view when they answer what is asked behind it */
+void upgrade_ready(struct sidecar *sc)
+{
+    json_decref(sc->saved);
+    sc->saved = NULL;
+    engine_collect(sc->engine, serving, NULL);
+}
+
+/* ---- the predecessor's side --------------------------------------------------------------------
+ */
+
+static bool children_are_listed(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, CHILDREN, getpid());
+    return access(path, R_OK) == 0;
+}
+
+static void signal_children(const struct sidecar *sc, int sig)
+{
+    char path[64];
+    int pid;
+    snprintf(path, sizeof path, CHILDREN, getpid());
+    FILE *f = fopen(path, "re");
+    if (!f)
+        kill(sc->follower, sig);
+    while (f && fscanf(f, "%d", &pid) == 1)
+        kill(pid, sig);
+    if (f)
+        fclose(f);
+}
+
+bool upgrade_forward(struct sidecar *sc, int sig)
+{
+    if (!sc->follower)
+        return false;
+    signal_children(sc, sig);
+    return true;
+}
+
+void upgrade_on_child(int sig, void *arg)
+{
+    struct sidecar *sc = arg;
+    int status;
+    pid_t pid;
+    (void)sig;
+    if (!sc->follower)
+        return; /* one that is only starting: handover.c waits for it */
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        sc->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (pid == 0)
+        return;
+    log_info(SUB, "no successor is left, leaving status=%d", sc->status);
+    loop_stop(sc->loop);
+}
+
+/* our last connection has ended */
+static void on_empty(void *arg)
+{
+    struct sidecar *sc = arg;
+    sc->empty = true;
+    loop_stop(sc->loop);
+}
+
+bool upgrade_stay_behind(struct sidecar *sc)
+{
+    if (!sc->empty)
+        return false;
+    sc->empty = false;
+    log_info(SUB, "the last connection of this process has ended");
+    if (sc->heir && children_are_listed())
+        return false;
+    engine_free(sc->engine);
+    sc->engine = NULL;
+    malloc_trim(0);
+    return true;
+}
+
+static void on_follower(pid_t pid, const char *why, void *arg)
+{
+    struct sidecar *sc = arg;
+    if (why) {
+        log_error(SUB, "failed, nothing has changed error=\"%s\"", why);
+        return;
+    }
+    log_info(SUB, "the successor serves, finishing what is open pid=%d", (int)pid);
+    sc->follower = pid;
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    engine_stop_accepting(sc->engine);
+    timer_cancel(&sc->no_document);
+    admin_free(sc->admin);
+    probes_free(sc->probes);
+    source_free(sc->source);
+    sc->admin = NULL;
+    sc->probes = NULL;
+    sc->source = NULL;
+    engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
+}
+
+static char *state_of(struct sidecar *sc)
+{
+    json_t *state = json_pack("{s:i}", "Workers", (int)engine_workers(sc->engine));
+    if (sc->source)
+        json_object_set_new(state, "Source", source_save(sc->source));
+    char *text = json_dumps(state, JSON_COMPACT);
+    json_decref(state);
+    return text;
+}
+
+int upgrade_begin(struct sidecar *sc, struct err *e)
+{
+    if (sc->follower || engine_draining(sc->engine))
+        return err_set(e, "this process is leaving already");
+    char *state = state_of(sc);
+    int rc = handover_begin(sc->loop, sc->argv, slice_str(state), SERVE_MS, on_follower, sc, e);
+    explicit_bzero(state, strlen(state));
+    free(state);
+    if (rc == 0)
+        log_info(SUB, "starting a successor program=%s", handover_program(NULL));
+    return rc;
+}
