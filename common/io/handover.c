@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -64,10 +65,11 @@ static unsigned listening(int *out)
     unsigned n = 0;
 
     while (d && n < FDS_MAX && (e = readdir(d))) {
-        int fd = atoi(e->d_name);
+        unsigned long long fd;
 
-        if (e->d_name[0] != '.' && fd != dirfd(d) && listens(fd))
-            out[n++] = fd;
+        if (slice_u64(slice_str(e->d_name), INT_MAX, &fd) == 0 && (int)fd != dirfd(d) &&
+            listens((int)fd))
+            out[n++] = (int)fd;
     }
     if (d)
         closedir(d);
