@@ -75,3 +75,12 @@ int slice_u64(struct slice s, unsigned long long max, unsigned long long *out)
     *out = v;
     return 0;
 }
+
+struct slice slice_digits(struct slice s)
+{
+    while (s.n > 1 && *s.p == '0') {
+        s.p++;
+        s.n--;
+    }
+    return s;
+}

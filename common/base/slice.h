@@ -52,5 +52,7 @@ struct slice slice_trim(struct slice s);
 struct slice slice_cut(struct slice *rest, char sep);
 /* decimal digits only, no sign, no space; 0 and *out, or -1 on anything else or above max */
 int slice_u64(struct slice s, unsigned long long max, unsigned long long *out);
+/* digits without the zeros in front of the number */
+struct slice slice_digits(struct slice s);
 
 #endif

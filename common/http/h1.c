@@ -280,15 +280,17 @@ static int on_coding(struct h1_parser *p, struct slice value)
     return slice_ieq(value, SLICE_LIT("chunked")) ? 0 : coding_error(value);
 }
 
-static int on_length(struct h1_parser *p, struct slice value)
+/* *value loses the zeros in front: nobody is to read an octal number */
+static int on_length(struct h1_parser *p, struct slice *value)
 {
     unsigned long long v;
 
     if (p->seen & SEEN_LENGTH)
         return FAULT_LENGTH_TWICE;
     p->seen |= SEEN_LENGTH;
-    if (slice_u64(value, INT64_MAX, &v) < 0)
+    if (slice_u64(*value, INT64_MAX, &v) < 0)
         return FAULT_LENGTH_BAD;
+    *value = slice_digits(*value);
     p->length = v;
     return 0;
 }
@@ -323,13 +325,13 @@ static void on_te(struct http_head *h, struct slice list)
             h->te_trailers = true;
 }
 
-static int on_field(struct h1_parser *p, struct http_head *h, const struct http_field *f)
+static int on_field(struct h1_parser *p, struct http_head *h, struct http_field *f)
 {
     switch (f->id) {
     case HDR_HOST:
         return on_host(p, h, f->value);
     case HDR_CONTENT_LENGTH:
-        return on_length(p, f->value);
+        return on_length(p, &f->value);
     case HDR_TRANSFER_ENCODING:
         return on_coding(p, f->value);
     case HDR_CONNECTION:

@@ -159,6 +159,8 @@ static int headers_received(struct stream *st, const nghttp2_frame *f)
 
 static int data_received(struct stream *st, const nghttp2_frame *f)
 {
+    if (!st->final_head && !st->muted) /* RFC 9113 8.1: a body without a head */
+        reset(st, NGHTTP2_PROTOCOL_ERROR, FAULT_MALFORMED);
     if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
         if (f->hd.length == 0)
             h2_count_control(st->pub.conn);
@@ -319,6 +321,13 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+/* Did nghttp2 find the stream malformed without telling?  So it does where the body is not as long
+ * as Content-Length said. */
+static bool nghttp2_refused(const struct stream *st, uint32_t code)
+{
+    return code == NGHTTP2_PROTOCOL_ERROR && !st->refused && !st->peer_reset && !st->local_reset;
+}
+
 static int closed(struct stream *st, uint32_t code)
 {
     struct h2c *c = st->pub.conn;
@@ -326,6 +335,8 @@ static int closed(struct stream *st, uint32_t code)
 
     if (st->closed)
         return 0;
+    if (nghttp2_refused(st, code))
+        h2_refused(st, FAULT_MALFORMED);
     st->closed = true;
     st->unconsumed = 0;
     h2_unkeep(st);
@@ -352,7 +363,11 @@ static void headers_sent(struct stream *st)
         st->opened = true;
         h2_unblock(st);
     }
-    /* a 431 is on its way; a reset submitted earlier would have taken its place */
+}
+
+/* a 431 is on its way; a reset submitted earlier would have taken its place */
+static void end_sent(struct stream *st)
+{
     if (st->muted && st->too_large && !st->remote_end)
         nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE, st->pub.id,
                                   NGHTTP2_NO_ERROR);
@@ -375,6 +390,9 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
     switch (f->hd.type) {
     case NGHTTP2_DATA:
         c->window_updates += 2 + (uint32_t)f->hd.length / 1024;
+        st = f->hd.flags & NGHTTP2_FLAG_END_STREAM ? find(ng, f->hd.stream_id) : NULL;
+        if (st)
+            end_sent(st);
         return 0;
     case NGHTTP2_HEADERS:
         st = find(ng, f->hd.stream_id);

@@ -157,7 +157,7 @@ enum h2_added h2_head_add(struct h2_head *hh, const struct h2_limits *lim, struc
 static int read_fields(struct http_head *h, struct slice *host, bool *has_length)
 {
     for (unsigned i = 0; i < h->n_fields; i++) {
-        const struct http_field *f = &h->fields[i];
+        struct http_field *f = &h->fields[i];
         unsigned long long v;
 
         switch (f->id) {
@@ -170,6 +170,7 @@ static int read_fields(struct http_head *h, struct slice *host, bool *has_length
             if (slice_u64(f->value, INT64_MAX, &v) < 0)
                 return FAULT_LENGTH_BAD;
             h->content_length = v;
+            f->value = slice_digits(f->value);
             *has_length = true;
             break;
         case HDR_TE:
@@ -222,7 +223,11 @@ static int check_path(struct http_head *h)
 {
     struct slice rest = h->target;
 
-    if (!slice_ieq(h->scheme, SLICE_LIT("http")) && !slice_ieq(h->scheme, SLICE_LIT("https")))
+    if (slice_ieq(h->scheme, SLICE_LIT("http")))
+        h->scheme = SLICE_LIT("http"); /* RFC 3986 6.2.2.1 */
+    else if (slice_ieq(h->scheme, SLICE_LIT("https")))
+        h->scheme = SLICE_LIT("https");
+    else
         return FAULT_SCHEME;
     if (h->method == HTTP_M_OPTIONS && slice_eq(h->target, SLICE_LIT("*"))) {
         h->path = h->target;

@@ -128,7 +128,11 @@ int uri_absolute(struct slice s, struct uri *out)
         return -1;
     end = s.p + s.n;
     out->scheme = slice_of(s.p, n);
-    if (!slice_ieq(out->scheme, SLICE_LIT("http")) && !slice_ieq(out->scheme, SLICE_LIT("https")))
+    if (slice_ieq(out->scheme, SLICE_LIT("http")))
+        out->scheme = SLICE_LIT("http"); /* RFC 3986 6.2.2.1 */
+    else if (slice_ieq(out->scheme, SLICE_LIT("https")))
+        out->scheme = SLICE_LIT("https");
+    else
         return -2;
     p = slash = s.p + n + 3;
     while (slash < end && *slash != '/' && *slash != '?')

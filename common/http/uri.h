@@ -28,7 +28,8 @@ bool uri_same_authority(struct slice a, struct slice b, int default_port);
 
 /* parts of an http or https URI, as in the absolute form of a request */
 struct uri {
-    struct slice scheme, authority;
+    struct slice scheme; /* in lower case: a constant */
+    struct slice authority;
     struct slice
         path; /* "/" if it is empty (RFC 9110 4.2.3), which lies outside of the text then */
     struct slice query; /* behind the '?'; p == NULL: there is none */

@@ -178,6 +178,8 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
         stream_unprocessed(&s->up);
     } else {
         s->up_fault = (int16_t)hs->fault;
+        s->reused &=
+            how == H2_END_CONN; /* a stream that was reset says nothing of the connection */
         stream_gone(&s->up, reason_of(up, how, hs->fault));
     }
 }

@@ -246,15 +246,16 @@ static void run_filters(struct stream *s)
     pick(s);
 }
 
-/* Where paths decide, what a server could read as another path than we do is made one or refused;
- * elsewhere it passes as it is: an application may well mean it. */
+/* Where paths decide, one form of the path is matched and forwarded, and what a server could still
+ * read as another is refused.  Elsewhere the bytes pass as they came (RFC 9110 7.7): an application
+ * may mean them, or have signed them. */
 static enum reason route_of(struct stream *s)
 {
     const struct vhost *v = chain_host(s->chain, s->req->authority);
     enum reason why = REASON_HOST_UNKNOWN;
     if (!v)
         return why;
-    if (stream_canonical_path(s, v->paths_decide ? URI_UNAMBIGUOUS : 0) < 0)
+    if (stream_canonical_path(s, v->paths_decide ? URI_UNAMBIGUOUS : 0, v->paths_decide) < 0)
         return REASON_PATH;
     struct route_query q = {
         .path = s->req->path, .head = s->req, .identity = s->conn->id ? s->conn->id->spiffe : NULL};

@@ -244,8 +244,9 @@ int stream_keep_head(struct stream *s, const struct http_head *h, struct slice r
 int stream_keep_trailers(struct stream *s, struct half *for_sink, const struct http_field *f,
                          unsigned n);
 void stream_free_head(struct stream *s);
-/* One canonical path, used from here on; flags of uri_canonical.  -1: there is none */
-int stream_canonical_path(struct stream *s, unsigned flags);
+/* One canonical path (flags of uri_canonical); replace: it is what is forwarded, too.  -1: there is
+ * none */
+int stream_canonical_path(struct stream *s, unsigned flags, bool replace);
 /* asks for an upgrade that we carry */
 bool stream_asks_upgrade(const struct http_head *h);
 

@@ -135,7 +135,7 @@ static int set_path(struct stream *s, struct slice path)
     return 0;
 }
 
-int stream_canonical_path(struct stream *s, unsigned flags)
+int stream_canonical_path(struct stream *s, unsigned flags, bool replace)
 {
     struct http_head *h = s->req;
     struct slice canon;
@@ -144,7 +144,7 @@ int stream_canonical_path(struct stream *s, unsigned flags)
     char *scratch = s->w->scratch;
     if (uri_canonical(h->path, flags, scratch, SCRATCH_SIZE, &canon) < 0)
         return -1;
-    return canon.p == h->path.p ? 0 : set_path(s, canon);
+    return !replace || canon.p == h->path.p ? 0 : set_path(s, canon);
 }
 
 void head_drop(struct http_head *h, enum http_hdr id)

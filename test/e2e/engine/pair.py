@@ -23,63 +23,14 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 PEERS = os.path.join(HERE, "..", "peers")
 SIDECAR = os.path.abspath(sys.argv[1])
-TMP = tempfile.mkdtemp(prefix="fsm-pair-")
-os.chmod(TMP, 0o755)  # nginx reads it as somebody else
+sys.path.insert(0, HERE)
+sys.dont_write_bytecode = True
+from sidecars import (SPEC, TMP, Sidecar, children, eventually, free_port, make_pki, proxy, route, sh,
+                      wait_port)
 PY = "/usr/bin/python3"
-children = []
-# below those that the kernel gives to outgoing connections
-ports = iter(range(21000 + os.getpid() % 1100 * 10, 32768))
-
-
-def free_port():
-    for p in ports:
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", p))
-                return p
-            except OSError:
-                continue
-
-
-def sh(*args, **kw):
-    return subprocess.run(args, check=True, capture_output=True, **kw)
-
-
-# ---- identities ---------------------------------------------------------------------------------
-
-def make_pki():
-    d = os.path.join(TMP, "pki")
-    os.mkdir(d)
-    sh("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", d + "/ca.key")
-    sh("openssl", "req", "-x509", "-new", "-key", d + "/ca.key", "-subj", "/CN=root", "-days", "2",
-       "-out", d + "/ca.crt", "-addext", "basicConstraints=critical,CA:TRUE")
-    for name in ("c", "w", "x"):
-        f = f"{d}/{name}"
-        sh("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f + ".key")
-        sh("openssl", "req", "-new", "-key", f + ".key", "-subj", f"/CN={name}.{name}.cluster.local",
-           "-out", f + ".csr")
-        with open(f + ".ext", "w") as o:
-            o.write(f"subjectAltName=DNS:{name}.{name}.cluster.local,"
-                    f"URI:spiffe://cluster.local/ns/{name}/sa/{name}\n"
-                    "extendedKeyUsage=serverAuth,clientAuth\n")
-        sh("openssl", "x509", "-req", "-in", f + ".csr", "-CA", d + "/ca.crt", "-CAkey",
-           d + "/ca.key", "-CAcreateserial", "-days", "2", "-out", f + ".crt", "-extfile",
-           f + ".ext")
-    return d
-
-
 # ---- documents ----------------------------------------------------------------------------------
 
-SPEC = {"SidecarLogLevel": os.environ.get("LEVEL", "info"), "SidecarTimeout": 60,
-        "Traffic": {"EnableEgress": True, "HTTP1PerRequestLoadBalancing": False,
-                    "HTTP2PerRequestLoadBalancing": True}}
 DST = "10.9.9.9"
-
-
-def proxy(n):
-    return {"Pod": n + "-1", "Namespace": n, "ServiceAccount": n, "TrustDomain": "cluster.local",
-            "Principal": f"{n}.{n}.cluster.local", "Spiffe": f"spiffe://cluster.local/ns/{n}/sa/{n}",
-            "Workload": {"Kind": "Deployment", "Name": n}}
 
 
 class Service:
@@ -97,11 +48,6 @@ class Service:
     @property
     def url(self):
         return f"http://127.0.0.1:{self.out}"
-
-
-def route(cluster, allowed=None, methods=None, headers=None):
-    return {"Headers": headers, "Methods": methods, "TargetClusters": {cluster: 100},
-            "AllowedServices": allowed}
 
 
 def documents(spec=SPEC):
@@ -149,62 +95,8 @@ def documents(spec=SPEC):
     return client, server
 
 
-class Sidecar:
-    def __init__(self, name, doc, pki, cert=None, args=()):
-        self.name = name
-        self.admin, self.metrics = free_port(), free_port()
-        self.file = os.path.join(TMP, name + ".json")
-        self.log = os.path.join(TMP, name + ".log")
-        self.write(doc)
-        c = cert or name
-        self.p = subprocess.Popen(
-            [SIDECAR, "-d", "-f", self.file, "--cert", f"{pki}/{c}.crt", "--key", f"{pki}/{c}.key",
-             "--ca", f"{pki}/ca.crt", "--admin", f"127.0.0.1:{self.admin}", "--metrics",
-             f"127.0.0.1:{self.metrics}", *args],
-            stdout=open(self.log + ".access", "w"), stderr=open(self.log, "w"))
-        children.append(self.p)
-        wait_port(self.admin)
-
-    def write(self, doc):
-        with open(self.file + ".new", "w") as o:
-            json.dump(doc, o)
-        os.rename(self.file + ".new", self.file)
-
-    def get(self, path, method="GET"):
-        h = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
-        h.request(method, path)
-        r = h.getresponse()
-        return r.status, r.read().decode()
-
-    def stat(self, name):
-        for line in self.get("/stats")[1].splitlines():
-            if line.startswith(name + ": "):
-                return int(line.split(": ")[1])
-        raise AssertionError(f"no stat {name}")
-
-
-def wait_port(port, seconds=20):
-    end = time.time() + seconds
-    while time.time() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise AssertionError(f"nothing listens on {port}")
-
-
 def threads(sc):
     return len(os.listdir(f"/proc/{sc.p.pid}/task"))
-
-
-def eventually(what, fn, seconds=5):
-    end = time.time() + seconds
-    while time.time() < end:
-        if fn():
-            return
-        time.sleep(0.02)
-    raise AssertionError(what)
 
 
 # ---- applications -------------------------------------------------------------------------------
@@ -1347,8 +1239,8 @@ def start_all():
     wait_port(grpc_port)
     wait_port(ws)
     client, server = documents()
-    SC["c"] = Sidecar("c", client, pki)
-    SC["w"] = Sidecar("w", server, pki)
+    SC["c"] = Sidecar(SIDECAR, "c", client, pki)
+    SC["w"] = Sidecar(SIDECAR, "w", server, pki)
     for s in Service.all.values():
         wait_port(s.out)
         wait_port(s.inb)

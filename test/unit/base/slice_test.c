@@ -64,6 +64,15 @@ START_TEST(cuts_at_a_separator)
 }
 END_TEST
 
+START_TEST(digits_lose_the_zeros_in_front)
+{
+    ck_assert(slice_eq_str(slice_digits(SLICE_LIT("0012")), "12"));
+    ck_assert(slice_eq_str(slice_digits(SLICE_LIT("000")), "0"));
+    ck_assert(slice_eq_str(slice_digits(SLICE_LIT("100")), "100"));
+    ck_assert(slice_eq_str(slice_digits(SLICE_LIT("")), ""));
+}
+END_TEST
+
 START_TEST(reads_decimal_numbers_strictly)
 {
     static const char *const bad[] = {"",
@@ -94,4 +103,4 @@ START_TEST(reads_decimal_numbers_strictly)
 END_TEST
 
 UNIT_MAIN("slice", compares_bytes, folds_ascii_case_only, finds_ends, trims_blanks,
-          cuts_at_a_separator, reads_decimal_numbers_strictly)
+          cuts_at_a_separator, reads_decimal_numbers_strictly, digits_lose_the_zeros_in_front)

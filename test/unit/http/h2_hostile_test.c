@@ -44,7 +44,7 @@ static const struct {
     {REQ "host: A:80\n", true, "head 1 GET http a / host=A:80 end\n", "9113 8.3.1: the same"},
     {":method: GET\n:scheme: http\n:path: /\nhost: b\n", true, "head 1 GET http b / host=b end\n",
      "9113 8.3.1: Host alone"},
-    {":method: GET\n:scheme: HTTPS\n:path: /\n:authority: a\n", true, "head 1 GET HTTPS a / end\n",
+    {":method: GET\n:scheme: HTTPS\n:path: /\n:authority: a\n", true, "head 1 GET https a / end\n",
      "3986 3.1"},
     {":method: OPTIONS\n:scheme: http\n:path: *\n:authority: a\n", true,
      "head 1 OPTIONS http a * end\n", "9113 8.3.1"},
