@@ -4,8 +4,8 @@
  * what a container writes stays its own and goes with it.  /run, /dev, /proc and /sys are fresh
  * (so the runtime's own state, which lives in /run, is not there at all); other file systems of
  * the machine get an overlay of their own, or, where that cannot be done, appear read-only.
- * Volumes are mounted over that, by descriptors opened before the root changes, so that symbolic
- * links in a target resolve inside the container only.
+ * Volumes are mounted over that, from mounts detached before the root changes and when nothing of
+ * the machine's is left above ours, so that links and ".." in a target stay inside the container.
  */
 #include "cli/local/shim/shim.h"
 
@@ -177,6 +177,17 @@ static int narrow(struct shim_mount *m)
     return fd < 0 ? -1 : 0;
 }
 
+/* a mount of its own of what m->fd names: it can be placed when the machine's root is gone */
+static int detach(struct shim_mount *m)
+{
+    int fd = (int)syscall(SYS_open_tree, m->fd, "",
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+
+    close(m->fd);
+    m->fd = fd;
+    return fd < 0 ? -1 : 0;
+}
+
 static int open_sources(struct shim_spec *s, struct err *e)
 {
     for (size_t i = 0; i < s->n_mounts; i++) {
@@ -188,6 +199,8 @@ static int open_sources(struct shim_spec *s, struct err *e)
             return err_errno(e, "volume for %s: %s", m->target, m->source);
         if (m->sub && *m->sub && narrow(m))
             return err_errno(e, "volume for %s: subPath %s", m->target, m->sub);
+        if (detach(m))
+            return err_errno(e, "volume for %s: %s cannot be mounted", m->target, m->source);
     }
     return 0;
 }
@@ -316,7 +329,6 @@ static int make_target(const struct shim_mount *m, bool is_dir, struct err *e)
 static int mount_one(const struct shim_mount *m, struct err *e)
 {
     struct stat st = {.st_mode = S_IFDIR};
-    char source[64];
 
     if (m->fd >= 0 && fstat(m->fd, &st))
         return err_errno(e, "volume for %s", m->target);
@@ -326,8 +338,8 @@ static int mount_one(const struct shim_mount *m, struct err *e)
         if (mount("tmpfs", m->target, "tmpfs", MS_NOSUID | MS_NODEV, m->options))
             return err_errno(e, "tmpfs on %s", m->target);
     } else {
-        snprintf(source, sizeof(source), "/proc/self/fd/%d", m->fd);
-        if (mount(source, m->target, NULL, MS_BIND | MS_REC, NULL))
+        if (syscall(SYS_move_mount, m->fd, "", AT_FDCWD, m->target,
+                    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS))
             return err_errno(e, "mounting %s on %s", m->source, m->target);
     }
     if (m->readonly && mount(NULL, m->target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL))
@@ -348,11 +360,13 @@ int rootfs_enter(struct shim_spec *s, struct err *e)
     show_other_mounts(s->rootfs, merged);
     if (change_root(merged, &pivoted, e) || mount_system(s, e))
         goto out;
+    /* before any path of the manifest's is walked: ".." at "/" would lead onto the machine's root,
+     * which lies over ours */
+    if (pivoted)
+        drop_old_root();
     for (size_t i = 0; i < s->n_mounts; i++)
         if (mount_one(&s->mounts[i], e))
             goto out;
-    if (pivoted)
-        drop_old_root();
     if (s->readonly_root && mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL)) {
         err_errno(e, "making the root file system read-only");
         goto out;

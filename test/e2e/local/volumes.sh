@@ -112,6 +112,21 @@ spec:
 ---
 apiVersion: v1
 kind: Pod
+metadata: {name: dots}
+spec:
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: e, emptyDir: {}}, {name: cfg, configMap: {name: cfg}}]
+  containers:
+  - name: main
+    image: debian
+    command: [sleep, "1000"]
+    volumeMounts:
+    - {name: e, mountPath: "/x/../..$TMP/dots/dir"}
+    - {name: cfg, mountPath: "/x/../..$TMP/dots/file", subPath: color}
+    - {name: cfg, mountPath: /etc/os-release, subPath: color}
+---
+apiVersion: v1
+kind: Pod
 metadata: {name: stays}
 spec:
   terminationGracePeriodSeconds: 1
@@ -160,6 +175,12 @@ expect_match "a link out of the volume" "$(fsml get events)" 'leads out of the v
 told() { fsml get events | grep -q "makes.*leads out of the volume"; }
 until_ok 10 told || fail "a link out of the volume, to be made: $(fsml get events)"
 [ ! -e "$TMP/host/escaped" ] || fail "a subPath made a directory of the machine"
+# a mount point that goes through "..", itself or by a link of the machine's, is the container's
+wait_ready default pod/dots
+[ ! -e "$TMP/dots" ] || fail "a mount point was made on the machine: $(find "$TMP/dots")"
+expect_eq "a mount point with .." "$(in_pod default dots cat "$TMP/dots/file")" blue
+expect_eq "a volume on a relative link" "$(in_pod default dots cat /etc/os-release)" blue
+in_pod default dots touch "$TMP/dots/dir/f" || fail "a volume at a path with .."
 # a link inside the volume is none, and what is made has the volume's mode
 wait_ready default pod/stays
 in_pod default stays sh -c 'touch /x/f' || fail "a user cannot write to a subPath that was made for it"
