@@ -125,6 +125,11 @@ static void build_inbound(const struct redirect *want, struct rules *out)
                                   .port = PORT_INBOUND});
 }
 
+static struct cidr link_local6(void)
+{
+    return (struct cidr){.ip = {.family = 6, .b = {0xfe, 0x80}}, .bits = 10};
+}
+
 /* The order matters: what the sidecar sends to its own pod is an inbound call and passes the
  * inbound listener; other loopback traffic, and all other traffic of the sidecar, is left alone. */
 static void build_output_static(const struct redirect *want, struct rules *out)
@@ -153,6 +158,10 @@ static void build_output_static(const struct redirect *want, struct rules *out)
     rules_add(out, &r);
     r = (struct rule){.chain = CHAIN_PROXY_OUTPUT, .owner = OWNER_IS, .uid = want->uid};
     rules_add(out, &r);
+    if (out->family == 6) { /* an address that means nothing without its interface: not for others */
+        r = (struct rule){.chain = CHAIN_PROXY_OUTPUT, .dst = link_local6()};
+        rules_add(out, &r);
+    }
     r = (struct rule){.chain = CHAIN_PROXY_OUTPUT, .dst = loopback(out->family)};
     rules_add(out, &r);
 }
