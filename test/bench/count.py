@@ -12,8 +12,6 @@ from bench import measure, rounds, setup
 from bench.cases.http import Http
 
 NAMES = ("fsm", "fsm-openssl", "nginx")
-FEW = 400
-MANY = 2400
 
 
 class Valgrind:
@@ -85,19 +83,20 @@ def callgrind(o, case, processes, requests):
 
 def per_request(counter, o, case, processes):
     """Counts few requests and many on as many connections: the difference is free of what a connection costs."""
-    few = counter(o, case, processes, FEW)
-    many = counter(o, case, processes, MANY)
-    return {name: max(0.0, (n - few.get(name, 0)) / (MANY - FEW)) for name, n in many.items()}
+    few_of, many_of = case.counted
+    few = counter(o, case, processes, few_of)
+    many = counter(o, case, processes, many_of)
+    return {name: max(0.0, (n - few.get(name, 0)) / (many_of - few_of)) for name, n in many.items()}
 
 
 def one(o, case, name):
     with case.running(o, name) as processes:
-        case.ask(FEW)
+        case.ask(case.counted[0])
         calls = per_request(strace, o, case, processes)
     with Valgrind(case, o.tmp), case.running(o, name) as processes:
         for p in processes:
             p.name = name
-        case.ask(FEW)
+        case.ask(case.counted[0])
         spent = per_request(callgrind, o, case, processes)
     return {"syscalls_per_request": sum(calls.values()), "instructions_per_request": spent["instructions"]}, calls
 

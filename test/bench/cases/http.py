@@ -12,6 +12,7 @@ class Http(Case):
     role = setup.Role()
     args = HTTP1
     size = 1024
+    counted = (400, 2400)  # requests of the two runs whose difference count.py takes
 
     def roles(self, proxy):
         return [self.role]
