@@ -165,6 +165,50 @@ ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n)
     return put;
 }
 
+ssize_t conn_splice_read(struct conn *c, int pipe, size_t n)
+{
+    ssize_t got;
+
+    BUG_ON(c->xport != &conn_plain);
+    if (c->dead || c->closed)
+        return CONN_ERROR;
+    if (!c->can_read)
+        return CONN_AGAIN;
+    do
+        got = splice(c->fd, NULL, pipe, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (got < 0 && errno == EINTR);
+    if (got > 0) {
+        c->peeked = false;
+        c->rx_bytes += (uint64_t)got;
+    } else if (got < 0 && errno == EAGAIN) {
+        c->can_read = false;
+        got = CONN_AGAIN;
+    } else if (got < 0) {
+        c->dead = true;
+        got = set_fail(c, conn_fail_of(errno, false));
+    }
+    return got;
+}
+
+ssize_t conn_splice_write(struct conn *c, int pipe, size_t n)
+{
+    ssize_t put;
+
+    BUG_ON(c->xport != &conn_plain);
+    if (c->dead || c->closed)
+        return CONN_ERROR;
+    if (!c->can_write)
+        return CONN_AGAIN;
+    do
+        put = splice(pipe, NULL, c->fd, NULL, n, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    while (put < 0 && errno == EINTR);
+    if (put > 0)
+        c->tx_bytes += (uint64_t)put;
+    else if (put < 0 && errno != EAGAIN)
+        return CONN_ERROR; /* a write says why */
+    return put > 0 ? put : CONN_AGAIN;
+}
+
 ssize_t conn_peek(struct conn *c, void *p, size_t n)
 {
     ssize_t got;

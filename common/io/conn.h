@@ -155,6 +155,10 @@ bool conn_may_read(const struct conn *c);
 /* > 0 bytes taken; CONN_AGAIN; CONN_ERROR.  What was asked must not be empty. */
 ssize_t conn_write(struct conn *c, const void *p, size_t n);
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n);
+/* As conn_read into an empty pipe, and conn_write from one, without a copy; plaintext only.  A
+ * short count says nothing. */
+ssize_t conn_splice_read(struct conn *c, int pipe, size_t n);
+ssize_t conn_splice_write(struct conn *c, int pipe, size_t n);
 /* MSG_PEEK; only before a transport is put on.  CONN_EV_READ comes again with more bytes. */
 ssize_t conn_peek(struct conn *c, void *p, size_t n);
 /* Has the connection broken, though nothing was read that says so?  For who has stopped reading. */

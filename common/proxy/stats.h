@@ -28,6 +28,7 @@
     X(DOWN_RQ_5XX, "downstream_rq_5xx", C, "responses by class")                                   \
     X(TUNNELS, "tunnels_total", C, "connections carried as bytes")                                 \
     X(TUNNELS_ACTIVE, "tunnels_active", G, "connections carried as bytes now")                     \
+    X(SPLICED, "tunnels_spliced_bytes_total", C, "of them moved inside the kernel")                \
     X(TLS_DOWN, "downstream_tls_handshakes_total", C, "handshakes completed with clients")         \
     X(TLS_DOWN_RESUMED, "downstream_tls_resumed_total", C, "of these by a resumed session")        \
     X(TLS_DOWN_FAILED, "downstream_tls_failed_total", C, "handshakes that failed")                 \

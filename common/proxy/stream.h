@@ -209,6 +209,8 @@ void stream_begin_tunnel(struct stream *s, const struct chain *c, const struct s
 /* a response head, 1xx included; slices need not outlive the call */
 void stream_response(struct stream *s, struct http_head *h, bool end);
 void stream_data(struct half *from, struct slice p);
+/* n bytes of a tunnel went to the other half's connection past both codecs */
+void stream_passed(struct half *from, size_t n);
 void stream_end(struct half *from, const struct http_field *trailers, unsigned n);
 /* what was given since the last flush may be written now; its memory may change afterwards */
 void stream_flush(struct half *from);

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/proxy/accesslog.h"
@@ -69,6 +70,7 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     gather_init(w->gather, w->mem, loop);
     w->rbuf = xmalloc(RBUF_SIZE);
     w->scratch = xmalloc(SCRATCH_SIZE);
+    w->pipe[0] = w->pipe[1] = -1;
     w->h1_limits = h1_limits_default;
     w->h2_limits = h2_limits_default;
     w->splits = table_new(free);
@@ -283,6 +285,10 @@ void worker_free(struct worker *w)
     free(w->gather);
     free(w->rbuf);
     free(w->scratch);
+    if (w->pipe[0] >= 0) {
+        close(w->pipe[0]);
+        close(w->pipe[1]);
+    }
     free(w);
 }
 

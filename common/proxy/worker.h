@@ -76,6 +76,7 @@ struct worker {
     char *rbuf;            /* RBUF_SIZE, for everybody; nothing in it outlives a callback */
     struct http_head head; /* being parsed; likewise */
     struct http_field fields[HTTP_FIELDS_MAX]; /* its fields */
+    int pipe[2]; /* for the length of a call: splice (tunnel.c); -1 = none */
     struct h1_limits h1_limits;
     struct h2_limits h2_limits;
 

@@ -653,6 +653,8 @@ def bytes_both_ways():
         t.start()
         assert recv_all(s) == data, svc
         t.join()
+    assert SC["c"].stat("tunnels_spliced_bytes_total") > 1 << 20, "plaintext in plenty is not copied"
+    assert SC["w"].stat("tunnels_spliced_bytes_total") == 0, "one side of it is TLS"
 
 
 @check
