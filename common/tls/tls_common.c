@@ -605,24 +605,33 @@ static void cursor_skip(struct cursor *k, size_t n)
     }
 }
 
-/* what makes the next record: as much as one may hold, in one piece, copied only if it is not */
-static struct slice cursor_piece(const struct cursor *k)
+/* what makes the next record: as much as it may hold, in one piece, copied only if it is not */
+static struct slice cursor_piece(const struct cursor *k, size_t max)
 {
     const struct iovec *v = k->iov;
     size_t off = k->off, n = 0;
 
-    if (v->iov_len - off >= TLS_RECORD_MAX || k->n == 1) {
+    if (v->iov_len - off >= max || k->n == 1) {
         n = v->iov_len - off;
-        return slice_of((const char *)v->iov_base + off, n > TLS_RECORD_MAX ? TLS_RECORD_MAX : n);
+        return slice_of((const char *)v->iov_base + off, n > max ? max : n);
     }
-    for (int left = k->n; left > 0 && n < TLS_RECORD_MAX; left--, v++, off = 0) {
+    for (int left = k->n; left > 0 && n < max; left--, v++, off = 0) {
         size_t m = v->iov_len - off;
-        if (m > TLS_RECORD_MAX - n)
-            m = TLS_RECORD_MAX - n;
+        if (m > max - n)
+            m = max - n;
         memcpy(scratch->gather + n, (const char *)v->iov_base + off, m);
         n += m;
     }
     return slice_of((const char *)scratch->gather, n);
+}
+
+static void note_pause(struct tls *t)
+{
+    uint64_t now = loop_now_ms(t->c->loop);
+
+    if (now - t->sent_ms >= TLS_PAUSE_MS)
+        t->burst = 0;
+    t->sent_ms = now;
 }
 
 /* seals until the data, the patience of the socket or of the engine ends; returns bytes sealed or
@@ -637,7 +646,7 @@ static ssize_t write_records(struct tls *t, struct cursor *k)
 
         if (SCRATCH_OUT - scratch->out_len < TLS_RECORD_MAX + TLS_RECORD_SLACK && tls_push(t) != 1)
             break;
-        s = cursor_piece(k);
+        s = cursor_piece(k, t->burst < TLS_SMALL_BYTES ? TLS_RECORD_SMALL : TLS_RECORD_MAX);
         r = tls_engine_write(t->eng, s.p, s.n);
         if (r == ENGINE_AGAIN) {
             t->tx_waits = true;
@@ -647,6 +656,8 @@ static ssize_t write_records(struct tls *t, struct cursor *k)
             return ENGINE_ERROR;
         cursor_skip(k, (size_t)r);
         total += r;
+        if (t->burst < TLS_SMALL_BYTES)
+            t->burst += (uint32_t)r;
     }
     return total;
 }
@@ -685,6 +696,7 @@ static ssize_t tls_writev(struct conn *c, const struct iovec *iov, int n)
     }
     done = t->held;
     t->held = false;
+    note_pause(t);
     if (op_begin(t, 0) != 0)
         return CONN_ERROR;
     r = write_records(t, &k);

@@ -18,8 +18,14 @@
 #include "common/tls/creds.h"
 #include "common/tls/tls.h"
 
-#define TLS_RECORD_MAX   16384u /* plaintext of one record, RFC 8446 5.1 */
-#define TLS_RECORD_SLACK 256u   /* header, nonce, tag, padding: what a record may add */
+#define TLS_RECORD_MAX 16384u /* plaintext of one record, RFC 8446 5.1 */
+/* A record can be read only when all of it has come.  What a connection sends first, or after a
+ * pause, goes in small ones: three segments, so that none of them waits for a round trip while the
+ * congestion window is as it begins (RFC 6928).  Bulk goes in large ones, which cost less. */
+#define TLS_RECORD_SMALL 4096u
+#define TLS_SMALL_BYTES  16384u /* sent in small records, then large ones */
+#define TLS_PAUSE_MS     1000u
+#define TLS_RECORD_SLACK 256u /* header, nonce, tag, padding: what a record may add */
 /* ciphertext produced before it is sent: a few full records make one system call */
 #define TLS_BATCH_MAX (4 * (TLS_RECORD_MAX + TLS_RECORD_SLACK))
 /* kept for a socket that takes nothing; a peer that makes us answer without reading is cut off */
@@ -62,6 +68,8 @@ struct tls {
     char *verify_host, *verify_identity; /* only until the handshake is done */
     struct tls_info *info;               /* made when first asked for */
     char *error;
+    uint64_t sent_ms;   /* the last write, monotonic */
+    uint32_t burst;     /* bytes sent since the last pause, up to TLS_SMALL_BYTES */
     uint32_t recv_hint; /* how much to ask of the socket in this call */
     uint8_t first_byte; /* the peer's, for words */
     uint8_t held_byte;  /* see tls_writev() */

@@ -327,6 +327,48 @@ START_TEST(a_gathered_write_is_one_record)
 }
 END_TEST
 
+/* n bytes by the client; the lengths of the records they went in */
+static unsigned records_of(size_t n, unsigned *len, unsigned max)
+{
+    static unsigned char raw[200000];
+    static char data[100000];
+    int tap[2], big = 1 << 20, fd = cli.c->fd;
+    unsigned count = 0;
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, tap), 0);
+    setsockopt(tap[0], SOL_SOCKET, SO_SNDBUF, &big, sizeof(big));
+    cli.c->fd = tap[0];
+    ck_assert_int_eq(conn_write(cli.c, data, n), (ssize_t)n);
+    cli.c->fd = fd;
+    ssize_t got = recv(tap[1], raw, sizeof(raw), 0);
+    for (ssize_t at = 0; at < got && count < max; at += 5 + (ssize_t)len[count++])
+        len[count] = (unsigned)raw[at + 3] << 8 | raw[at + 4];
+    close(tap[0]);
+    close(tap[1]);
+    return count;
+}
+
+START_TEST(records_are_small_at_first_and_after_a_pause)
+{
+    unsigned len[64], n;
+
+    open_pair(0);
+    ck_assert(run_until(both_settled));
+    nothing();
+    n = records_of(65536, len, 64);
+    ck_assert_uint_eq(n, 4 + 3);
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_uint_eq((len[i] - 1) / 1024, i < 4 ? 4 : 16); /* and what sealing adds */
+    n = records_of(32768, len, 64);
+    ck_assert_uint_eq(n, 2);
+    usleep(1100000);
+    nothing();
+    n = records_of(8192, len, 64);
+    ck_assert_uint_eq(n, 2);
+    ends_close();
+}
+END_TEST
+
 static bool client_blocked(void)
 {
     return !cli.c->can_write;
@@ -575,6 +617,7 @@ static void add_all(TCase *t)
     tcase_add_test(t, pieces_of_every_size);
     tcase_add_test(t, an_empty_write_is_nothing);
     tcase_add_test(t, a_gathered_write_is_one_record);
+    tcase_add_test(t, records_are_small_at_first_and_after_a_pause);
     tcase_add_test(t, a_short_write_keeps_one_byte_back);
     tcase_add_test(t, half_a_close_leaves_the_other_half);
     tcase_add_test(t, the_end_of_a_full_socket_still_comes);
