@@ -25,7 +25,8 @@ static void free_job(struct loop_job *job)
     struct worker *w = d->w;
     if (d->ops)
         d->ops->free(d->codec);
-    wmem_obj_put(w->mem, &w->s_identity, d->id);
+    if (d->id)
+        wmem_block_put(w->mem, d->id, d->id->cap);
     wmem_obj_put(w->mem, &w->s_down, d);
 }
 
@@ -203,20 +204,19 @@ static int keep_identity(struct down *d, const struct tls_info *info)
 {
     if (!info->peer.present)
         return 0;
-    d->id = wmem_obj(d->w->mem, &d->w->s_identity, sizeof *d->id);
+    size_t n = strlen(info->peer.spiffe) + 1, m = strlen(info->peer.principal) + 1;
+    uint32_t cap;
+    d->id = wmem_block(d->w->mem, sizeof *d->id + n + m, &cap);
     if (!d->id)
         return -1;
-    _Static_assert(sizeof d->id->spiffe >= sizeof info->peer.spiffe &&
-                       sizeof d->id->principal >= sizeof info->peer.principal,
-                   "names fit");
-    memcpy(d->id->spiffe, info->peer.spiffe, sizeof info->peer.spiffe);
-    memcpy(d->id->principal, info->peer.principal, sizeof info->peer.principal);
+    d->id->cap = cap;
+    d->id->principal = memcpy(d->id->spiffe + n, info->peer.principal, m);
+    memcpy(d->id->spiffe, info->peer.spiffe, n);
     return 0;
 }
 
-static void on_tls_open(struct down *d)
+static void enter_by_tls(struct down *d, const struct tls_info *info)
 {
-    const struct tls_info *info = tls_conn_info(d->conn);
     struct entry in;
     d->w->stat[WSTAT_TLS_DOWN]++;
     d->w->stat[WSTAT_TLS_DOWN_RESUMED] += info->resumed;
@@ -239,15 +239,22 @@ static void on_tls_open(struct down *d)
     }
 }
 
+static void on_tls_open(struct down *d)
+{
+    enter_by_tls(d, tls_conn_info(d->conn));
+    tls_conn_forget_info(d->conn);
+}
+
 /* came in that way, and still may */
 static bool entry_holds(const struct down *d, const struct entry *in)
 {
-    const struct tls_info *info = d->conn->xport == &conn_plain ? NULL : tls_conn_info(d->conn);
-    if (d->mesh)
-        return in->mesh;
-    if (!info)
-        return in->plain;
-    return in->rule && principal_fits(in->rule, &info->peer);
+    const struct tls_info *info = d->mesh ? NULL : tls_conn_info(d->conn);
+    bool holds = d->mesh ? in->mesh : in->plain;
+    if (info) {
+        holds = in->rule && principal_fits(in->rule, &info->peer);
+        tls_conn_forget_info(d->conn);
+    }
+    return holds;
 }
 
 const struct chain *down_still_allowed(const struct down *d)

@@ -21,8 +21,9 @@
 
 /* who the peer's certificate says it is */
 struct identity {
-    char spiffe[256];
-    char principal[256];
+    uint32_t cap;          /* of the block that it is in */
+    const char *principal; /* behind spiffe */
+    char spiffe[];
 };
 
 /* a choice that holds as long as the connection */

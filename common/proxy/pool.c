@@ -216,6 +216,7 @@ static void opened(struct upconn *u)
         }
         w->stat[WSTAT_TLS_UP]++;
         w->stat[WSTAT_TLS_UP_RESUMED] += info->resumed;
+        tls_conn_forget_info(u->conn);
     }
     int later = u->ops->open(u);
     if (later < 0) {

@@ -78,10 +78,10 @@ int tls_conn_start(struct conn *c, struct tls_ctx *ctx, const struct tls_start *
 
 struct tls_peer {
     bool present;        /* a certificate was shown, and verified */
-    char spiffe[256];    /* the first spiffe:// URI SAN, or "" */
+    char spiffe[2049];   /* the first spiffe:// URI SAN, or ""; its standard's bound */
     char principal[256]; /* the first DNS SAN, or the CN if there is none; "" if neither */
     /* all SANs, DNS and URI, "\n"-separated, cut at the size */
-    char sans[1024];
+    char sans[4096];
     int64_t not_after; /* seconds since the epoch */
 };
 struct tls_info {
@@ -92,8 +92,11 @@ struct tls_info {
     bool resumed;
     struct tls_peer peer;
 };
-/* borrowed, valid while the conn lives; NULL if the conn has no TLS or it is not open yet */
+/* borrowed, valid while the conn lives or until tls_conn_forget_info(); NULL if the conn has no TLS
+ * or it is not open yet */
 const struct tls_info *tls_conn_info(const struct conn *c);
+/* gives its 7 KB back; who asks again gets it again */
+void tls_conn_forget_info(const struct conn *c);
 /* the provider's words for the last failure of this conn ("certificate has expired ...") */
 const char *tls_conn_error(const struct conn *c);
 

@@ -856,6 +856,16 @@ const struct tls_info *tls_conn_info(const struct conn *c)
     return t->info;
 }
 
+void tls_conn_forget_info(const struct conn *c)
+{
+    struct tls *t = tls_of(c);
+
+    if (t == NULL)
+        return;
+    free(t->info);
+    t->info = NULL;
+}
+
 const char *tls_conn_error(const struct conn *c)
 {
     const struct tls *t = tls_of(c);
