@@ -158,7 +158,7 @@ static void build_output_static(const struct redirect *want, struct rules *out)
     rules_add(out, &r);
     r = (struct rule){.chain = CHAIN_PROXY_OUTPUT, .owner = OWNER_IS, .uid = want->uid};
     rules_add(out, &r);
-    if (out->family == 6) { /* an address that means nothing without its interface: not for others */
+    if (out->family == 6) { /* an address that means nothing without its interface */
         r = (struct rule){.chain = CHAIN_PROXY_OUTPUT, .dst = link_local6()};
         rules_add(out, &r);
     }
