@@ -15,7 +15,7 @@ VERSION := 0.1.0
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 BUILD_DATE := $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 
-PKGS := libevent_core libevent_pthreads libnghttp2 jansson yaml-0.1 libcares libpcre2-8 libcurl
+PKGS := libevent_core libevent_pthreads libnghttp2 jansson yaml-0.1 libcares libpcre2-8 liblz4 libcurl
 LIBS_tls := $(if $(filter openssl,$(TLS)),-lssl -lcrypto,-lmbedtls -lmbedx509 -lmbedcrypto)
 comma := ,
 SAN_asan := -fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined

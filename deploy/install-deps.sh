@@ -10,7 +10,7 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # apt's helpers are there, whatever s
 
 build='gcc make pkg-config libc6-dev git ca-certificates
  libevent-dev libnghttp2-dev libmbedtls-dev libssl-dev libjansson-dev libyaml-dev
- libcurl4-openssl-dev libc-ares-dev libpcre2-dev libiptc-dev
+ libcurl4-openssl-dev libc-ares-dev libpcre2-dev liblz4-dev libiptc-dev
  iptables nftables iproute2 dnsmasq-base procps'
 demo='curl openssl gunicorn python3-gunicorn python3-gevent python3-httpbin'
 test="$demo clang clang-format libclang-rt-14-dev llvm-14 check valgrind

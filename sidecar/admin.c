@@ -10,7 +10,7 @@
 #include "common/base/version.h"
 #include "common/http/server.h"
 #include "common/pki/pki.h"
-#include "common/policy/document.h"
+#include "common/policy/document_store.h"
 #include "common/proxy/lsock.h"
 #include "common/proxy/view.h"
 #include "common/tls/tls.h"
@@ -130,13 +130,18 @@ static json_t *status_of(struct admin *a, const struct admin_info *i)
 static void get_config_dump(struct admin *a, struct http_req *r)
 {
     struct admin_info i = info_of(a);
-    json_t *shown = i.wire ? document_present(i.wire) : json_object();
-    json_t *doc = json_copy(shown);
+    json_t *status = status_of(a, &i), *none = json_pack("{s:O}", "Status", status);
+    struct buf text = BUF_INIT;
 
-    json_object_set_new(doc, "Status", status_of(a, &i));
-    http_reply_json(r, 200, doc);
-    json_decref(doc);
-    json_decref(shown);
+    if (i.doc) {
+        document_show(i.doc, status, &text);
+        http_reply(r, 200, "application/json", buf_slice(&text));
+        buf_free(&text);
+    } else {
+        http_reply_json(r, 200, none);
+    }
+    json_decref(none);
+    json_decref(status);
 }
 
 static json_t *cert_json(const char *pem)

@@ -20,7 +20,7 @@
 
 /* what the pages show; everything borrowed for the length of the request's callback */
 struct admin_info {
-    json_t *wire;           /* the document in force, or NULL */
+    struct document *doc;   /* in force; borrowed; or NULL */
     const char *version;    /* its version, "" */
     const char *rejected;   /* version refused last, "" = none since */
     const char *reason;     /* why it was refused */

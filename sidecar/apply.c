@@ -7,7 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/pki/pki.h"
-#include "common/policy/document.h"
+#include "common/policy/document_store.h"
 #include "common/proxy/view.h"
 #include "sidecar/document.h"
 #include "sidecar/probes.h"
@@ -28,7 +28,7 @@ static struct document_conf conf_of(const struct sidecar *sc)
 }
 
 /* builds a view of doc with the current certificate and makes it the one in use */
-static int publish(struct sidecar *sc, const json_t *doc, struct err *e)
+static int publish(struct sidecar *sc, const struct document *doc, struct err *e)
 {
     const struct document_conf c = conf_of(sc);
     struct view *v = document_view(&c, doc, e);
@@ -51,11 +51,12 @@ int apply_nothing(struct sidecar *sc, struct err *e)
     return 0;
 }
 
-static void note_refusal(struct sidecar *sc, const json_t *doc, const char *why)
+/* doc NULL: there is none any more */
+static void note_refusal(struct sidecar *sc, const struct document *doc, const char *why)
 {
-    json_decref(sc->refused);
+    free(sc->refused);
     free(sc->refused_why);
-    sc->refused = doc ? json_incref((json_t *)doc) : NULL;
+    sc->refused = doc ? xstrdup(json_str(document_rest(doc), "Version", "unknown")) : NULL;
     sc->refused_why = why ? xstrdup(why) : NULL;
 }
 
@@ -77,30 +78,28 @@ static void apply_settings(struct sidecar *sc, const json_t *doc)
     admin_set_source(sc->admin, &src);
 }
 
-int apply_document(struct sidecar *sc, const json_t *doc, struct err *e)
+int apply_document(struct sidecar *sc, struct document *doc, struct err *e)
 {
-    json_t *wire = document_strip_nulls(doc);
-    if (publish(sc, wire, e) < 0) {
+    if (publish(sc, doc, e) < 0) {
         log_error("document", "refused, the old one stays: %s", e->text);
-        note_refusal(sc, wire, e->text);
-        json_decref(wire);
+        note_refusal(sc, doc, e->text);
         return -1;
     }
-    apply_settings(sc, wire);
+    apply_settings(sc, document_rest(doc));
     note_refusal(sc, NULL, NULL);
-    json_decref(sc->doc);
-    sc->doc = wire;
-    log_info("document", "in force version=%s", json_str(wire, "Version", ""));
+    document_unref(sc->doc);
+    sc->doc = document_ref(doc);
+    log_info("document", "in force version=%s", json_str(document_rest(doc), "Version", ""));
     return 0;
 }
 
 /* returns owned */
-static json_t *read_document(const char *file, struct err *e)
+static struct document *read_document(const char *file, struct err *e)
 {
     struct buf text = BUF_INIT;
-    json_t *doc = NULL;
+    struct document *doc = NULL;
     if (file_read(file, DOCUMENT_MAX, &text, e) == 0) {
-        doc = json_parse(buf_slice(&text), DOCUMENT_MAX, e);
+        doc = document_load(buf_slice(&text), e);
         if (!doc)
             err_prefix(e, "%s", file);
     }
@@ -110,38 +109,34 @@ static json_t *read_document(const char *file, struct err *e)
 
 int apply_file(struct sidecar *sc, struct err *e)
 {
-    json_t *doc = read_document(sc->conf.file, e);
+    struct document *doc = read_document(sc->conf.file, e);
     if (!doc)
         return -1;
     int rc = apply_document(sc, doc, e);
-    json_decref(doc);
+    document_unref(doc);
     return rc;
 }
 
-static void print_presented(const json_t *doc)
+static void print_presented(const struct document *doc)
 {
     struct buf text = BUF_INIT;
-    json_t *shown = document_present(doc);
-    json_print_pretty(shown, 1, false, &text);
-    puts(text.p);
+    document_show(doc, NULL, &text);
+    fputs(text.p, stdout);
     buf_free(&text);
-    json_decref(shown);
 }
 
 /* builds the tables and throws them away, with an engine that has no thread */
-static int try_document(struct sidecar *sc, const json_t *doc, struct err *e)
+static int try_document(struct sidecar *sc, const struct document *doc, struct err *e)
 {
     const struct engine_opts o = {.workers = 0, .access_fd = -1};
     struct loop *l = loop_new(e);
     struct engine *eng = l ? engine_new(l, &o, e) : NULL;
     const struct document_conf c = {.engine = eng, .dry = true};
-    json_t *wire = document_strip_nulls(doc);
-    struct view *v = eng ? document_view(&c, wire, e) : NULL;
+    struct view *v = eng ? document_view(&c, doc, e) : NULL;
     bool good = v != NULL;
     view_free(v);
     engine_free(eng);
     loop_free(l);
-    json_decref(wire);
     if (good && sc->conf.verbose)
         print_presented(doc);
     return good ? 0 : -1;
@@ -151,11 +146,11 @@ int check_file(struct sidecar *sc, struct err *e)
 {
     if (!sc->conf.file)
         return err_set(e, "-n needs -f DOCUMENT: a controller's document is checked when it comes");
-    json_t *doc = read_document(sc->conf.file, e);
+    struct document *doc = read_document(sc->conf.file, e);
     int rc = doc ? try_document(sc, doc, e) : -1;
     if (doc && rc < 0)
         err_prefix(e, "%s", sc->conf.file);
-    json_decref(doc);
+    document_unref(doc);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/policy/document_store.h"
 #include "common/proxy/engine.h"
 #include "common/proxy/filter/mesh.h"
 #include "common/proxy/view.h"
@@ -18,7 +19,8 @@
 
 struct build {
     const struct document_conf *conf;
-    const json_t *doc;
+    const struct document *whole;
+    const json_t *doc;       /* its part that is no fragments */
     const struct view *base; /* to share clusters with, or NULL */
     const struct view
         *matches; /* to share matches with: NULL when what they all depend on changed */
@@ -27,6 +29,8 @@ struct build {
     const char *trust_domain;
     char stats[128]; /* what fsm-stats says about us */
     bool http1_per_request, http2_per_request;
+    uint16_t *again; /* outbound ports to be read as a whole; owned */
+    size_t n_again;
     struct err *e;
 };
 
@@ -44,7 +48,7 @@ static void at_text(const struct at *a, struct buf *out)
     at_text(a->up, out);
     if (!a->key)
         buf_printf(out, "[%d]", a->index);
-    else if (strpbrk(a->key, ".|/*: "))
+    else if (!*a->key || strpbrk(a->key, ".|/*: "))
         buf_printf(out, "[\"%s\"]", a->key);
     else
         buf_printf(out, "%s%s", out->len ? "." : "", a->key);
@@ -154,11 +158,6 @@ static int read_cluster(struct build *b, const struct at *a, const char *name, c
     const char *addr;
     json_t *ep;
     uint32_t n = 0;
-    struct cluster *kept = view_keep_cluster(b->base, b->slots, name, tag_of(j));
-    if (kept) {
-        view_put_cluster(b->v, kept);
-        return 0;
-    }
     if (!json_is_object(j) || (!absent(list) && !json_is_object(list)))
         return bad(b, local ? a : &at_list, "expected an object of endpoints");
     struct endpoint *eps = xcalloc(json_object_size(list) + 1, sizeof *eps);
@@ -174,11 +173,12 @@ static int read_cluster(struct build *b, const struct at *a, const char *name, c
         }
         n++;
     }
-    put_cluster(b, name, tag_of(j), eps, n, local);
+    put_cluster(b, name, local ? tag_of(j) : 0, eps, n, local);
     return 0;
 }
 
-static int read_clusters(struct build *b, const struct at *up, const json_t *dir, bool local)
+/* Inbound: few, and kept when the value is the same */
+static int read_local_clusters(struct build *b, const struct at *up, const json_t *dir)
 {
     struct at a = {up, "ClustersConfigs", 0};
     const json_t *all = json_object_get(dir, a.key);
@@ -190,10 +190,44 @@ static int read_clusters(struct build *b, const struct at *up, const json_t *dir
         return bad(b, &a, "expected an object");
     json_object_foreach ((json_t *)all, name, j) {
         struct at here = {&a, name, 0};
-        if (read_cluster(b, &here, name, j, local) < 0)
+        struct cluster *kept = view_keep_cluster(b->base, b->slots, name, tag_of(j));
+        if (kept)
+            view_put_cluster(b->v, kept);
+        else if (read_cluster(b, &here, name, j, true) < 0)
             return -1;
     }
     return 0;
+}
+
+static const struct at at_outbound = {NULL, "Outbound", 0};
+
+static int on_cluster(const struct document_fragment *old, const struct document_fragment *now,
+                      void *arg)
+{
+    struct build *b = arg;
+    struct at a = {&at_outbound, "ClustersConfigs", 0}, here = {&a, NULL, 0};
+    const struct slice *name_of = now->text.p ? &now->name : &old->name;
+    char *name = xstrndup(name_of->p, name_of->n);
+    int rc = 0;
+    here.key = name;
+    if (now->text.p) {
+        json_t *j = document_fragment_value(now->text);
+        rc = read_cluster(b, &here, name, j, false);
+        json_decref(j);
+    } else {
+        view_drop_cluster(b->v, name);
+    }
+    free(name);
+    return rc;
+}
+
+/* Outbound: many; what the view before has is taken over, then what differs is made */
+static int read_clusters(struct build *b)
+{
+    if (b->base)
+        view_share_clusters(b->v, b->base);
+    return document_diff(b->base ? b->conf->before : NULL, b->whole, DOCUMENT_CLUSTER, on_cluster,
+                         b);
 }
 
 /* ---- routes ---------------------------------------------------------------------------------- */
@@ -335,7 +369,7 @@ static struct vhost *read_rule(struct build *b, struct chain *c, const struct at
     }
     struct vhost *v = arena_zalloc(c->mem, sizeof *v);
     v->name = arena_strdup(c->mem, name);
-    v->routes = arena_zalloc(c->mem, (count_routes(j) + 1) * sizeof *v->routes);
+    v->routes = arena_zalloc(c->mem, count_routes(j) * sizeof *v->routes);
     json_object_foreach ((json_t *)j, path, one) {
         struct at here = {a, path, 0};
         if (!json_is_array(one) && read_route(b, c, &here, path, one, f, &v->routes[v->n++]) < 0)
@@ -401,6 +435,7 @@ static int read_http(struct build *b, struct chain *c, const struct at *a, const
     if (rc == 0)
         rc = read_hosts(b, c, &hosts, json_object_get(j, hosts.key), by_name);
     table_free(by_name);
+    chain_seal(c);
     return rc;
 }
 
@@ -422,7 +457,9 @@ static int read_protocol(const struct build *b, const struct at *up, const json_
     return 0;
 }
 
-static struct chain *new_chain(struct build *b, const struct at *a, const json_t *j, bool inbound)
+/* name: unique among the chains of its port */
+static struct chain *new_chain(struct build *b, const struct at *a, const char *name,
+                               const json_t *j, bool inbound)
 {
     enum chain_kind kind;
     bool h2;
@@ -432,7 +469,7 @@ static struct chain *new_chain(struct build *b, const struct at *a, const json_t
     }
     if (read_protocol(b, a, j, &kind, &h2) < 0)
         return NULL;
-    struct chain *c = chain_new(inbound ? "inbound" : "outbound", kind, tag_of(j));
+    struct chain *c = chain_new(name, kind, inbound ? tag_of(j) : 0);
     c->inbound = inbound;
     c->always_h2 = h2;
     c->http1_per_request = b->http1_per_request;
@@ -487,7 +524,6 @@ static int read_out_ranges(struct build *b, struct port_rules *p, struct chain *
     json_t *one;
     struct cidr net;
     if (absent(all)) {
-        p->any = p->any ? p->any : c;
         return 0;
     }
     if (!json_is_array(all))
@@ -515,30 +551,183 @@ static int fill_outbound(struct build *b, struct chain *c, const struct at *a, c
     return c->kind == CHAIN_TCP ? 0 : read_http(b, c, a, j, &f);
 }
 
-static int read_outbound_item(struct build *b, struct port_rules *p, const struct at *a,
-                              const json_t *j)
+/* ---- outbound items --------------------------------------------------------------------------
+ * A port may have thousands, so each is made, and taken away, by itself.  Where two have the same
+ * range the order decides who gets it; such a port is read as a whole whenever it changes. */
+
+static bool reads_again(const struct build *b, uint16_t port)
 {
-    struct chain *c = new_chain(b, a, j, false);
-    if (!c)
-        return -1;
-    port_rules_add(p, c);
-    return fill_outbound(b, c, a, j) < 0 ? -1 : read_out_ranges(b, p, c, a, j);
+    for (size_t i = 0; i < b->n_again; i++)
+        if (b->again[i] == port)
+            return true;
+    return false;
 }
 
-static int read_outbound_port(struct build *b, struct port_rules *p, const struct at *a,
-                              const json_t *list)
+static void read_again(struct build *b, uint16_t port)
 {
+    if (reads_again(b, port))
+        return;
+    b->again = xreallocarray(b->again, b->n_again + 1, sizeof *b->again);
+    b->again[b->n_again++] = port;
+}
+
+/* an item on its way */
+struct item {
+    char *name, *port, *label; /* owned */
+    uint16_t number;           /* of the port; 0 = it is none */
+    struct at matches, at_port, at;
+    json_t *value;
+};
+
+static void item_open(struct item *it, const struct document_fragment *f)
+{
+    struct slice port = document_item_port(f->name), label = document_item_label(f->name);
+    unsigned long long number;
+    it->name = xstrndup(f->name.p, f->name.n);
+    it->port = xstrndup(port.p, port.n);
+    it->label = xstrndup(label.p, label.n);
+    it->number = slice_u64(port, 65535, &number) < 0 ? 0 : (uint16_t)number;
+    it->matches = (struct at){&at_outbound, "TrafficMatches", 0};
+    it->at_port = (struct at){&it->matches, it->port, 0};
+    it->at = (struct at){&it->at_port, it->label, 0};
+    it->value = document_fragment_value(f->text);
+}
+
+static void item_close(struct item *it)
+{
+    json_decref(it->value);
+    free(it->name);
+    free(it->port);
+    free(it->label);
+}
+
+static void drop_item(struct build *b, const struct item *it)
+{
+    const json_t *ranges = json_object_get(it->value, "DestinationIPRanges");
+    struct port_rules *p = view_edit_ports(b->v, false, it->number);
+    struct chain *c = port_rules_find(p, it->name);
     size_t i;
-    json_t *j;
-    if (!json_is_array(list))
-        return bad(b, a, "expected a list of matches");
-    json_array_foreach (list, i, j) {
-        struct at here = {a, NULL, (int)i};
-        if (read_outbound_item(b, p, &here, j) < 0)
-            return -1;
+    json_t *one;
+    if (p->overlaps)
+        read_again(b, it->number);
+    json_array_foreach (ranges, i, one) {
+        struct cidr net;
+        struct err why;
+        if (cidr_parse(json_string_value(one), &net, &why) == 0)
+            port_rules_unrange(p, &net, c);
     }
+    port_rules_remove(b->slots, p, c);
+}
+
+static int on_old_item(const struct document_fragment *old, const struct document_fragment *now,
+                       void *arg)
+{
+    struct item it;
+    (void)now;
+    if (!old->text.p)
+        return 0;
+    item_open(&it, old);
+    drop_item(arg, &it);
+    item_close(&it);
     return 0;
 }
+
+static int put_item(struct build *b, const struct item *it)
+{
+    struct chain *c;
+    struct port_rules *p;
+    if (it->number == 0)
+        return bad(b, &it->at_port, "expected the key to be a port");
+    if (!(c = new_chain(b, &it->at, it->name, it->value, false)))
+        return -1;
+    p = view_edit_ports(b->v, false, it->number);
+    port_rules_add(p, c);
+    if (fill_outbound(b, c, &it->at, it->value) < 0 ||
+        read_out_ranges(b, p, c, &it->at, it->value) < 0)
+        return -1;
+    if (p->overlaps && b->matches)
+        read_again(b, it->number);
+    return 0;
+}
+
+static int on_new_item(const struct document_fragment *old, const struct document_fragment *now,
+                       void *arg)
+{
+    struct item it;
+    (void)old;
+    if (!now->text.p)
+        return 0;
+    item_open(&it, now);
+    int rc = put_item(arg, &it);
+    item_close(&it);
+    return rc;
+}
+
+static int on_item_again(const struct document_fragment *old, const struct document_fragment *now,
+                         void *arg)
+{
+    unsigned long long number;
+    if (slice_u64(document_item_port(now->name), 65535, &number) < 0 ||
+        !reads_again(arg, (uint16_t)number))
+        return 0;
+    return on_new_item(old, now, arg);
+}
+
+/* without ranges: for the addresses that nobody has; the first by name */
+static void choose_any(struct port_rules *p)
+{
+    p->any = NULL;
+    for (uint32_t i = p->n; i-- > 0;)
+        if (document_item_is_rangeless(slice_str(p->chains[i]->name)))
+            p->any = p->chains[i];
+        else
+            break; /* they stand behind those with ranges */
+}
+
+static int read_items(struct build *b)
+{
+    const struct document *before = b->matches ? b->conf->before : NULL;
+    if (b->matches)
+        view_share_ports(b->v, b->matches, false);
+    if (before)
+        document_diff(before, b->whole, DOCUMENT_ITEM, on_old_item, b);
+    if (document_diff(before, b->whole, DOCUMENT_ITEM, on_new_item, b) < 0)
+        return -1;
+    for (size_t i = 0; i < b->n_again; i++)
+        view_put_ports(b->v, false, port_rules_new(b->again[i], 0));
+    if (b->n_again && document_diff(NULL, b->whole, DOCUMENT_ITEM, on_item_again, b) < 0)
+        return -1;
+    view_tidy_ports(b->v, false);
+    for (uint32_t i = 0; i < b->v->ports[0].n; i++)
+        if (b->v->ports[0].v[i]->refs == 1)
+            choose_any(b->v->ports[0].v[i]);
+    return 0;
+}
+
+/* what stands in place of the maps of fragments is wrong */
+static int read_outbound(struct build *b)
+{
+    const json_t *out = json_object_get(b->doc, "Outbound");
+    const json_t *ports = json_object_get(out, "TrafficMatches");
+    struct at matches = {&at_outbound, "TrafficMatches", 0},
+              clusters = {&at_outbound, "ClustersConfigs", 0};
+    const char *port;
+    json_t *j;
+    if (!absent(out) && !json_is_object(out))
+        return bad(b, &at_outbound, "expected an object or null");
+    if (!absent(ports) && !json_is_object(ports))
+        return bad(b, &matches, "expected an object of ports");
+    json_object_foreach ((json_t *)ports, port, j) {
+        struct at here = {&matches, port, 0};
+        return bad(b, &here, "expected a list of matches");
+    }
+    if (!absent(json_object_get(out, "ClustersConfigs")))
+        return bad(b, &clusters, "expected an object");
+    return read_clusters(b) < 0 ? -1 : read_items(b);
+}
+
+/* ---- inbound ----------------------------------------------------------------------------------
+ */
 
 /* one of SourceIPRanges: null or {} for plaintext */
 static int read_source(struct build *b, struct chain *c, const struct at *a, const char *range,
@@ -598,7 +787,7 @@ static int read_endpoints(struct build *b, const struct at *a, const json_t *j, 
         return 0;
     if (!json_is_object(j))
         return bad(b, a, "expected an object of addresses");
-    struct ipset *s = ipset_new(tag_of(j));
+    struct ipset *s = ipset_new();
     json_object_foreach ((json_t *)j, addr, text) {
         struct at here = {a, addr, 0};
         struct err why;
@@ -617,7 +806,7 @@ static int read_inbound_port(struct build *b, struct port_rules *p, const struct
 {
     struct at targets = {a, "TargetClusters", 0}, opaque = {a, "OpaqueTargets", 0},
               allowed = {a, "AllowedEndpoints", 0};
-    struct chain *c = new_chain(b, a, j, true);
+    struct chain *c = new_chain(b, a, a->key, j, true);
     if (!c)
         return -1;
     port_rules_add(p, c);
@@ -631,30 +820,28 @@ static int read_inbound_port(struct build *b, struct port_rules *p, const struct
     return c->kind == CHAIN_TCP ? 0 : read_http(b, c, a, j, &f);
 }
 
-static int read_port(struct build *b, const struct at *a, const char *key, const json_t *j,
-                     bool inbound)
+static int read_port(struct build *b, const struct at *a, const char *key, const json_t *j)
 {
     unsigned long long port;
     if (slice_u64(slice_str(key), 65535, &port) < 0 || port == 0)
         return bad(b, a, "expected the key to be a port");
-    struct port_rules *p = view_keep_ports(b->matches, inbound, (uint16_t)port, tag_of(j));
+    struct port_rules *p = view_keep_ports(b->matches, true, (uint16_t)port, tag_of(j));
     if (p) {
-        view_put_ports(b->v, inbound, p);
+        view_put_ports(b->v, true, p);
         return 0;
     }
     p = port_rules_new((uint16_t)port, tag_of(j));
-    int rc = inbound ? read_inbound_port(b, p, a, j) : read_outbound_port(b, p, a, j);
+    int rc = read_inbound_port(b, p, a, j);
     if (rc < 0)
         port_rules_unref(b->slots, p);
     else
-        view_put_ports(b->v, inbound, p);
+        view_put_ports(b->v, true, p);
     return rc;
 }
 
-/* Inbound or Outbound */
-static int read_direction(struct build *b, bool inbound)
+static int read_inbound(struct build *b)
 {
-    struct at top = {NULL, inbound ? "Inbound" : "Outbound", 0};
+    struct at top = {NULL, "Inbound", 0};
     struct at a = {&top, "TrafficMatches", 0};
     const json_t *dir = json_object_get(b->doc, top.key);
     const json_t *all = json_object_get(dir, a.key);
@@ -668,10 +855,10 @@ static int read_direction(struct build *b, bool inbound)
         return bad(b, &a, "expected an object of ports");
     json_object_foreach ((json_t *)all, port, j) {
         struct at here = {&a, port, 0};
-        if (read_port(b, &here, port, j, inbound) < 0)
+        if (read_port(b, &here, port, j) < 0)
             return -1;
     }
-    return read_clusters(b, &top, dir, inbound);
+    return read_local_clusters(b, &top, dir);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
@@ -752,16 +939,40 @@ static void read_proxy(struct build *b)
         b->stats[0] = '\0';
 }
 
+static int on_allowed(const struct document_fragment *old, const struct document_fragment *now,
+                      void *arg)
+{
+    struct build *b = arg;
+    struct at a = {NULL, "AllowedEndpoints", 0}, here = {&a, NULL, 0};
+    const struct slice *name = now->text.p ? &now->name : &old->name;
+    char *addr = xstrndup(name->p, name->n);
+    struct ipset *base = b->base ? b->base->allowed : NULL;
+    struct err why;
+    int rc = 0;
+    here.key = addr;
+    if (!b->v->allowed)
+        b->v->allowed = base ? ipset_copy(base) : ipset_new();
+    if (old->text.p && !now->text.p)
+        ipset_remove(b->v->allowed, addr);
+    else if (!old->text.p && ipset_add(b->v->allowed, addr, &why) < 0)
+        rc = bad(b, &here, why.text);
+    free(addr);
+    return rc;
+}
+
 static int read_allowed_endpoints(struct build *b)
 {
     struct at a = {NULL, "AllowedEndpoints", 0};
-    const json_t *j = json_object_get(b->doc, a.key);
-    struct ipset *old = b->base ? b->base->allowed : NULL;
-    if (old && !absent(j) && ipset_tag(old) == tag_of(j)) {
-        b->v->allowed = ipset_ref(old);
-        return 0;
-    }
-    return read_endpoints(b, &a, j, &b->v->allowed);
+    if (!absent(json_object_get(b->doc, a.key)))
+        return bad(b, &a, "expected an object of addresses");
+    if (document_diff(b->base ? b->conf->before : NULL, b->whole, DOCUMENT_ALLOWED, on_allowed, b) <
+        0)
+        return -1;
+    if (b->v->allowed)
+        ipset_freeze(b->v->allowed);
+    else if (b->base && b->base->allowed)
+        b->v->allowed = ipset_ref(b->base->allowed);
+    return 0;
 }
 
 static int read_static_listener(struct build *b, const struct at *a, const json_t *j)
@@ -824,7 +1035,7 @@ static bool same_part(const json_t *a, const json_t *b, const char *key)
 
 static void choose_base(struct build *b)
 {
-    const json_t *before = b->conf->before;
+    const json_t *before = b->conf->before ? document_rest(b->conf->before) : NULL;
     b->base = before ? engine_view(b->conf->engine) : NULL;
     bool same = before && same_part(before, b->doc, "Spec") && same_part(before, b->doc, "Proxy");
     b->matches = same ? b->base : NULL;
@@ -832,11 +1043,9 @@ static void choose_base(struct build *b)
 
 static int build_all(struct build *b)
 {
-    if (!json_is_object(b->doc))
-        return err_set(b->e, "document: expected an object");
     choose_base(b);
     read_proxy(b);
-    if (read_spec(b) < 0 || read_direction(b, true) < 0 || read_direction(b, false) < 0 ||
+    if (read_spec(b) < 0 || read_inbound(b) < 0 || read_outbound(b) < 0 ||
         read_allowed_endpoints(b) < 0)
         return -1;
     set_fallbacks(b);
@@ -845,11 +1054,17 @@ static int build_all(struct build *b)
     return add_listeners(b);
 }
 
-struct view *document_view(const struct document_conf *c, const json_t *doc, struct err *e)
+struct view *document_view(const struct document_conf *c, const struct document *doc, struct err *e)
 {
-    struct build b = {
-        .conf = c, .doc = doc, .v = view_new(c->engine), .slots = engine_slots(c->engine), .e = e};
-    if (build_all(&b) == 0)
+    struct build b = {.conf = c,
+                      .whole = doc,
+                      .doc = document_rest(doc),
+                      .v = view_new(c->engine),
+                      .slots = engine_slots(c->engine),
+                      .e = e};
+    int rc = build_all(&b);
+    free(b.again);
+    if (rc == 0)
         return b.v;
     view_free(b.v);
     return NULL;

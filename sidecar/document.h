@@ -3,19 +3,18 @@
  *   v = document_view(&conf, doc, &e);    NULL: refused whole, e names the place in the document
  *   engine_publish(eng, v);
  *
- * What did not change since the view in use is shared with it: an unchanged part is recognised by
- * its JSON value being the same object (document_patch shares them), so the document that made
- * the view in use must still be alive during the call.
- * Reads both forms of a document (common/policy/document.h).  Control thread.
+ * What did not change since the view in use is shared with it: fragments are compared with those of
+ * the document that made it, other parts are recognised by their JSON value being the same object
+ * (document_update shares them).  Control thread.
  */
 #ifndef FSM_SIDECAR_DOCUMENT_H
 #define FSM_SIDECAR_DOCUMENT_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include "common/base/cidr.h"
 #include "common/base/err.h"
 
+struct document;
 struct engine;
 struct view;
 struct transport;
@@ -24,7 +23,7 @@ struct document_conf {
     struct engine *engine;
     struct ip_port outbound, inbound; /* where the listeners are */
     struct transport *transport;      /* a reference is taken; NULL = no certificate */
-    const json_t *before;             /* the document of the view in use, or NULL */
+    const struct document *before;    /* of the view in use, or NULL; borrowed */
     bool dry;                         /* only to see whether it could be used: opens no socket */
     uint32_t patience_ms; /* of view_limits: a controller's document may be on its way */
 };
@@ -32,6 +31,7 @@ struct document_conf {
 /* The two listeners of a pod: every view of a document without static ones has them.  -1 and e */
 int document_listeners(struct view *v, const struct document_conf *c, struct err *e);
 /* borrows doc; returns owned */
-struct view *document_view(const struct document_conf *c, const json_t *doc, struct err *e);
+struct view *document_view(const struct document_conf *c, const struct document *doc,
+                           struct err *e);
 
 #endif

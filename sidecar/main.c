@@ -13,6 +13,7 @@
 #include "common/base/process.h"
 #include "common/io/handover.h"
 #include "common/io/listener.h"
+#include "common/policy/document_store.h"
 #include "common/proxy/lsock.h"
 #include "common/proxy/view.h"
 #include "common/tls/tls.h"
@@ -160,9 +161,9 @@ static int on_identity(const char *chain, const char *key, const char *roots, vo
     return apply_identity(arg, chain, key, roots, e);
 }
 
-static int on_document(json_t *wire, void *arg, struct err *e)
+static int on_document(struct document *doc, void *arg, struct err *e)
 {
-    return apply_document(arg, wire, e);
+    return apply_document(arg, doc, e);
 }
 
 /* ---- what the admin pages show --------------------------------------------------------------- */
@@ -173,9 +174,9 @@ static void on_info(struct admin_info *out, void *arg)
     struct source_state st = {.error = ""};
     if (sc->source)
         source_state(sc->source, &st);
-    out->wire = sc->doc;
-    out->version = sc->doc ? json_str(sc->doc, "Version", "") : "";
-    out->rejected = sc->refused ? json_str(sc->refused, "Version", "unknown") : "";
+    out->doc = sc->doc;
+    out->version = sc->doc ? json_str(document_rest(sc->doc), "Version", "") : "";
+    out->rejected = sc->refused ? sc->refused : "";
     out->reason = sc->refused_why ? sc->refused_why : "";
     out->controller = st.error;
     out->chain_pem = sc->chain_pem;
@@ -346,8 +347,8 @@ static void stop(struct sidecar *sc)
     }
     tls_tickets_free(sc->tickets);
     json_decref(sc->saved);
-    json_decref(sc->doc);
-    json_decref(sc->refused);
+    document_unref(sc->doc);
+    free(sc->refused);
     free(sc->refused_why);
     loop_free(sc->loop);
     tls_pool_free(sc->tls_pool);

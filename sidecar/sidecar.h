@@ -13,7 +13,6 @@
 #ifndef FSM_SIDECAR_SIDECAR_H
 #define FSM_SIDECAR_SIDECAR_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +23,7 @@
 #include "common/proxy/engine.h"
 #include "sidecar/admin.h"
 
+struct document;
 struct transport;
 struct tls_tickets;
 struct tls_pool;
@@ -52,9 +52,9 @@ struct sidecar {
     struct transport *transport; /* owned; NULL = no certificate yet */
     char *chain_pem, *roots_pem; /* owned: of the certificate in use */
     struct loop_job reload;      /* SIGHUP */
-    json_t *doc;                 /* in force, wire form; NULL = none yet */
-    json_t *refused;             /* refused last, NULL = none since the last good one */
-    char *refused_why;           /* owned */
+    struct document *doc;        /* in force; a reference; NULL = none yet */
+    char *refused;     /* owned: version refused last, NULL = none since the last good one */
+    char *refused_why; /* owned */
     struct source *source;
     struct probes *probes;
     struct admin *admin;
@@ -69,8 +69,8 @@ struct sidecar {
 };
 
 /* ---- apply.c ---- */
-/* borrows doc (either form).  -1 and e: refused, the one in force stays, the refusal is kept */
-int apply_document(struct sidecar *sc, const json_t *doc, struct err *e);
+/* -1 and e: refused, the one in force stays, the refusal is kept */
+int apply_document(struct sidecar *sc, struct document *doc, struct err *e);
 /* before the first document: everything is refused by rule */
 int apply_nothing(struct sidecar *sc, struct err *e);
 /* the file of -f; 0, or -1 and e */

@@ -18,6 +18,7 @@
 #include "common/io/dns.h"
 #include "common/pki/pki.h"
 #include "common/policy/document.h"
+#include "common/policy/document_store.h"
 #include "common/tls/tls.h"
 #include "sidecar/source.h"
 
@@ -59,8 +60,7 @@ struct source {
     char asked_roots[64];
     char issuer[64]; /* of the certificate: hash as the controller tells it */
 
-    json_t *wire; /* the document in force, wire form */
-    uint64_t hash;
+    struct document *in_force; /* a reference */
     char version[DOCUMENT_VERSION_MAX];
     char held[DOCUMENT_VERSION_MAX]; /* last version received, good or refused */
     char rejected[DOCUMENT_VERSION_MAX];
@@ -408,20 +408,19 @@ static void forget_document(struct source *s)
     s->held[0] = '\0';
 }
 
-static void offer_document(struct source *s, json_t *wire, uint64_t hash)
+static void offer_document(struct source *s, struct document *d)
 {
     struct err e = {""};
 
-    document_version_text(hash, s->held);
-    if (s->ops->document(wire, s->arg, &e) < 0) {
+    document_version_text(document_hash_now(d), s->held);
+    if (s->ops->document(d, s->arg, &e) < 0) {
         snprintf(s->rejected, sizeof(s->rejected), "%s", s->held);
         s->reason = e;
         log_error(SUB, "document refused, the old one stays version=%s in_force=%s reason=\"%s\"",
                   s->held, s->version, e.text);
     } else {
-        json_decref(s->wire);
-        s->wire = json_incref(wire);
-        s->hash = hash;
+        document_unref(s->in_force);
+        s->in_force = document_ref(d);
         snprintf(s->version, sizeof(s->version), "%s", s->held);
         s->rejected[0] = '\0';
     }
@@ -432,35 +431,32 @@ static void offer_document(struct source *s, json_t *wire, uint64_t hash)
 static void take_document(struct source *s, struct slice body)
 {
     struct err e = {""};
-    json_t *j = json_parse(body, MAX_DOCUMENT, &e);
-    json_t *wire = j ? document_strip_nulls(j) : NULL;
+    struct document *d = document_load(body, &e);
 
-    if (!j || !json_is_object(j)) {
-        trouble(s, "document", j ? "expected one JSON object" : e.text);
+    if (!d) {
+        trouble(s, "document", e.text);
         link_retry(&s->doc, doc_poll);
     } else {
-        offer_document(s, wire, document_hash(wire));
+        offer_document(s, d);
         link_in(&s->doc, 0, doc_poll);
     }
-    json_decref(wire);
-    json_decref(j);
+    document_unref(d);
 }
 
 static void take_patch(struct source *s, struct slice body)
 {
     struct err e = {""};
-    uint64_t hash = s->hash;
     json_t *patch = json_parse(body, MAX_DOCUMENT, &e);
-    json_t *wire = patch && s->wire ? document_patch(s->wire, patch, &hash, &e) : NULL;
+    struct document *d = patch && s->in_force ? document_update(s->in_force, patch, &e) : NULL;
 
-    if (!wire) {
+    if (!d) {
         log_warn(SUB, "patch does not fit, asking for the whole document error=\"%s\"", e.text);
         forget_document(s);
     } else {
-        offer_document(s, wire, hash);
+        offer_document(s, d);
     }
     link_in(&s->doc, 0, doc_poll);
-    json_decref(wire);
+    document_unref(d);
     json_decref(patch);
 }
 
@@ -552,10 +548,16 @@ static int link_init(struct link *k, struct source *s, struct tls_ctx *ctx, stru
 
 json_t *source_save(const struct source *s)
 {
-    return json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:s, s:s, s:O?}", "Key", s->key_pem, "Chain",
-                     s->chain_pem, "Roots", s->roots_pem, "RootsHash", s->roots_hash, "NotAfter",
-                     (json_int_t)s->cert_not_after, "Issuer", s->issuer, "Held", s->held,
-                     "Document", s->wire);
+    struct buf text = BUF_INIT;
+
+    if (s->in_force)
+        document_print(s->in_force, &text);
+    json_t *j = json_pack("{s:s?, s:s?, s:s?, s:s, s:I, s:s, s:s, s:s?}", "Key", s->key_pem,
+                          "Chain", s->chain_pem, "Roots", s->roots_pem, "RootsHash", s->roots_hash,
+                          "NotAfter", (json_int_t)s->cert_not_after, "Issuer", s->issuer, "Held",
+                          s->held, "Document", text.p);
+    buf_free(&text);
+    return j;
 }
 
 static char *saved_text(const json_t *saved, const char *key)
@@ -568,7 +570,8 @@ static char *saved_text(const json_t *saved, const char *key)
 /* goes on where the predecessor stopped */
 static int resume(struct source *s, const json_t *saved, struct err *e)
 {
-    json_t *wire = json_object_get(saved, "Document");
+    const char *text = json_str(saved, "Document", NULL);
+    struct document *d = NULL;
 
     s->key_pem = saved_text(saved, "Key");
     s->chain_pem = saved_text(saved, "Chain");
@@ -581,8 +584,11 @@ static int resume(struct source *s, const json_t *saved, struct err *e)
             return -1;
         schedule_renewal(s);
     }
-    if (json_is_object(wire))
-        offer_document(s, wire, document_hash(wire));
+    if (text && !(d = document_load(slice_str(text), e)))
+        return -1;
+    if (d)
+        offer_document(s, d);
+    document_unref(d);
     snprintf(s->held, sizeof(s->held), "%s", json_str(saved, "Held", ""));
     return 0;
 }
@@ -632,7 +638,7 @@ void source_free(struct source *s)
     link_free(&s->cert);
     link_free(&s->doc);
     dns_free(s->dns);
-    json_decref(s->wire);
+    document_unref(s->in_force);
     pki_wipe(s->key_pem);
     pki_wipe(s->new_key_pem);
     free(s->chain_pem);

@@ -17,6 +17,7 @@
 #include "common/base/err.h"
 #include "common/io/loop.h"
 
+struct document;
 struct source;
 
 struct source_conf {
@@ -31,9 +32,9 @@ struct source_ops {
     /* PEM, all borrowed.  -1 and e: the credentials can't be used; the old ones stay. */
     int (*identity)(const char *chain_pem, const char *key_pem, const char *roots_pem, void *arg,
                     struct err *e);
-    /* wire form, borrowed (take a reference to keep it).  -1 and e: refused whole, the old one
-     * stays; the controller is told. */
-    int (*document)(json_t *wire, void *arg, struct err *e);
+    /* borrowed (take a reference to keep it).  -1 and e: refused whole, the old one stays; the
+     * controller is told. */
+    int (*document)(struct document *doc, void *arg, struct err *e);
 };
 
 struct source *source_new(struct loop *l, const struct source_conf *conf,

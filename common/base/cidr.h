@@ -46,12 +46,18 @@ bool ip_port_eq(const struct ip_port *a, const struct ip_port *b);
 socklen_t ip_port_to_sockaddr(const struct ip_port *a, struct sockaddr_storage *out);
 int ip_port_from_sockaddr(const struct sockaddr *sa, struct ip_port *out);
 
-/* longest-prefix map: cidr -> borrowed pointer; building is one thread, lookups any */
+/* longest-prefix map: cidr -> borrowed pointer; building is one thread, lookups any.  Addresses
+ * (ranges of one) are held apart from wider ranges, densely, and copies share them: maps of many
+ * addresses are small and cheap to copy and change. */
 struct lpm;
 struct lpm *lpm_new(void);
+/* a map of its own that says the same */
+struct lpm *lpm_copy(const struct lpm *m);
 void lpm_free(struct lpm *m);
-/* replaces an equal range's value */
-void lpm_put(struct lpm *m, const struct cidr *c, void *value);
+/* replaces an equal range's value, which is returned, or NULL */
+void *lpm_put(struct lpm *m, const struct cidr *c, void *value);
+/* takes an equal range's value out, if it is that one */
+void lpm_del(struct lpm *m, const struct cidr *c, const void *value);
 /* the value of the longest range that holds ip, or NULL */
 void *lpm_get(const struct lpm *m, const struct ip *ip);
 

@@ -490,15 +490,35 @@ uint64_t document_hash(const json_t *doc)
     return sum;
 }
 
-uint64_t document_fragment_hash(const char *const *names, const json_t *value)
+/* the shape and the place of a fragment */
+static const struct shape *fragment_shape(const char *const *names, uint64_t *path)
 {
     const struct shape *s = &root;
-    uint64_t path = DOCUMENT_ROOT;
+    *path = DOCUMENT_ROOT;
     for (; *names; names++) {
-        path = document_path(path, *names, strlen(*names));
+        *path = document_path(*path, *names, strlen(*names));
         s = member_shape(s, *names);
     }
+    return s;
+}
+
+uint64_t document_fragment_hash(const char *const *names, const json_t *value)
+{
+    uint64_t path;
+    const struct shape *s = fragment_shape(names, &path);
     return hash(value, s, path);
+}
+
+json_t *document_fragment_strip(const char *const *names, const json_t *value)
+{
+    uint64_t path;
+    return strip(value, fragment_shape(names, &path));
+}
+
+json_t *document_fragment_present(const char *const *names, const json_t *value)
+{
+    uint64_t path;
+    return present(value, fragment_shape(names, &path));
 }
 
 char *document_version_text(uint64_t h, char *out)
@@ -639,6 +659,26 @@ static json_t *patch_value(struct patching *p, const json_t *old, const json_t *
     if (s->kind == SHAPE_ITEMS)
         return patch_items(p, old, patch, s, path);
     return patch_object(p, old, patch, s, path);
+}
+
+int document_fragment_patch(const char *const *names, const json_t *old, const json_t *change,
+                            json_t **out, uint64_t *h, struct err *e)
+{
+    struct patching p = {.hash = *h, .err = e};
+    uint64_t path;
+    const struct shape *s = fragment_shape(names, &path);
+    *out = NULL;
+    if (json_is_null(change)) {
+        if (old)
+            p.hash -= hash(old, s, path);
+    } else if (!(*out = patch_value(&p, old, change, s, path))) {
+        return -1;
+    } else if (vanishes(*out, s)) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    *h = p.hash;
+    return 0;
 }
 
 static json_t *patch_root(struct patching *p, const json_t *doc, const json_t *patch)

@@ -47,7 +47,9 @@ char *document_version(const json_t *doc, char *out);
  * NULL and e when the patch is malformed or does not lead to its Version. */
 json_t *document_patch(const json_t *doc, const json_t *patch, uint64_t *hash, struct err *e);
 
-/* ---- for the compiler: documents made of fragments ------------------------------------------ */
+/* ---- documents made of fragments --------------------------------------------------------------
+ * names: from the root down to the fragment, NULL-terminated ("Outbound", "TrafficMatches", "80",
+ * item key); at most 8 */
 
 /* What names an item of an Outbound.TrafficMatches list: its first destination range, or its
  * protocol for an item without ranges.  borrowed from item, "" if it has neither */
@@ -57,8 +59,15 @@ const char *document_item_key(const json_t *item);
 uint64_t document_path(uint64_t parent, const char *key, size_t len);
 /* what a string leaf at a place adds to the hash is path * document_string_hash(text) */
 uint64_t document_string_hash(const char *text);
-/* What an object's member adds to the document's hash.  names: from the root down to the
- * fragment, NULL-terminated ("Outbound", "TrafficMatches", "80", item key); at most 8. */
+/* What an object's member adds to the document's hash. */
 uint64_t document_fragment_hash(const char *const *names, const json_t *value);
+/* document_strip_nulls() and document_present() of a fragment alone; return owned */
+json_t *document_fragment_strip(const char *const *names, const json_t *value);
+json_t *document_fragment_present(const char *const *names, const json_t *value);
+/* What a member of a patch makes of a fragment (old: NULL if it is not there).  *out: returns
+ * owned, NULL if the fragment is gone.  *hash is the document's, and follows.  -1 and e: no patch
+ * of such a fragment */
+int document_fragment_patch(const char *const *names, const json_t *old, const json_t *change,
+                            json_t **out, uint64_t *hash, struct err *e);
 
 #endif

@@ -4,6 +4,8 @@
 #include <string.h>
 #include "common/base/mem.h"
 
+#define CHAIN_BYTES 448 /* what a match with one route needs */
+
 static const char *const kind_names[] = {
 #define X(id, text) [CHAIN_##id] = text,
     CHAIN_KINDS(X)
@@ -21,7 +23,7 @@ struct chain *chain_new(const char *name, enum chain_kind kind, uint64_t tag)
     c->refs = 1;
     c->tag = tag;
     c->kind = kind;
-    c->mem = arena_new(4096);
+    c->mem = arena_new(CHAIN_BYTES);
     c->name = arena_strdup(c->mem, name);
     return c;
 }
@@ -40,7 +42,8 @@ void chain_unref(struct cluster_slots *s, struct chain *c)
         matcher_release(c->regexes[i]);
     for (uint32_t i = 0; i < c->n_slots; i++)
         cluster_slot_unref(s, c->slots[i]);
-    table_free(c->hosts);
+    hosts_free(c->adding);
+    free(c->hosts);
     lpm_free(c->opaque);
     lpm_free(c->sources);
     ipset_unref(c->allowed);
@@ -89,17 +92,24 @@ int chain_add_host(struct chain *c, const char *host, const struct vhost *v)
     struct slice h = host_normal(slice_str(host), buf);
     if (h.n == 0)
         return -1;
-    if (!c->hosts)
-        c->hosts = table_new(NULL);
-    table_put(c->hosts, h, (void *)v);
+    if (!c->adding)
+        c->adding = hosts_new();
+    hosts_add(c->adding, h, v);
     return 0;
+}
+
+void chain_seal(struct chain *c)
+{
+    if (c->adding)
+        c->hosts = hosts_seal(c->adding);
+    c->adding = NULL;
 }
 
 const struct vhost *chain_host(const struct chain *c, struct slice authority)
 {
     char buf[HOST_MAX];
     struct slice h = host_normal(authority, buf);
-    const struct vhost *v = c->hosts && h.n ? table_get(c->hosts, h) : NULL;
+    const struct vhost *v = c->hosts && h.n ? hosts_find(c->hosts, h) : NULL;
     return v ? v : c->any_host;
 }
 

@@ -13,6 +13,7 @@
 #include "common/base/cidr.h"
 #include "common/base/table.h"
 #include "common/proxy/cluster.h"
+#include "common/proxy/hosts.h"
 #include "common/proxy/ipset.h"
 #include "common/proxy/route.h"
 
@@ -39,15 +40,16 @@ struct source_rule {
 
 struct chain {
     uint32_t refs;
-    uint64_t tag; /* what it was made from; equal = unchanged; 0 = never */
-    const char *name;
+    uint64_t tag;     /* what it was made from; equal = unchanged; 0 = never */
+    const char *name; /* unique among the chains of a port and direction */
     enum chain_kind kind;
     enum reason refuse; /* CHAIN_REFUSE: why */
     bool inbound;
     bool always_h2;         /* the upstream is spoken to in HTTP/2 (grpc) */
     bool http1_per_request; /* a new endpoint for each request of an HTTP/1 connection */
     bool http2_per_request;
-    struct table *hosts; /* normal host -> struct vhost, or NULL */
+    struct hosts *adding;    /* before chain_seal */
+    struct hosts_map *hosts; /* normal host -> struct vhost, or NULL */
     const struct vhost *any_host;
     const struct split *tcp;  /* opaque target, or NULL */
     struct lpm *opaque;       /* destination -> struct split; goes before tcp */
@@ -74,6 +76,8 @@ int chain_regex(struct chain *c, struct matcher *m, const char *pattern, struct 
 uint32_t chain_slot(struct chain *c, struct cluster_slots *s, const char *cluster);
 /* host may be "*" for any; v lies in the chain's arena.  -1: longer than a host can be */
 int chain_add_host(struct chain *c, const char *host, const struct vhost *v);
+/* after the last host; then hosts may be looked up */
+void chain_seal(struct chain *c);
 
 /* ---- lookup ---- */
 /* NULL if no host fits */

@@ -117,11 +117,10 @@ static size_t identities_size(const struct cluster_def *def)
     return n;
 }
 
-static void copy_endpoints(struct cluster *c, const struct cluster_def *def)
+/* p: where the identities go */
+static void copy_endpoints(struct cluster *c, const struct cluster_def *def, char *p)
 {
-    char *p = c->text = xmalloc(identities_size(def));
     const char *last = NULL;
-    c->eps = xreallocarray(NULL, def->n ? def->n : 1, sizeof *c->eps);
     for (uint32_t i = 0; i < def->n; i++) {
         const char *id = def->eps[i].identity;
         c->eps[i] = def->eps[i];
@@ -136,20 +135,21 @@ static void copy_endpoints(struct cluster *c, const struct cluster_def *def)
 
 struct cluster *cluster_new(struct cluster_slots *s, const struct cluster_def *def)
 {
-    struct cluster *c = xcalloc(1, sizeof *c);
-    c->refs = 1;
-    c->slot = cluster_slot_ref(s, def->name);
-    c->shared = &s->v[c->slot]->shared;
-    c->tag = def->tag;
-    c->serial = ++s->serial;
-    c->name = xstrdup(def->name);
-    c->n = def->n;
-    c->flags = def->flags;
+    uint32_t slot = cluster_slot_ref(s, def->name);
+    struct cluster *c = xmalloc(sizeof *c + def->n * sizeof c->eps[0] + identities_size(def));
+    *c = (struct cluster){.refs = 1,
+                          .slot = slot,
+                          .shared = &s->v[slot]->shared,
+                          .name = s->v[slot]->name,
+                          .tag = def->tag,
+                          .serial = ++s->serial,
+                          .n = def->n,
+                          .flags = def->flags};
     if (def->source) {
         c->has_source = true;
         c->source = *def->source;
     }
-    copy_endpoints(c, def);
+    copy_endpoints(c, def, (char *)(c->eps + c->n));
     return c;
 }
 
@@ -164,8 +164,5 @@ void cluster_unref(struct cluster_slots *s, struct cluster *c)
     if (!c || --c->refs)
         return;
     cluster_slot_unref(s, c->slot);
-    free(c->name);
-    free(c->eps);
-    free(c->text);
     free(c);
 }

@@ -33,16 +33,15 @@ struct cluster_shared {
 struct cluster {
     uint32_t refs;
     uint32_t slot;
-    uint64_t tag;    /* hash of what it was made from: equal = unchanged */
-    uint64_t serial; /* never used twice */
-    char *name;
+    uint64_t tag;     /* hash of what it was made from: equal = unchanged */
+    uint64_t serial;  /* never used twice */
+    const char *name; /* the slot's */
     uint32_t n;
     uint32_t flags;
     bool has_source;
-    struct ip_port source; /* dial from here */
-    struct endpoint *eps;
-    char *text;                    /* the identities, each once */
+    struct ip_port source;         /* dial from here */
     struct cluster_shared *shared; /* its slot's */
+    struct endpoint eps[];         /* then the identities, each once */
 };
 
 /* Hands out slots and interns names; owned by the engine, control thread only. */

@@ -2,6 +2,7 @@
 #include "common/proxy/view.h"
 #include <stdlib.h>
 #include <string.h>
+#include "common/base/bug.h"
 #include "common/base/mem.h"
 #include "common/proxy/engine.h"
 #include "common/proxy/lsock.h"
@@ -45,17 +46,79 @@ struct port_rules *port_rules_new(uint16_t port, uint64_t tag)
     return p;
 }
 
+/* the place of the first chain that is not before name */
+static uint32_t chains_search(const struct port_rules *p, const char *name)
+{
+    uint32_t lo = 0, hi = p->n;
+    if (hi && strcmp(p->chains[hi - 1]->name, name) < 0)
+        return hi; /* mostly they come in order */
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (strcmp(p->chains[mid]->name, name) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 void port_rules_add(struct port_rules *p, struct chain *c)
 {
-    p->chains = xreallocarray(p->chains, p->n + 1, sizeof *p->chains);
-    p->chains[p->n++] = c;
+    uint32_t at = chains_search(p, c->name);
+    if (p->n == p->cap) {
+        p->cap = p->cap ? p->cap + p->cap / 4 + 1 : 2;
+        p->chains = xreallocarray(p->chains, p->cap, sizeof *p->chains);
+    }
+    memmove(p->chains + at + 1, p->chains + at, (p->n - at) * sizeof *p->chains);
+    p->chains[at] = c;
+    p->n++;
 }
 
 void port_rules_range(struct port_rules *p, const struct cidr *range, struct chain *c)
 {
     if (!p->by_addr)
         p->by_addr = lpm_new();
-    lpm_put(p->by_addr, range, c);
+    const void *other = lpm_put(p->by_addr, range, c);
+    p->overlaps |= other && other != c;
+}
+
+void port_rules_unrange(struct port_rules *p, const struct cidr *range, const struct chain *c)
+{
+    if (p->by_addr)
+        lpm_del(p->by_addr, range, c);
+}
+
+void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct chain *c)
+{
+    uint32_t at = chains_search(p, c->name);
+    while (at < p->n && p->chains[at] != c)
+        at++;
+    BUG_ON(at == p->n);
+    p->n--;
+    memmove(p->chains + at, p->chains + at + 1, (p->n - at) * sizeof *p->chains);
+    if (p->any == c)
+        p->any = NULL;
+    chain_unref(s, c);
+}
+
+struct chain *port_rules_find(const struct port_rules *p, const char *name)
+{
+    uint32_t at = chains_search(p, name);
+    return at < p->n && strcmp(p->chains[at]->name, name) == 0 ? p->chains[at] : NULL;
+}
+
+static struct port_rules *port_rules_copy(const struct port_rules *p)
+{
+    struct port_rules *q = port_rules_new(p->port, 0);
+    q->overlaps = p->overlaps;
+    q->any = p->any;
+    q->n = p->n;
+    q->cap = p->n + 1;
+    q->by_addr = p->by_addr ? lpm_copy(p->by_addr) : NULL;
+    q->chains = xreallocarray(NULL, q->cap, sizeof *q->chains);
+    for (uint32_t i = 0; i < p->n; i++)
+        q->chains[i] = chain_ref(p->chains[i]);
+    return q;
 }
 
 struct port_rules *port_rules_ref(struct port_rules *p)
@@ -130,6 +193,23 @@ void view_put_cluster(struct view *v, struct cluster *c)
     v->clusters[c->slot] = c;
 }
 
+void view_share_clusters(struct view *v, const struct view *base)
+{
+    for (uint32_t i = 0; i < base->n_clusters; i++)
+        if (base->clusters[i] && !(base->clusters[i]->flags & CLUSTER_LOCAL))
+            view_put_cluster(v, cluster_ref(base->clusters[i]));
+}
+
+void view_drop_cluster(struct view *v, const char *name)
+{
+    struct cluster_slots *s = engine_slots(v->engine);
+    int64_t slot = cluster_slot_find(s, name);
+    if (slot < 0 || slot >= v->n_clusters)
+        return;
+    cluster_unref(s, v->clusters[slot]);
+    v->clusters[slot] = NULL;
+}
+
 /* the place of port, or where it belongs */
 static uint32_t ports_search(const struct ports *p, uint16_t port)
 {
@@ -161,6 +241,11 @@ void view_put_ports(struct view *v, bool inbound, struct port_rules *p)
 {
     struct ports *ps = &v->ports[inbound];
     uint32_t at = ports_search(ps, p->port);
+    if (at < ps->n && ps->v[at]->port == p->port) {
+        port_rules_unref(engine_slots(v->engine), ps->v[at]);
+        ps->v[at] = p;
+        return;
+    }
     if (ps->n == ps->cap) {
         ps->cap = ps->cap ? 2 * ps->cap : 8;
         ps->v = xreallocarray(ps->v, ps->cap, sizeof *ps->v);
@@ -168,6 +253,34 @@ void view_put_ports(struct view *v, bool inbound, struct port_rules *p)
     memmove(ps->v + at + 1, ps->v + at, (ps->n - at) * sizeof *ps->v);
     ps->v[at] = p;
     ps->n++;
+}
+
+void view_share_ports(struct view *v, const struct view *base, bool inbound)
+{
+    for (uint32_t i = 0; i < base->ports[inbound].n; i++)
+        view_put_ports(v, inbound, port_rules_ref(base->ports[inbound].v[i]));
+}
+
+struct port_rules *view_edit_ports(struct view *v, bool inbound, uint16_t port)
+{
+    struct port_rules *p = ports_find(&v->ports[inbound], port);
+    if (p && p->refs == 1)
+        return p;
+    p = p ? port_rules_copy(p) : port_rules_new(port, 0);
+    view_put_ports(v, inbound, p);
+    return p;
+}
+
+void view_tidy_ports(struct view *v, bool inbound)
+{
+    struct ports *ps = &v->ports[inbound];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ps->n; i++)
+        if (ps->v[i]->n)
+            ps->v[n++] = ps->v[i];
+        else
+            port_rules_unref(engine_slots(v->engine), ps->v[i]);
+    ps->n = n;
 }
 
 void view_set_fallback(struct view *v, bool inbound, struct chain *c)

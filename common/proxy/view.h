@@ -50,15 +50,21 @@ struct port_rules {
     uint32_t refs;
     uint64_t tag;
     uint16_t port;
+    bool overlaps;         /* two chains have the same range: which has it hangs on the order */
     struct lpm *by_addr;   /* original destination -> struct chain, or NULL */
     struct chain *any;     /* else this, or NULL */
-    struct chain **chains; /* references */
-    uint32_t n;
+    struct chain **chains; /* references, by name */
+    uint32_t n, cap;
 };
 struct port_rules *port_rules_new(uint16_t port, uint64_t tag);
 /* takes the chain; for ranges: then port_rules_range with each */
 void port_rules_add(struct port_rules *p, struct chain *c);
 void port_rules_range(struct port_rules *p, const struct cidr *range, struct chain *c);
+/* the reverse of both: first the ranges, then the chain, whose reference is given back */
+void port_rules_unrange(struct port_rules *p, const struct cidr *range, const struct chain *c);
+void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct chain *c);
+/* borrowed; NULL if there is none of that name */
+struct chain *port_rules_find(const struct port_rules *p, const char *name);
 struct port_rules *port_rules_ref(struct port_rules *p);
 void port_rules_unref(struct cluster_slots *s, struct port_rules *p);
 
@@ -103,11 +109,20 @@ struct cluster *view_keep_cluster(const struct view *base, struct cluster_slots 
                                   const char *name, uint64_t tag);
 /* takes c */
 void view_put_cluster(struct view *v, struct cluster *c);
+/* references to all of base's clusters that are not CLUSTER_LOCAL */
+void view_share_clusters(struct view *v, const struct view *base);
+void view_drop_cluster(struct view *v, const char *name);
 /* a reference to base's rules of that port if the tag is the same (and not 0), else NULL */
 struct port_rules *view_keep_ports(const struct view *base, bool inbound, uint16_t port,
                                    uint64_t tag);
-/* takes p */
+/* takes p, which replaces the port's rules */
 void view_put_ports(struct view *v, bool inbound, struct port_rules *p);
+/* references to all of base's rules of that direction; v has none yet */
+void view_share_ports(struct view *v, const struct view *base, bool inbound);
+/* The rules of a port for v alone, to be changed: made, or copied if they are shared.  borrowed */
+struct port_rules *view_edit_ports(struct view *v, bool inbound, uint16_t port);
+/* takes ports without rules out */
+void view_tidy_ports(struct view *v, bool inbound);
 /* takes c */
 void view_set_fallback(struct view *v, bool inbound, struct chain *c);
 /* Opens the sockets if no view has them.  -1 and e when the address cannot be bound. */

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/policy/document_store.h"
 #include "sidecar/document.h"
 #include "test/replay/world.h"
 
@@ -254,16 +255,18 @@ static json_t *compose(const struct world *w)
 int setup_apply(struct world *w)
 {
     const struct document_conf conf = {.engine = w->engine, .before = w->doc};
-    json_t *doc = compose(w);
-    struct view *v = document_view(&conf, doc, w->e);
+    json_t *composed = compose(w);
+    struct document *doc = document_of(composed, w->e);
+    struct view *v = doc ? document_view(&conf, doc, w->e) : NULL;
+    json_decref(composed);
     if (!v) {
-        json_decref(doc);
+        document_unref(doc);
         return -1;
     }
     if (w->limited)
         v->limits = w->limits;
     engine_publish(w->engine, v);
-    json_decref(w->doc);
+    document_unref(w->doc);
     w->doc = doc;
     world_settle(w);
     return 0;
@@ -278,6 +281,6 @@ void setup_free(struct world *w)
         free(s->name);
         free(s);
     }
-    json_decref(w->doc);
+    document_unref(w->doc);
     json_decref(w->spec);
 }

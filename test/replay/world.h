@@ -36,7 +36,8 @@ struct world {
     struct service *services;
     struct server *servers;
     struct peer *peers;
-    json_t *spec, *doc; /* owned; doc: in force */
+    json_t *spec;         /* owned */
+    struct document *doc; /* in force; owned */
     struct view_limits limits;
     bool limited;
     bool drained;

@@ -1,5 +1,6 @@
 /* cluster_test.c - slots of cluster names, clusters, and what hangs on a chain. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "common/proxy/chain.h"
 #include "test/unit/unit.h"
@@ -112,25 +113,68 @@ START_TEST(hosts_of_a_chain)
     ck_assert_ptr_null(chain_host(c, SLICE_LIT("web")));
     ck_assert_int_eq(chain_add_host(c, "Web.NS", &web), 0);
     ck_assert_int_eq(chain_add_host(c, "web.ns:8080", &with_port), 0);
+    ck_assert_int_eq(chain_add_host(c, "web.ns.svc", &web), 0);
+    ck_assert_int_eq(chain_add_host(c, "web.ns.svc:80", &web), 0);
+    ck_assert_int_eq(chain_add_host(c, "web.ns.svc:81", &with_port), 0);
+    memset(longest, 'h', sizeof longest);
+    longest[HOST_MAX + 1] = '\0';
+    ck_assert_int_eq(chain_add_host(c, longest, &web), -1);
+    ck_assert_int_eq(chain_add_host(c, longest + 1, &web), 0);
+    ck_assert_int_eq(chain_add_host(c, "", &web), -1);
+    chain_seal(c);
     ck_assert_ptr_eq(chain_host(c, SLICE_LIT("web.ns")), &web);
     ck_assert_ptr_eq(chain_host(c, SLICE_LIT("WEB.ns.")), &web);
     ck_assert_ptr_eq(chain_host(c, SLICE_LIT("web.ns.:8080")), &with_port);
     ck_assert_ptr_null(chain_host(c, SLICE_LIT("web.ns:80")));
+    ck_assert_ptr_null(chain_host(c, SLICE_LIT("web.ns:08080")));
+    ck_assert_ptr_null(chain_host(c, SLICE_LIT("web.ns:")));
+    ck_assert_ptr_null(chain_host(c, SLICE_LIT("web.n")));
+    ck_assert_ptr_eq(chain_host(c, SLICE_LIT("web.ns.svc")), &web);
+    ck_assert_ptr_eq(chain_host(c, SLICE_LIT("web.ns.svc:80")), &web);
+    ck_assert_ptr_eq(chain_host(c, SLICE_LIT("web.ns.svc:81")), &with_port);
     ck_assert_ptr_null(chain_host(c, SLICE_LIT("*")));
     ck_assert_ptr_null(chain_host(c, SLICE_LIT("")));
     ck_assert_int_eq(chain_add_host(c, "*", &any), 0);
     ck_assert_ptr_eq(chain_host(c, SLICE_LIT("elsewhere")), &any);
     ck_assert_ptr_eq(chain_host(c, SLICE_LIT("")), &any);
     ck_assert_ptr_eq(chain_host(c, SLICE_LIT("web.ns")), &web);
-    memset(longest, 'h', sizeof longest);
-    longest[HOST_MAX + 1] = '\0';
-    ck_assert_int_eq(chain_add_host(c, longest, &web), -1);
-    ck_assert_int_eq(chain_add_host(c, longest + 1, &web), 0);
     ck_assert_ptr_eq(chain_host(c, slice_str(longest)), &any);
     ck_assert_ptr_eq(chain_host(c, slice_str(longest + 1)), &web);
-    ck_assert_int_eq(chain_add_host(c, "", &web), -1);
     chain_unref(s, c);
     cluster_slots_free(s);
+}
+END_TEST
+
+/* any names, in any order, some again: as a table would have it */
+START_TEST(hosts_are_found_as_a_table_finds_them)
+{
+    static const char *const parts[] = {"a",        "ab",    "a.b",     "abc.d",
+                                        "10.0.0.1", "[::1]", "fd00::1", ""};
+    static const char *const ports[] = {"",       ":80",    ":8080", ":080", ":0",
+                                        ":99999", ":70000", ":",     ":8x"};
+    static const int values[5];
+    uint64_t seed = 7;
+    char name[64];
+
+    for (unsigned round = 0; round < 300; round++) {
+        struct hosts *h = hosts_new();
+        struct table *t = table_new(NULL);
+        for (unsigned i = 0; i < round % 60; i++) {
+            snprintf(name, sizeof name, "%s%s", parts[unit_random(&seed) % 8],
+                     ports[unit_random(&seed) % 9]);
+            const int *v = &values[unit_random(&seed) % 5];
+            hosts_add(h, slice_str(name), v);
+            table_put_str(t, name, (void *)v);
+        }
+        struct hosts_map *m = hosts_seal(h);
+        for (unsigned i = 0; i < 72; i++) {
+            snprintf(name, sizeof name, "%s%s", parts[i / 9], ports[i % 9]);
+            ck_assert_msg(hosts_find(m, slice_str(name)) == table_get_str(t, name),
+                          "\"%s\" in round %u", name, round);
+        }
+        free(m);
+        table_free(t);
+    }
 }
 END_TEST
 
@@ -187,4 +231,5 @@ END_TEST
 
 UNIT_MAIN("cluster", a_slot_stays_with_its_name, slots_that_are_free_are_used_again,
           a_cluster_has_its_own_copy, a_cluster_without_endpoints, hosts_of_a_chain,
-          a_chain_gives_back_what_it_holds, opaque_targets_by_destination)
+          hosts_are_found_as_a_table_finds_them, a_chain_gives_back_what_it_holds,
+          opaque_targets_by_destination)

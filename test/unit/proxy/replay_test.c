@@ -30,7 +30,7 @@ static const struct {
     {"server a up; a dances", ":1: a server can only be idle, or accept NAME"},
     {"server a up\nserver b up \\\n\n\nc1 silent", ":5: nothing and nobody is called \"c1\""},
     {"server a up\nservice svc 80 smtp a\napply",
-     ":3: document: Outbound.TrafficMatches.80[0].Protocol: expected"},
+     ":3: document: Outbound.TrafficMatches.80.smtp.Protocol: expected"},
     {"time +5", ":1: expected a duration, not \"+5\""},
     {"limit idle 5s", ":1: no limit is called \"idle\""},
     {"listen 80; apply\nclient c1 connects 80; c1 silent", ":2: c1: expected nothing; there is"},

@@ -168,7 +168,7 @@ static bool has(const struct ipset *s, const char *text)
 
 START_TEST(address_sets)
 {
-    struct ipset *s = ipset_new(1);
+    struct ipset *s = ipset_new();
     struct err e;
     char text[32];
 

@@ -1,12 +1,13 @@
 /* document_test.c - documents become tables: every document that the controller's golden tests
  * expect is usable, what is wrong is named by its place, what did not change is shared. */
-/* objects: sidecar/document.c common/policy/document.c */
+/* objects: sidecar/document.c */
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/policy/document.h"
+#include "common/policy/document_store.h"
 #include "common/proxy/engine.h"
 #include "common/proxy/view.h"
 #include "sidecar/document.h"
@@ -30,11 +31,21 @@ static void teardown(void)
     loop_free(loop);
 }
 
-static struct view *view_of(const json_t *doc, const json_t *before, struct err *e)
+static struct view *view_of(const struct document *doc, const struct document *before,
+                            struct err *e)
 {
     const struct document_conf c = {.engine = engine, .before = before, .dry = true};
 
     return document_view(&c, doc, e);
+}
+
+static struct view *view_of_json(const json_t *j, struct err *e)
+{
+    struct document *d = document_of(j, e);
+    struct view *v = d ? view_of(d, NULL, e) : NULL;
+
+    document_unref(d);
+    return v;
 }
 
 static json_t *parse(const char *text)
@@ -57,9 +68,9 @@ START_TEST(every_golden_document_is_usable)
         struct err e;
         ck_assert_int_eq(file_read(g.gl_pathv[i], 1 << 24, &text, &e), 0);
         json_t *doc = parse(text.p), *wire = document_strip_nulls(doc);
-        struct view *a = view_of(doc, NULL, &e);
+        struct view *a = view_of_json(doc, &e);
         ck_assert_msg(a != NULL, "%s: %s", g.gl_pathv[i], e.text);
-        struct view *b = view_of(wire, NULL, &e);
+        struct view *b = view_of_json(wire, &e);
         ck_assert_msg(b != NULL, "%s, wire form: %s", g.gl_pathv[i], e.text);
         view_free(a);
         view_free(b);
@@ -119,16 +130,16 @@ static const struct {
     {"{\"127.0.0.1:80\":100}", "{\"127.0.0.1\":100}",
      "document: Inbound.ClustersConfigs[\"w|l\"][\"127.0.0.1\"]: "},
     {"[\"10.1.1.1/32\"]", "[\"10.1.1.1/x\"]",
-     "document: Outbound.TrafficMatches.80[0].DestinationIPRanges[0]: "},
+     "document: Outbound.TrafficMatches.80[\"10.1.1.1/x\"].DestinationIPRanges[0]: "},
     {"{\"10.1.1.1/32\":{", "{\"somewhere\":{",
-     "document: Outbound.TrafficMatches.80[0].OpaqueTargets.somewhere: "},
+     "document: Outbound.TrafficMatches.80[\"10.1.1.1/32\"].OpaqueTargets.somewhere: "},
     {"\"10.2.2.2:80\"", "\"10.2.2.2:0\"",
      "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:0\"]: "},
     {"\"Weight\":100", "\"Weight\":-5",
      "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:80\"].Weight: "},
     {"\"spiffe://td/ns/n/sa/s\"", "true",
      "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:80\"].Identity: "},
-    {"\"80\":[{", "\"80\":[7,{", "document: Outbound.TrafficMatches.80[0]: "},
+    {"\"80\":[{", "\"80\":[7,{", "document: Outbound.TrafficMatches.80[\"\"]: "},
 };
 
 static char *replaced(const char *text, const char *old, const char *new)
@@ -147,7 +158,7 @@ START_TEST(a_fault_is_named_by_its_place)
 {
     struct err e;
     json_t *good = parse(base);
-    struct view *v = view_of(good, NULL, &e);
+    struct view *v = view_of_json(good, &e);
 
     ck_assert_msg(v != NULL, "%s", e.text);
     view_free(v);
@@ -156,7 +167,7 @@ START_TEST(a_fault_is_named_by_its_place)
         char *text = replaced(base, faults[i].old, faults[i].new);
         json_t *j = parse(text);
         e.text[0] = '\0';
-        ck_assert_msg(view_of(j, NULL, &e) == NULL, "taken: %s", faults[i].new);
+        ck_assert_msg(view_of_json(j, &e) == NULL, "taken: %s", faults[i].new);
         ck_assert_msg(strncmp(e.text, faults[i].path, strlen(faults[i].path)) == 0,
                       "%s:\n%s\nwanted %s", faults[i].new, e.text, faults[i].path);
         json_decref(j);
@@ -169,7 +180,7 @@ START_TEST(the_tables_say_what_the_document_says)
 {
     struct err e;
     json_t *doc = parse(base);
-    struct view *v = view_of(doc, NULL, &e);
+    struct view *v = view_of_json(doc, &e);
     struct ip_port dst;
     struct ip peer;
 
@@ -202,31 +213,44 @@ START_TEST(the_tables_say_what_the_document_says)
 }
 END_TEST
 
-/* a service more than there were: everything else is the same object */
+static struct document *next_of(const struct document *d, const char *text)
+{
+    json_t *patch = parse(text);
+    static const char leads[] = "the patch leads to version ";
+    struct err e = {""};
+
+    /* the error says which version it leads to */
+    json_object_set_new(patch, "Version", json_string("?"));
+    ck_assert_ptr_null(document_update(d, patch, &e));
+    ck_assert_msg(strncmp(e.text, leads, strlen(leads)) == 0, "%s", e.text);
+    const char *at = e.text + strlen(leads);
+    json_object_set_new(patch, "Version", json_stringn(at, strcspn(at, ",")));
+    struct document *n = document_update(d, patch, &e);
+    ck_assert_msg(n != NULL, "%s", e.text);
+    json_decref(patch);
+    return n;
+}
+
+/* a cluster more than there were: everything else is the same object */
 START_TEST(what_did_not_change_is_shared)
 {
     struct err e;
-    json_t *parsed = parse(base), *doc = document_strip_nulls(parsed);
-    json_t *next = json_deep_copy(doc);
+    json_t *parsed = parse(base);
+    struct document *doc = document_of(parsed, &e);
+    struct document *next =
+        next_of(doc, "{\"Outbound\":{\"ClustersConfigs\":{\"d\":{\"Endpoints\":{}}}}}");
     struct view *a = view_of(doc, NULL, &e), *b;
     struct ip_port dst;
 
     engine_publish(engine, a);
     loop_turn(loop, false);
-    /* what a patch does: a new document that shares the parts it leaves alone */
-    const char *const shared[] = {"Spec", "AllowedEndpoints", "Inbound"};
-    for (size_t i = 0; i < 3; i++)
-        json_object_set(next, shared[i], json_object_get(doc, shared[i]));
-    json_t *out = json_object_get(next, "Outbound"), *old = json_object_get(doc, "Outbound");
-    json_object_set(out, "TrafficMatches", json_object_get(old, "TrafficMatches"));
-    json_object_set_new(out, "ClustersConfigs", json_copy(json_object_get(old, "ClustersConfigs")));
-    json_object_set_new(json_object_get(out, "ClustersConfigs"), "d",
-                        json_pack("{s:{}}", "Endpoints"));
     b = view_of(next, doc, &e);
     ck_assert_ptr_nonnull(b);
     ip_port_parse("10.1.1.1:80", &dst);
     struct chain *ca = view_chain(a, false, &dst), *cb = view_chain(b, false, &dst);
     ck_assert_ptr_eq(ca, cb);
+    ck_assert_ptr_eq(a->ports[0].v[0], b->ports[0].v[0]);
+    ck_assert_ptr_eq(a->ports[1].v[0], b->ports[1].v[0]);
     uint32_t slot = chain_opaque(ca, &dst.ip)->t[0].slot;
     ck_assert_ptr_eq(view_cluster(a, slot), view_cluster(b, slot));
     ck_assert_ptr_eq(a->allowed, b->allowed);
@@ -234,9 +258,134 @@ START_TEST(what_did_not_change_is_shared)
     loop_turn(loop, false);
     loop_turn(loop, false); /* a is freed here; b still stands */
     ck_assert_str_eq(view_cluster(engine_view(engine), slot)->name, "c");
-    json_decref(next);
-    json_decref(doc);
+    document_unref(next);
+    document_unref(doc);
     json_decref(parsed);
+}
+END_TEST
+
+/* ---- many documents, one after the other ----------------------------------------------------- */
+
+static json_t *random_item(uint64_t *seed, unsigned i)
+{
+    unsigned kind = (unsigned)(unit_random(seed) % 8);
+    char range[32], cluster[16];
+    json_t *item = json_pack("{s:i,s:s}", "Port", 80, "Protocol", kind == 7 ? "grpc" : "tcp");
+
+    snprintf(range, sizeof range, "10.1.%u.%u/%d", i, (unsigned)(unit_random(seed) % 3),
+             kind == 0 ? 24 : 32);
+    snprintf(cluster, sizeof cluster, "c%u", (unsigned)(unit_random(seed) % 9));
+    if (kind != 7 && kind != 6) {
+        json_t *ranges = json_pack("[s]", range);
+        if (kind == 1) /* somebody else's */
+            json_array_append_new(ranges, json_string("10.1.3.1/32"));
+        if (kind == 2)
+            json_array_append_new(ranges, json_sprintf("fd00::%u/128", i));
+        json_object_set_new(item, "DestinationIPRanges", ranges);
+    }
+    if (kind == 7)
+        json_object_set_new(item, "HttpHostPort2Service", json_object());
+    json_object_set_new(item, "TargetClusters", json_pack("{s:i}", cluster, 100));
+    return item;
+}
+
+/* a document of some of everything */
+static json_t *random_document(uint64_t *seed)
+{
+    json_t *ports = json_object(), *clusters = json_object(), *allowed = json_object();
+
+    for (unsigned p = 0; p < 3; p++) {
+        json_t *list = json_array();
+        for (unsigned i = 0; i < 8; i++)
+            if (unit_random(seed) % 3)
+                json_array_append_new(list, random_item(seed, i));
+        json_object_set_new(ports, p == 0 ? "80" : p == 1 ? "81" : "8080", list);
+    }
+    for (unsigned i = 0; i < 9; i++) {
+        char name[8], ep[32];
+        snprintf(name, sizeof name, "c%u", i);
+        snprintf(ep, sizeof ep, "10.2.%u.%u:80", i, (unsigned)(unit_random(seed) % 3));
+        if (unit_random(seed) % 4)
+            json_object_set_new(clusters, name,
+                                json_pack("{s:{s:{s:i}}}", "Endpoints", ep, "Weight", 100));
+    }
+    for (unsigned i = 0; i < 9; i++)
+        if (unit_random(seed) % 3)
+            json_object_set_new(allowed,
+                                i < 6 ? (char[]){'1', '.', '1', '.', '1', '.', (char)('0' + i), 0}
+                                : i == 6 ? "9.0.0.0/8"
+                                         : "fd00::9",
+                                json_string("x"));
+    return json_pack("{s:{s:i,s:{s:b}},s:{s:o,s:o},s:o}", "Spec", "SidecarTimeout",
+                     unit_random(seed) % 8 ? 60 : 50, "Traffic", "EnableEgress", 1, "Outbound",
+                     "TrafficMatches", ports, "ClustersConfigs", clusters, "AllowedEndpoints",
+                     allowed);
+}
+
+/* which targets the two views have for one address */
+static void same_answer(const struct view *a, const struct view *b, const char *text)
+{
+    struct ip_port dst;
+
+    ip_port_parse(text, &dst);
+    const struct chain *ca = view_chain(a, false, &dst), *cb = view_chain(b, false, &dst);
+    ck_assert_msg(strcmp(ca->name, cb->name) == 0, "%s: %s and %s", text, ca->name, cb->name);
+    if (ca->tcp)
+        ck_assert_uint_eq(ca->tcp->t[0].slot, cb->tcp->t[0].slot);
+    ck_assert_int_eq(a->allowed && ipset_has(a->allowed, &dst.ip),
+                     b->allowed && ipset_has(b->allowed, &dst.ip));
+}
+
+static void same_views(const struct view *a, const struct view *b)
+{
+    static const char *const ports[] = {"80", "81", "8080", "82"};
+    char text[64];
+
+    for (unsigned p = 0; p < 4; p++)
+        for (unsigned i = 0; i < 8; i++) {
+            for (unsigned k = 0; k < 4; k++) {
+                snprintf(text, sizeof text, "10.1.%u.%u:%s", i, k, ports[p]);
+                same_answer(a, b, text);
+            }
+            snprintf(text, sizeof text, "[fd00::%u]:%s", i, ports[p]);
+            same_answer(a, b, text);
+            snprintf(text, sizeof text, "1.1.1.%u:%s", i, ports[p]);
+            same_answer(a, b, text);
+        }
+    same_answer(a, b, "9.1.1.1:80");
+    ck_assert_uint_eq(a->ports[0].n, b->ports[0].n);
+    for (uint32_t i = 0; i < a->n_clusters || i < b->n_clusters; i++) {
+        const struct cluster *ca = view_cluster(a, i), *cb = view_cluster(b, i);
+        ck_assert_int_eq(ca != NULL, cb != NULL);
+        if (ca)
+            ck_assert(ca->n == cb->n && ip_port_eq(&ca->eps[0].addr, &cb->eps[0].addr));
+    }
+}
+
+/* A view that was made from the one before it says what one made from nothing says, however the
+ * document changed: items that share ranges, that have none, that come and go. */
+START_TEST(a_change_leads_where_the_whole_leads)
+{
+    struct document *before = NULL;
+    uint64_t seed = 11;
+    struct err e;
+
+    for (unsigned round = 0; round < 400; round++) {
+        json_t *j = random_document(&seed);
+        struct document *d = document_of(j, &e);
+        ck_assert_msg(d != NULL, "%s", e.text);
+        struct view *step = view_of(d, before, &e);
+        ck_assert_msg(step != NULL, "%s", e.text);
+        struct view *whole = view_of(d, NULL, &e);
+        same_views(whole, step);
+        view_free(whole);
+        engine_publish(engine, step);
+        loop_turn(loop, false);
+        document_unref(before);
+        before = d;
+        json_decref(j);
+    }
+    document_unref(before);
 }
 END_TEST
 
@@ -253,6 +402,7 @@ int main(void)
     tcase_add_test(tc, a_fault_is_named_by_its_place);
     tcase_add_test(tc, the_tables_say_what_the_document_says);
     tcase_add_test(tc, what_did_not_change_is_shared);
+    tcase_add_test(tc, a_change_leads_where_the_whole_leads);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
