@@ -25,7 +25,7 @@
 #define SUB      "upgrade"
 #define SERVE_MS 30000 /* a successor has so long to serve */
 #define QUIET_MS 1000
-#define CHILDREN "/proc/self/task/%d/children" /* proc_pid_children(5) */
+#define CHILDREN "/proc/%d/task/%d/children" /* proc(5) */
 #define NO_HURRY (24u * 3600 * 1000 * 49)
 
 /* ---- the successor's side ----------------------------------------------------------------------
@@ -65,32 +65,46 @@ void upgrade_ready(struct sidecar *sc)
 /* ---- the predecessor's side --------------------------------------------------------------------
  */
 
+static FILE *children_of(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, CHILDREN, (int)pid, (int)pid);
+    return fopen(path, "re");
+}
+
 static bool children_are_listed(void)
 {
-    char path[64];
-    snprintf(path, sizeof path, CHILDREN, getpid());
-    return access(path, R_OK) == 0;
-}
-
-static void signal_children(const struct sidecar *sc, int sig)
-{
-    char path[64];
-    int pid;
-    snprintf(path, sizeof path, CHILDREN, getpid());
-    FILE *f = fopen(path, "re");
-    if (!f)
-        kill(sc->follower, sig);
-    while (f && fscanf(f, "%d", &pid) == 1)
-        kill(pid, sig);
+    FILE *f = children_of(getpid());
     if (f)
         fclose(f);
+    return f != NULL;
 }
 
+/* All that come after us, or the last one alone.  Returns how many come directly after. */
+static unsigned signal_line(pid_t of, int sig, bool last)
+{
+    FILE *f = children_of(of);
+    unsigned n = 0;
+    int pid;
+    while (f && fscanf(f, "%d", &pid) == 1) {
+        n++;
+        if (signal_line(pid, sig, last) == 0 || !last)
+            kill(pid, sig);
+    }
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* The first of the line sees to all: one between may be leaving just now, and pass nothing on. */
 bool upgrade_forward(struct sidecar *sc, int sig)
 {
     if (!sc->follower)
         return false;
-    signal_children(sc, sig);
+    if (!children_are_listed())
+        kill(sc->follower, sig);
+    else if (!sc->heir)
+        signal_line(getpid(), sig, sig != SIGTERM && sig != SIGINT);
     return true;
 }
 

@@ -1,6 +1,8 @@
 /* engine.c - workers, publication, listening sockets, collection, drain; see engine.h */
 #include "common/proxy/engine.h"
+#include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,6 +79,9 @@ static int start_worker(struct engine *e, unsigned i, struct err *err)
     if (rc)
         return err_set(err, "cannot start worker thread %u: %s", i, strerror(rc));
     w->threaded = true;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", i);
+    pthread_setname_np(w->thread, name);
     return 0;
 }
 

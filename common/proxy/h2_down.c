@@ -227,5 +227,8 @@ int h2_down_start(struct down *d)
     d->ops = &down_ops;
     d->codec = h;
     timer_cancel(&d->timer);
+    /* one that was in its handshake when the others were told */
+    if (w->draining)
+        down_drain(h);
     return 0;
 }

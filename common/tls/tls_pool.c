@@ -116,6 +116,7 @@ static void start_thread(struct tls_pool *p)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     if (rc == 0) {
+        pthread_setname_np(p->threads[p->started], "handshake");
         p->started++;
     } else if (!p->failed) {
         p->failed = true;
