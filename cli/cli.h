@@ -21,7 +21,8 @@ struct cli_command {
     const struct cli_command *sub; /* a group: its commands, ending with name NULL */
     int (*run)(int argc, char **argv);
     int (*raw)(int argc, char **argv); /* parses its own flags; argv[0] is the verb */
-    const char *complete;              /* what its operands are: "file", "kind", "shell", or NULL */
+    const char
+        *complete; /* what its operands are: "file", "kind", or the words; NULL = not known */
 };
 
 extern const struct cli_command cli_commands[];

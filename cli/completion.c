@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "common/base/slice.h"
 #include "common/kube/kind.h"
 
 /* "up down apply ..." */
@@ -38,8 +39,8 @@ static void put_cases(const char *path, const struct cli_command *table)
             put_names(c->sub);
         else if (c->complete && strcmp(c->complete, "kind") == 0)
             printf("$kinds");
-        else if (c->complete && strcmp(c->complete, "shell") == 0)
-            printf("bash zsh");
+        else if (c->complete && strcmp(c->complete, "file") != 0)
+            printf("%s", c->complete);
         printf("\" flags=\"");
         put_flags(c->opts);
         printf("\" files=%s ;;\n", c->complete && strcmp(c->complete, "file") == 0 ? "1" : "");
@@ -61,6 +62,17 @@ static void put_paths(const char *path, const struct cli_command *table)
     }
 }
 
+/* "ns" is "namespace" */
+static void put_aliases(void)
+{
+    for (const struct cli_command *c = cli_commands; c->name; c++)
+        for (struct slice rest = slice_str(c->aliases), one; rest.p;) {
+            one = slice_cut(&rest, ' ');
+            printf("        %.*s) try=%s ;;\n", SLICE_FMT(one), c->name);
+        }
+    printf("        *) ;;\n");
+}
+
 static void put_function(void)
 {
     printf("_fsm() {\n"
@@ -69,6 +81,9 @@ static void put_function(void)
     printf("\"\n"
            "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
            "        try=\"${path:+$path }${COMP_WORDS[i]}\"\n"
+           "        case \"$try\" in\n");
+    put_aliases();
+    printf("        esac\n"
            "        case \"$try\" in\n"
            "        ");
     put_paths("", cli_commands);
@@ -84,6 +99,8 @@ static void put_function(void)
            "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
            "        case \"${COMP_WORDS[COMP_CWORD - 1]}\" in\n"
            "        -f | --filename | --file | --images | --patch-file) files=1 ;;\n"
+           "        -o | --output) COMPREPLY=($(compgen -W \"table wide json yaml name\" -- "
+           "\"$cur\")) ;;\n"
            "        esac\n"
            "        [ -n \"$files\" ] && COMPREPLY+=($(compgen -f -- \"$cur\"))\n"
            "        ;;\n"
@@ -99,10 +116,14 @@ int cli_completion(int argc, char **argv)
     if (argc != 1 || (!zsh && strcmp(argv[0], "bash") != 0))
         return cli_usage("fsm completion {bash|zsh}");
     if (zsh)
-        printf("#compdef fsm\nautoload -U +X compinit && compinit\n"
+        printf("#compdef fsm\n"
+               "(( $+functions[compdef] )) || { autoload -U +X compinit && compinit; }\n"
                "autoload -U +X bashcompinit && bashcompinit\n");
     else
         printf("# bash completion for fsm: source <(fsm completion bash)\n");
     put_function();
+    /* a file of fpath is the function's body at the first TAB: it has defined, and now completes */
+    if (zsh)
+        printf("[[ ${funcstack[1]} == _fsm ]] && _bash_complete -o filenames -F _fsm\n");
     return 0;
 }

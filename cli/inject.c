@@ -23,7 +23,7 @@ static struct {
     bool patch;
 } flags;
 
-static const struct opt opts[] = {
+const struct opt cli_inject_opts[] = {
     {'f', "file", "FILE", "the manifest, \"-\" = standard input (may repeat)",
      OPT_LIST(&flags.files)},
     {'o', "output", "FORMAT", "yaml (default) or json", OPT_STR(&flags.format)},
@@ -54,7 +54,7 @@ static const struct opt_prog prog = {
     .synopsis = "-f FILE...",
     .description = "Adds the sidecar to the pods and workloads of a manifest and prints the "
                    "result. What the mesh does not concern is printed unchanged.",
-    .opts = opts,
+    .opts = cli_inject_opts,
 };
 
 /* one run over all files */
@@ -157,31 +157,66 @@ static json_t *inject(struct run *r, const json_t *object)
     return out;
 }
 
-/* 1 if anything in the list was injected */
-static int inject_items(struct run *r, json_t *items)
+#define LISTS_MAX 4 /* a List within a List ... */
+
+static json_t *inject_object(struct run *r, json_t *object, unsigned depth, bool *changed);
+
+/* an item of a PodList need not say that it is a Pod */
+static json_t *named(const json_t *list, json_t *item)
 {
-    int changed = 0;
-    json_t *v;
+    const char *kind = json_str(list, "kind", "");
+    size_t n = strlen(kind) - strlen("List");
+    json_t *copy;
+
+    if (n == 0 || !json_is_object(item) || json_object_get(item, "kind"))
+        return json_incref(item);
+    copy = json_copy(item);
+    json_object_set_new(copy, "kind", json_stringn(kind, n));
+    json_object_set(copy, "apiVersion", json_object_get(list, "apiVersion"));
+    return copy;
+}
+
+/* true if anything in the list was injected */
+static bool inject_items(struct run *r, const json_t *list, unsigned depth)
+{
+    json_t *items = json_object_get(list, "items"), *v;
+    bool any = false;
     size_t i;
 
     json_array_foreach (items, i, v) {
-        json_t *out = inject(r, v);
+        bool changed;
+        json_t *out = inject_object(r, named(list, v), depth + 1, &changed);
 
-        if (out) {
-            json_array_set_new(items, i, out);
-            changed = 1;
-        }
+        if (changed)
+            json_array_set(items, i, out);
+        json_decref(out);
+        any = any || changed;
     }
-    return changed;
+    return any;
+}
+
+static bool is_list(const json_t *object)
+{
+    const char *kind = json_str(object, "kind", "");
+    size_t n = strlen(kind);
+
+    return n >= 4 && strcmp(kind + n - 4, "List") == 0 &&
+           json_is_array(json_object_get(object, "items"));
 }
 
 /* takes object; returns owned, *changed if it is not what it was */
-static json_t *inject_object(struct run *r, json_t *object, bool *changed)
+static json_t *inject_object(struct run *r, json_t *object, unsigned depth, bool *changed)
 {
-    json_t *items = json_object_get(object, "items"), *out;
+    json_t *out;
 
-    if (strcmp(json_str(object, "kind", ""), "List") == 0 && json_is_array(items)) {
-        *changed = inject_items(r, items);
+    *changed = false;
+    if (is_list(object) && depth == LISTS_MAX) {
+        complain(r, object, "a List within a List, nested too deep");
+        r->failed = true;
+        return object;
+    }
+    if (is_list(object)) {
+        *changed = inject_items(r, object, depth);
         return object;
     }
     out = inject(r, object);
@@ -215,7 +250,7 @@ static void on_document(struct yaml_doc *doc, void *arg)
         r->failed = true;
         return;
     }
-    doc->json = inject_object(r, doc->json, &changed);
+    doc->json = inject_object(r, doc->json, 0, &changed);
     print_document(r, doc->json, changed);
     json_array_append(r->items, doc->json);
 }

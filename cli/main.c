@@ -5,14 +5,40 @@
 #include "cli/inject.h"
 #include "cli/local/local_cli.h"
 #include "cli/mesh.h"
+#include "cli/output.h"
 #include "cli/validate.h"
+#include "common/base/version.h"
+
+static const char *version_format;
+static const struct opt version_opts[] = {{'o', "output", "FORMAT",
+                                           "json, yaml or table (default: one line of text)",
+                                           OPT_STR(&version_format)},
+                                          OPT_END};
+
+static const struct out_column version_columns[] = {
+    {.title = "VERSION", .path = "version"},   {.title = "COMMIT", .path = "commit"},
+    {.title = "DATE", .path = "date"},         {.title = "TLS", .path = "tls"},
+    {.title = "COMPILER", .path = "compiler"}, {.title = NULL}};
 
 static int cmd_version(int argc, char **argv)
 {
+    struct output out;
+    int rc;
+
     if (argc)
         return cli_usage("fsm version takes no operands");
-    opt_print_version("fsm");
-    return 0;
+    if (!version_format) {
+        opt_print_version("fsm");
+        return 0;
+    }
+    if ((rc = output_choose(&out, version_format)) != 0)
+        return rc;
+    json_t *rows =
+        json_pack("[{s:s, s:s, s:s, s:s, s:s}]", "version", fsm_version, "commit", fsm_commit,
+                  "date", fsm_build_date, "tls", fsm_tls, "compiler", __VERSION__);
+    rc = output_list(&out, rows, version_columns, true);
+    json_decref(rows);
+    return rc;
 }
 
 const struct cli_command cli_commands[] = {
@@ -28,10 +54,12 @@ const struct cli_command cli_commands[] = {
                  "  fsm local down"},
     {.name = "inject",
      .summary = "print a manifest with the sidecar added",
+     .opts = cli_inject_opts,
      .raw = cli_inject,
      .complete = "file"},
     {.name = "validate",
      .summary = "check manifests without a cluster",
+     .opts = cli_validate_opts,
      .raw = cli_validate,
      .complete = "file"},
     {.name = "namespace",
@@ -46,8 +74,12 @@ const struct cli_command cli_commands[] = {
      .examples = "  source <(fsm completion bash)\n"
                  "  fsm completion zsh > \"${fpath[1]}/_fsm\"",
      .run = cli_completion,
-     .complete = "shell"},
-    {.name = "version", .summary = "print the version and how this was built", .run = cmd_version},
+     .complete = "bash zsh"},
+    {.name = "version",
+     .args = "[-o FORMAT]",
+     .summary = "print the version and how this was built",
+     .opts = version_opts,
+     .run = cmd_version},
     {.name = NULL},
 };
 

@@ -83,14 +83,14 @@ static int cmd_list(int argc, char **argv)
     if (!json_array_size(rows) && output_is_table(&out)) {
         printf("No fsm mesh control planes found\n");
     } else {
-        output_list(&out, rows, columns, false);
+        rc = output_list(&out, rows, columns, false);
         if (output_is_table(&out)) {
             printf("\n");
             output_list(&out, rows, smi_columns, false);
         }
     }
     json_decref(rows);
-    return 0;
+    return rc;
 }
 
 const struct cli_command cli_mesh_commands[] = {

@@ -255,14 +255,14 @@ static int cmd_list(int argc, char **argv)
             json_array_append_new(rows, row(ns));
     }
     if (json_array_size(rows) || !output_is_table(&out))
-        output_list(&out, rows, columns, false);
+        rc = output_list(&out, rows, columns, false);
     else if (flags.mesh)
         printf("No namespaces in mesh [%s]\n", flags.mesh);
     else
         printf("No namespaces in any mesh\n");
     json_decref(rows);
     session_close(&s);
-    return 0;
+    return rc;
 }
 
 const struct cli_command cli_namespace_commands[] = {

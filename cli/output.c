@@ -10,6 +10,7 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/kube/object.h"
+#include "common/kube/utf8.h"
 
 #define COLUMNS_MAX 16
 #define GAP         3 /* spaces between columns */
@@ -65,8 +66,8 @@ static void print_row(FILE *to, char **cells, const size_t *width, unsigned n)
     }
 }
 
-static void write_table(const struct output *out, const json_t *rows,
-                        const struct out_column *columns, bool single)
+static int write_table(const struct output *out, const json_t *rows,
+                       const struct out_column *columns, bool single)
 {
     struct out_column chosen[COLUMNS_MAX + 1];
     unsigned n = choose_columns(out, columns, chosen);
@@ -78,7 +79,9 @@ static void write_table(const struct output *out, const json_t *rows,
     for (size_t r = 0; r < n_rows; r++)
         for (unsigned c = 0; c < n; c++) {
             char *text = cell(&chosen[c], json_array_get(rows, r));
-            cells[(r + 1) * n + c] = text && *text ? text : (free(text), xstrdup("<none>"));
+            /* one line, and nothing that a terminal would obey */
+            cells[(r + 1) * n + c] = text && *text ? utf8_clean(text) : xstrdup("<none>");
+            free(text);
         }
     for (size_t i = out->no_headers ? n : 0; i < (n_rows + 1) * n; i++)
         if (strlen(cells[i]) > width[i % n])
@@ -88,6 +91,7 @@ static void write_table(const struct output *out, const json_t *rows,
     for (size_t i = 0; i < (n_rows + 1) * n; i++)
         free(cells[i]);
     free(cells);
+    return 0;
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */
@@ -101,8 +105,8 @@ static json_t *as_data(const json_t *rows, bool single)
                      "resourceVersion", "", "items", rows);
 }
 
-static void write_json(const struct output *out, const json_t *rows,
-                       const struct out_column *columns, bool single)
+static int write_json(const struct output *out, const json_t *rows,
+                      const struct out_column *columns, bool single)
 {
     json_t *data = as_data(rows, single);
     struct buf b = BUF_INIT;
@@ -113,10 +117,11 @@ static void write_json(const struct output *out, const json_t *rows,
         fputc('\n', out->to);
     buf_free(&b);
     json_decref(data);
+    return 0;
 }
 
-static void write_yaml(const struct output *out, const json_t *rows,
-                       const struct out_column *columns, bool single)
+static int write_yaml(const struct output *out, const json_t *rows,
+                      const struct out_column *columns, bool single)
 {
     json_t *data = as_data(rows, single);
     struct buf b = BUF_INIT;
@@ -125,25 +130,31 @@ static void write_yaml(const struct output *out, const json_t *rows,
     fwrite(b.p, 1, b.len, out->to);
     buf_free(&b);
     json_decref(data);
+    return 0;
 }
 
-static void write_names(const struct output *out, const json_t *rows,
-                        const struct out_column *columns, bool single)
+static int write_names(const struct output *out, const json_t *rows,
+                       const struct out_column *columns, bool single)
 {
     for (size_t i = 0; i < json_array_size(rows); i++) {
-        char *text = kind_name_cell(json_array_get(rows, i));
+        const json_t *row = json_array_get(rows, i);
+        /* what is no object goes by its first column */
+        char *text =
+            json_str(row, "metadata.name", NULL) ? kind_name_cell(row) : cell(columns, row);
         fprintf(out->to, "%s\n", text);
         free(text);
     }
+    return 0;
 }
 
-static void write_jsonpath(const struct output *out, const json_t *rows,
-                           const struct out_column *columns, bool single)
+static int write_jsonpath(const struct output *out, const json_t *rows,
+                          const struct out_column *columns, bool single)
 {
     json_t *data = as_data(rows, single);
 
-    output_jsonpath(out->to, out->argument, data);
+    int rc = output_jsonpath(out->to, out->argument, data) ? 2 : 0;
     json_decref(data);
+    return rc;
 }
 
 static const struct out_writer writers[] = {
@@ -169,11 +180,13 @@ int output_choose(struct output *out, const char *how)
     return 0;
 }
 
-void output_list(const struct output *out, const json_t *rows, const struct out_column *columns,
-                 bool single)
+int output_list(const struct output *out, const json_t *rows, const struct out_column *columns,
+                bool single)
 {
-    out->writer->list(out, rows, columns, single);
+    int rc = out->writer->list(out, rows, columns, single);
+
     fflush(out->to);
+    return rc;
 }
 
 bool output_is_table(const struct output *out)

@@ -23,8 +23,8 @@ struct out_column {
 struct output;
 struct out_writer {
     const char *name;
-    void (*list)(const struct output *out, const json_t *rows, const struct out_column *columns,
-                 bool single);
+    int (*list)(const struct output *out, const json_t *rows, const struct out_column *columns,
+                bool single);
 };
 struct output {
     const struct out_writer *writer;
@@ -35,9 +35,10 @@ struct output {
 
 /* how: NULL, "", table, wide, json, yaml, name, jsonpath=...  0, or 2 after telling */
 int output_choose(struct output *out, const char *how);
-/* rows: array, borrowed.  single: the user named one thing, so it is printed without a list */
-void output_list(const struct output *out, const json_t *rows, const struct out_column *columns,
-                 bool single);
+/* rows: array, borrowed.  single: the user named one thing, so it is printed without a list.
+ * 0, or 2 after telling (a JSONPath that cannot be read) */
+int output_list(const struct output *out, const json_t *rows, const struct out_column *columns,
+                bool single);
 /* true when rows are shown as a table, so that words around it make sense */
 bool output_is_table(const struct output *out);
 /* "5m", "3h12m": time since an RFC 3339 timestamp, as kubectl rounds it; returns owned */

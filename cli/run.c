@@ -104,12 +104,23 @@ static int unknown(const char *path, const struct cli_command *table, const char
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static bool wants_help(int argc, char **argv)
+static bool has_word(int argc, char **argv, const char *name, const char *letter)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+        if (strcmp(argv[i], name) == 0 || strcmp(argv[i], letter) == 0)
             return true;
     return false;
+}
+
+static bool is_version(const char *word)
+{
+    return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0;
+}
+
+static int print_version(void)
+{
+    opt_print_version("fsm");
+    return 0;
 }
 
 static int help(struct opt_prog *prog, const struct cli_command *c)
@@ -129,8 +140,10 @@ static int run_command(const char *path, const struct cli_command *c, int argc, 
     struct opt_prog prog = {.name = path, .synopsis = c->args ? c->args : "", .opts = c->opts};
     int status;
 
-    if (wants_help(argc, argv))
+    if (has_word(argc, argv, "--help", "-h"))
         return help(&prog, c);
+    if (has_word(argc, argv, "--version", "-V"))
+        return print_version();
     int first = opt_parse(&prog, argc, argv, NULL, &status);
     if (first < 0)
         return status;
@@ -146,6 +159,8 @@ static int run_group(const char *path, const struct cli_command *group, int argc
         print_group(path, group);
         return 2;
     }
+    if (is_version(argv[1]))
+        return print_version();
     if (is_help(argv[1])) {
         print_group(path, group);
         return 0;
@@ -168,9 +183,5 @@ static int run_group(const char *path, const struct cli_command *group, int argc
 int cli_run(int argc, char **argv)
 {
     opt_guard_stdout();
-    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
-        opt_print_version("fsm");
-        return 0;
-    }
     return run_group("fsm", NULL, argc, argv);
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/local/instance.h"
 #include "common/base/buf.h"
 #include "common/base/mem.h"
@@ -46,6 +47,10 @@ static char *choose_instance(struct err *e)
 
 struct transport *transport_open(struct err *e)
 {
+    if (getuid() != 0) {
+        err_set(e, "the mesh of this machine is root's: try 'sudo fsm ...'");
+        return NULL;
+    }
     char *name = transport_local ? xstrdup(transport_local) : choose_instance(e);
     struct transport *t = name ? transport_local_open(name, e) : NULL;
 

@@ -20,12 +20,12 @@ static struct {
     const char *format, *namespace, *mesh_name, *fsm_namespace;
 } flags;
 
-static const struct opt opts[] = {
+const struct opt cli_validate_opts[] = {
     {'f', "file", "FILE", "a manifest or a directory of them, \"-\" = standard input (may repeat)",
      OPT_LIST(&flags.files)},
     {'n', "namespace", "NAMESPACE", "of objects that name none (default \"default\")",
      OPT_STR(&flags.namespace)},
-    {'o', "output", "FORMAT", "text (default) or json", OPT_STR(&flags.format)},
+    {'o', "output", "FORMAT", "text or table (default), json or yaml", OPT_STR(&flags.format)},
     {0, "mesh-name", "NAME", "name of the mesh (default fsm)", OPT_STR(&flags.mesh_name)},
     {0, "fsm-namespace", "NAMESPACE", "namespace of the control plane (default fsm-system)",
      OPT_STR(&flags.fsm_namespace)},
@@ -37,7 +37,7 @@ static const struct opt_prog prog = {
     .synopsis = "-f FILE...",
     .description = "Checks Kubernetes manifests as fsm reads them: syntax, fields, types, names, "
                    "references. Prints every problem with its file and line. Needs no cluster.",
-    .opts = opts,
+    .opts = cli_validate_opts,
 };
 
 struct report {
@@ -103,7 +103,7 @@ static void print_text(const struct report *r)
         puts("no problems");
 }
 
-static void print_json(const struct report *r)
+static void print_data(const struct report *r, bool yaml)
 {
     json_t *list = json_array();
     for (unsigned i = 0; i < r->problems.n; i++) {
@@ -116,8 +116,13 @@ static void print_json(const struct report *r)
     json_t *all = json_pack("{s:i, s:i, s:o, s:O}", "files", (int)r->counts.files, "objects",
                             (int)r->counts.objects, "problems", list, "notes", r->notes);
     struct buf out = BUF_INIT;
-    json_print_pretty(all, 2, false, &out);
-    puts(out.p);
+    if (yaml)
+        kube_to_yaml(all, &out);
+    else
+        json_print_pretty(all, 2, false, &out);
+    fwrite(out.p, 1, out.len, stdout);
+    if (!yaml)
+        putchar('\n');
     buf_free(&out);
     json_decref(all);
 }
@@ -130,12 +135,12 @@ static int usage(const char *what)
     return 2;
 }
 
-static int run(const char *const *paths, unsigned n, bool as_json)
+static int run(const char *const *paths, unsigned n, const char *format)
 {
     struct report r = {.notes = json_array()};
     check(paths, n, &r);
-    if (as_json)
-        print_json(&r);
+    if (strcmp(format, "json") == 0 || strcmp(format, "yaml") == 0)
+        print_data(&r, format[0] == 'y');
     else
         print_text(&r);
     int status = r.problems.n > 0;
@@ -148,18 +153,19 @@ int cli_validate(int argc, char **argv)
 {
     int status;
     int first = opt_parse(&prog, argc, argv, NULL, &status);
-    bool as_json = flags.format && strcmp(flags.format, "json") == 0;
+    const char *format = flags.format ? flags.format : "text";
     if (first < 0)
         return status;
-    if (flags.format && !as_json && strcmp(flags.format, "text") != 0)
-        return usage("-o takes text or json");
+    if (strcmp(format, "text") != 0 && strcmp(format, "table") != 0 &&
+        strcmp(format, "json") != 0 && strcmp(format, "yaml") != 0)
+        return usage("-o takes text, table, json or yaml");
     unsigned n = flags.files.n + (unsigned)(argc - first);
     if (n == 0)
         return usage("nothing to check: name a manifest with -f");
     const char **paths = xcalloc(n, sizeof *paths);
     for (unsigned i = 0; i < n; i++) /* "-f *.yaml" makes all but the first an operand */
         paths[i] = i < flags.files.n ? flags.files.v[i] : argv[first + (int)(i - flags.files.n)];
-    status = run(paths, n, as_json);
+    status = run(paths, n, format);
     free(paths);
     return status;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/local/clusterip.h"
+#include "cli/local/images.h"
 #include "cli/local/local.h"
 #include "cli/local/resources.h"
 #include "cli/local/workload.h"
@@ -9,6 +10,8 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "injector/inject.h"
+
+#define SIDECAR_UID 1500
 
 static void default_string(json_t *o, const char *key, const char *value)
 {
@@ -44,6 +47,26 @@ static void generate_name(json_t *body)
 
 /* ---- pods ------------------------------------------------------------------------------------ */
 
+/* The sidecar's user, whose traffic is not redirected: what an image of the map says counts as much
+ * as what the manifest says. */
+static int check_image_users(const struct local *l, const json_t *pod, struct err *e)
+{
+    const json_t *list = json_at(pod, "spec.containers"), *c;
+    bool all = json_is_integer(json_at(pod, "spec.securityContext.runAsUser"));
+    size_t i;
+
+    json_array_foreach ((json_t *)(uintptr_t)list, i, c) {
+        const json_t *image = images_find(l->images, json_str(c, "image", ""));
+        if (!all && !json_is_integer(json_at(c, "securityContext.runAsUser")) &&
+            json_int(image, "user", 0) == SIDECAR_UID && strcmp(json_str(c, "name", ""), "sidecar"))
+            return err_set(e,
+                           "container \"%s\": the image map gives its image user %d, which is "
+                           "reserved for the sidecar and would bypass it; choose another user ID",
+                           json_str(c, "name", ""), SIDECAR_UID);
+    }
+    return 0;
+}
+
 static json_t *inject(struct local *l, json_t *pod, struct err *e)
 {
     const char *ns = json_str(pod, "metadata.namespace", "default"), *reason;
@@ -61,6 +84,11 @@ static json_t *inject(struct local *l, json_t *pod, struct err *e)
         return pod;
     switch (inj_pod(pod, &cfg, &patch, &reason, e)) {
     case INJ_PATCH:
+        if (check_image_users(l, pod, e)) {
+            json_decref(patch);
+            json_decref(pod);
+            return NULL;
+        }
         pod = inj_apply_patch(pod, patch, e);
         json_decref(patch);
         return pod;

@@ -131,7 +131,7 @@ static int get_data(struct output *out, const struct object_refs *refs, const js
         if (is_first_of_kind(refs, i))
             rc |= fetch(refs->v[i].kind, refs, labels, all);
     if (json_array_size(all) || rc == 0)
-        output_list(out, all, view_of(refs->v[0].kind), refs->n == 1 && refs->v[0].name);
+        rc |= output_list(out, all, view_of(refs->v[0].kind), refs->n == 1 && refs->v[0].name);
     json_decref(all);
     return rc;
 }

@@ -46,6 +46,7 @@ static int send_patch(const struct object_ref *ref, const char *type, json_t *pa
 {
     struct output out;
     struct err e;
+    int rc = 0;
 
     if (output_choose(&out, local_flags.output)) {
         json_decref(patch);
@@ -64,11 +65,11 @@ static int send_patch(const struct object_ref *ref, const char *type, json_t *pa
         free(text);
     } else {
         json_t *rows = json_pack("[O]", json_object_get(reply, "object"));
-        output_list(&out, rows, view_of(ref->kind), true);
+        rc = output_list(&out, rows, view_of(ref->kind), true);
         json_decref(rows);
     }
     json_decref(reply);
-    return 0;
+    return rc;
 }
 
 /* ---- patch ----------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/kube/object.h"
+#include "common/kube/utf8.h"
 
 const struct opt local_status_opts[] = {
     LOCAL_OPT_NAME,
@@ -43,8 +44,11 @@ static void lines(const char *title, const json_t *list)
     if (!json_array_size(list))
         return;
     printf("\n%s\n", title);
-    for (size_t i = 0; i < json_array_size(list); i++)
-        printf("  %s\n", json_string_value(json_array_get(list, i)));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        char *line = utf8_clean(json_string_value(json_array_get(list, i)) ?: "");
+        printf("  %s\n", line);
+        free(line);
+    }
 }
 
 static void print_tables(const struct output *out, const json_t *s)
@@ -76,10 +80,10 @@ int local_status(int argc, char **argv)
         print_tables(&out, s);
     } else {
         json_t *rows = json_pack("[O]", s);
-        output_list(&out, rows, component_columns, true);
+        rc = output_list(&out, rows, component_columns, true);
         json_decref(rows);
     }
-    rc = json_bool(s, "healthy", false) ? 0 : 1;
+    rc = rc ? rc : json_bool(s, "healthy", false) ? 0 : 1;
     json_decref(s);
     return rc;
 }

@@ -99,6 +99,22 @@ static void scale(struct rollout *r, const struct kube_object *rs, int64_t to)
     res_set(r->l, body);
 }
 
+/* A set of that name may be another Deployment's, if the beginnings of their names and their
+ * templates are the same: then the next number is tried.  returns owned */
+static char *own_set_name(const struct rollout *r, const char *hash)
+{
+    char *name = xasprintf("%.52s-%s", r->d->name, hash);
+    const struct kube_object *o;
+
+    for (unsigned i = 1; (o = res_get(r->l, "ReplicaSet", r->d->ns, name)) != NULL &&
+                         strcmp(owner_uid(o->body), object_uid(r->d)) != 0;
+         i++) {
+        free(name);
+        name = xasprintf("%.48s-%s-%u", r->d->name, hash, i);
+    }
+    return name;
+}
+
 /* finds the sets, and makes the one of the current template */
 static void find_sets(struct rollout *r)
 {
@@ -106,7 +122,7 @@ static void find_sets(struct rollout *r)
     struct err e;
 
     template_hash(json_at(r->d->body, "spec.template"), hash);
-    char *name = xasprintf("%.52s-%s", r->d->name, hash);
+    char *name = own_set_name(r, hash);
     if (!res_get(r->l, "ReplicaSet", r->d->ns, name) &&
         !res_create(r->l, new_set_body(r, hash, name), &e))
         log_error("deployment", "%s", e.text);

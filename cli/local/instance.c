@@ -249,6 +249,16 @@ static void slot_ranges(struct instance *in, unsigned slot)
     cidr_parse(text, &in->services6, &e);
 }
 
+/* addresses that no host can have */
+static bool is_unusable(const struct cidr *c)
+{
+    uint8_t a = c->ip.b[0], b = c->ip.b[1];
+
+    if (c->ip.family == 4)
+        return a == 0 || a == 127 || a >= 224;
+    return a == 0xff || a == 0 || (a == 0xfe && (b & 0xc0) == 0x80);
+}
+
 static int want_range(const char *flag, const char *text, int family, unsigned min_bits,
                       unsigned max_bits, struct cidr *out, struct err *e)
 {
@@ -261,6 +271,11 @@ static int want_range(const char *flag, const char *text, int family, unsigned m
     if (out->ip.family != family || out->bits < min_bits || out->bits > max_bits)
         return err_set(e, "%s: got \"%s\", expected an IPv%d range of /%u to /%u", flag, text,
                        family, min_bits, max_bits);
+    if (is_unusable(out))
+        return err_set(e,
+                       "%s: got \"%s\", expected addresses that hosts can have: not loopback, "
+                       "link-local, multicast or reserved ones",
+                       flag, text);
     return 0;
 }
 

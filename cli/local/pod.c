@@ -560,6 +560,25 @@ void pods_kill_all(struct local *l)
                 proc_kill(p->ctrs[i].proc, SIGKILL);
 }
 
+/* what a kubelet would heed, and we do not: told, once */
+static void tell_ignored(struct pod *p)
+{
+    static const char *const fields[] = {"shareProcessNamespace",
+                                         "hostPID",
+                                         "hostIPC",
+                                         "activeDeadlineSeconds",
+                                         "securityContext.sysctls",
+                                         "ephemeralContainers",
+                                         "setHostnameAsFQDN"};
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
+        const json_t *v = json_at(p->spec, fields[i]);
+        if (v && !json_is_null(v) && !json_is_false(v))
+            local_event(p->l, p->object, "Warning", "FieldIgnored",
+                        "spec.%s has no effect with fsm local", fields[i]);
+    }
+}
+
 /* ---- following the store --------------------------------------------------------------------- */
 
 static void on_pod(const char *type, const struct kube_object *o, void *arg)
@@ -573,6 +592,7 @@ static void on_pod(const char *type, const struct kube_object *o, void *arg)
         TAILQ_INSERT_TAIL(&ps->list, p, link);
         table_put_str(ps->by_key, key, p);
         free(key);
+        tell_ignored(p);
         pod_wake(p);
     } else if (strcmp(type, "MODIFIED") == 0 && (p = pod_find(ps->l, o->ns, o->name)) != NULL) {
         pod_take_object(p, o);

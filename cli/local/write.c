@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/local/clusterip.h"
+#include "cli/local/presets.h"
 #include "cli/local/resources.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
@@ -104,7 +105,11 @@ static const char *create_new(struct local *l, const json_t *applied, bool creat
     if (!create)
         remember_applied(body, applied);
     body = admit(l, body, e);
-    return body && res_create(l, body, e) ? "created" : NULL;
+    const struct kube_object *o = body ? res_create(l, body, e) : NULL;
+    /* what the next object of a manifest may need is there: the namespace's service account */
+    if (o && strcmp(o->kind, "Namespace") == 0)
+        presets_sync(l);
+    return o ? "created" : NULL;
 }
 
 /* metadata that only the daemon writes */

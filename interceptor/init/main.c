@@ -15,6 +15,7 @@
 #include "common/base/opt.h"
 #include "interceptor/init/backend.h"
 #include "interceptor/init/check.h"
+#include "interceptor/init/live.h"
 
 /* as given; the lists are argv's */
 struct args {
@@ -268,10 +269,12 @@ static int install4(struct choice *c, const struct redirect *want, struct err *e
     return rc == BACKEND_OK ? 0 : -1;
 }
 
-/* IPv6 may be missing, but then it is said.  *families names what is redirected. */
+/* IPv6 may be missing where nobody has an address of it, but then it is said.  *families names what
+ * is redirected. */
 static int install6(const struct choice *c, const struct redirect *want, const char **families,
                     struct err *e)
 {
+    struct ip own;
     int rc;
 
     *families = "ipv4";
@@ -280,6 +283,9 @@ static int install6(const struct choice *c, const struct redirect *want, const c
         return 0;
     }
     rc = apply(c->backend, want, 6, e);
+    if (rc == BACKEND_UNSUPPORTED && live_own_address(6, &own) == 0)
+        return err_prefix(e, "the pod has an IPv6 address, but the kernel has no IPv6 NAT for this "
+                             "backend, and its IPv6 traffic would pass the mesh by");
     if (rc == BACKEND_UNSUPPORTED)
         log_warn("init",
                  "IPv6 traffic is NOT intercepted: the kernel has no IPv6 NAT for this "

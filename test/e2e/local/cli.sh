@@ -154,6 +154,31 @@ fsml delete pod "$long" >/dev/null
 bad 1 'image "no/such:1" is not in the image map' sh -c "
     printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: {terminationGracePeriodSeconds: 1, containers: [{name: m, image: no/such:1}]}\n' | '$FSM' local apply --name $MESH -f - >/dev/null
     sleep 0.5; '$FSM' local get events --name $MESH >&2; exit 1"
+bad 2 'cannot read' fsml get cm -o 'jsonpath={range .items[*]}{.metadata.name}{end}'
+bad 2 'no closing brace' fsml get cm l1 -o 'jsonpath={.metadata'
+expect_eq "a namespace and its pod in one manifest" "$(printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: quick}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: quick}\nspec: {terminationGracePeriodSeconds: 1, shareProcessNamespace: true, containers: [{name: m, image: x, command: [sleep, infinity]}]}\n' | fsml apply -f - | tr '\n' ' ')" "namespace/quick created pod/p created "
+expect_match "a field without effect" "$(fsml get events -n quick)" 'FieldIgnored .*spec.shareProcessNamespace has no effect'
+# two Deployments whose sets would have one name
+long=$(printf 'd%.0s' $(seq 1 52))
+for n in a b; do
+    printf 'apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: %s, namespace: quick}\nspec: {selector: {matchLabels: {app: long}}, template: {metadata: {labels: {app: long}}, spec: {terminationGracePeriodSeconds: 1, containers: [{name: m, image: x, command: [sleep, infinity]}]}}}\n' "$long$n" | apply
+done
+fsml wait -n quick "deployment/${long}a" "deployment/${long}b" --for=ready --timeout 20s >/dev/null || fail "two Deployments with names that begin alike"
+# nothing that is printed commands the terminal
+printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: esc, labels: {}, annotations: {a: "\\e]0;title\\a\\nrow"}}\n' | apply
+fsml get cm esc -o yaml >/dev/null
+# -V anywhere
+for command in '' local namespace proxy mesh 'local get' version validate; do
+    # shellcheck disable=SC2086
+    bad 0 '^fsm(-| [a-z]+)? ?.*0\.[0-9]+\.[0-9]+ \(' "$FSM" $command -V
+done
+expect_eq "version as data" "$("$FSM" version -o json | jq -r .version)" "$("$FSM" version | cut -d' ' -f2)"
+expect_eq "names of what is no object" "$("$FSM" mesh list --local "$MESH" -o name)" ""
+# ranges that no host can have
+for range in 127.5.0.0/16 0.1.0.0/16 255.255.255.0/24 224.1.0.0/16; do
+    bad 2 '--pod-cidr: .*expected addresses that hosts can have' "$FSM" local up --name "$MESH-r" --pod-cidr $range
+done
+bad 2 '--service-cidr6' "$FSM" local up --name "$MESH-r" --service-cidr6 ff02::/112
 # help and completion come from the same table
 for c in up down apply create delete get patch label annotate scale restart wait exec logs status; do
     "$FSM" local $c --help | grep -q '^Usage\|^usage' || fail "no help for fsm local $c"
@@ -163,5 +188,9 @@ complete_() { bash -c "source <('$FSM' completion bash); COMP_WORDS=($1); COMP_C
 expect_eq "complete a command" "$(complete_ 'fsm local an')" annotate
 expect_eq "complete a flag" "$(complete_ 'fsm local down --al')" --all
 expect_eq "complete a kind" "$(complete_ 'fsm local get statef')" statefulsets
+expect_match "complete a raw command's flags" "$(complete_ 'fsm validate --name')" '--namespace'
+expect_match "complete a query" "$(complete_ 'fsm proxy get con')" config_dump
+expect_eq "complete a format" "$(complete_ 'fsm local get pods -o ya')" yaml
+expect_match "complete behind an alias" "$(complete_ 'fsm ns ad')" add
 expect_match "complete in zsh" "$("$FSM" completion zsh)" '^#compdef fsm'
 done_ok

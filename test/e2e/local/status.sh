@@ -56,6 +56,16 @@ rm "/run/fsm/local/$MESH/resources/Service.app.x.yaml"
 until_ok 10 well || fail "it does not recover from a broken file"
 # namespaces and the mesh
 expect_match "mesh list" "$("$FSM" mesh list --local "$MESH")" 'fsm +fsm-system +[0-9.]+ +app'
+expect_eq "namespace list -o name" "$("$FSM" namespace list --local "$MESH" -o name)" app
+expect_eq "config_dump as YAML" "$("$FSM" proxy get --local "$MESH" config_dump -n app client -o yaml | $PY -c 'import sys, yaml; print(len(yaml.safe_load(sys.stdin)) > 3)')" True
+for q in clusters listeners certs ready stats; do
+    "$FSM" proxy get --local "$MESH" $q -n app client -o json | jq -e . >/dev/null || fail "proxy get $q -o json"
+    "$FSM" proxy get --local "$MESH" $q -n app client -o table >"$TMP/table" || fail "proxy get $q -o table"
+done
+expect_match "stats as a table" "$("$FSM" proxy get --local "$MESH" stats -n app client -o table)" '^NAME +VALUE'
+# an ordinary user is told whose the mesh is
+setpriv --reuid 65534 --clear-groups "$FSM" namespace list >"$TMP/out" 2>&1 && fail "an ordinary user lists namespaces"
+expect_match "an ordinary user" "$(cat "$TMP/out")" "root's|Permission denied"
 expect_eq "namespace list" "$("$FSM" namespace list --local "$MESH" -o json | jq -c '.items | map(.namespace)')" '["app"]'
 expect_match "add again" "$("$FSM" namespace add --local "$MESH" app)" 'already been added'
 expect_match "ignore" "$("$FSM" namespace ignore --local "$MESH" default)" 'configured namespace \[default\] to be ignored'

@@ -101,9 +101,11 @@ fake 'case $0 in */ip6*) echo "RULE_APPEND failed (Operation not supported): rul
 exec -a "$(basename "$0")" '"$TMP"'/real-multi "$@"'
 init
 expect "no IPv6 NAT: IPv4 is installed, and it is said" 0 nft "IPv6 traffic is NOT intercepted"
-unfake
 ip -n pod link add eth0 type veth peer name eth0p && ip -n pod link set eth0 up && ip -n pod link set eth0p up
 ip -n pod addr add fd00::2/64 dev eth0 nodad
+init
+expect "no IPv6 NAT, but an IPv6 address: the pod does not start unprotected" 1 nft "would pass the mesh by"
+unfake
 init --check
 expect "--check fails for a pod with an IPv6 address and no IPv6 rules" 1 nft "FAIL.*IPv6.*NOT intercepted"
 

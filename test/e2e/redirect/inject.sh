@@ -29,6 +29,14 @@ for json in "$GOLDEN"/*.json; do
         failed "$name: --patch and the manifest differ"
 done
 
+# pods of a list that says what its items are, and of a list in a list
+printf 'apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: PodList\n  items:\n  - {metadata: {name: a}, spec: {containers: [{name: c, image: i}]}}\n  - {metadata: {name: b}, spec: {containers: [{name: c, image: i}]}}\n' >"$TMP/lists.yaml"
+if [ "$(inject -f "$TMP/lists.yaml" -o json 2>"$TMP/said" | jq '[.. | objects | select(.name? == "sidecar")] | length')" = 2 ]; then
+    ok "lists in lists"
+else
+    failed "lists in lists: $(inject -f "$TMP/lists.yaml" -o json 2>&1 | head -n 20)"
+fi
+
 cat >"$TMP/all.yaml" <<'Y'
 # before everything
 apiVersion: v1
