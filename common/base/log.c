@@ -19,6 +19,7 @@
 #include <unistd.h>
 #include "common/base/clock.h"
 #include "common/base/codec.h"
+#include "common/base/log_out.h"
 #include "common/base/slice.h"
 
 #define LINE_MAX_BYTES 8192 /* the whole line, escapes included */
@@ -405,7 +406,7 @@ static void put_text(struct out *o, const struct line *l, const char *now, unsig
         put(o, n, (size_t)snprintf(n, sizeof(n), " repeated=%u", repeated));
 }
 
-static void line_write(const struct line *l, unsigned repeated)
+static bool line_emit(const struct line *l, unsigned repeated)
 {
     char now[32];
     struct out o;
@@ -417,8 +418,37 @@ static void line_write(const struct line *l, unsigned repeated)
     else
         put_text(&o, l, now, repeated);
     o.p[o.len++] = '\n';
-    if (write(STDERR_FILENO, o.p, o.len) < 0)
-        return; /* nobody to tell */
+    return log_out_write(o.p, o.len);
+}
+
+static void __attribute__((format(printf, 2, 3))) line_make(struct line *l, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    line_format(l, fmt, ap);
+    va_end(ap);
+}
+
+/* lines that nobody could take: how many, as soon as one can be written again */
+static void tell_lost(void)
+{
+    unsigned long n = log_out_take_lost();
+    struct line l = {.level = LOG_WARN, .subsystem = "log"};
+
+    if (n == 0)
+        return;
+    line_make(&l, "lines left out, standard error is read too slowly lines=%lu", n);
+    if (!line_emit(&l, 0)) {
+        log_out_take_lost(); /* it counted itself */
+        log_out_give_lost(n);
+    }
+}
+
+static void line_write(const struct line *l, unsigned repeated)
+{
+    tell_lost();
+    line_emit(l, repeated);
 }
 
 /* ---- folding repeated lines -------------------------------------------------------------- */

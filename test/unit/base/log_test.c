@@ -59,6 +59,41 @@ static const char *member(json_t *j, const char *key)
     return s ? s : "(none)";
 }
 
+/* a pipe that nobody reads: the caller goes on, and later hears how many lines are missing */
+START_TEST(a_reader_that_stands_still_stops_nobody)
+{
+    static char got[1 << 20];
+    int ends[2], lines = 0, told = 0;
+    size_t len = 0;
+    ssize_t n;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    fflush(stderr);
+    ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    close(ends[1]);
+    log_init("fsm-test", false);
+    log_set_level(LOG_INFO);
+    for (int i = 0; i < 5000; i++)
+        log_info("x", "a line of some length, so that the pipe is full soon i=%d", i);
+    ck_assert_msg(!(fcntl(STDERR_FILENO, F_GETFL) & O_NONBLOCK), "others' standard error changed");
+    ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    while ((n = read(ends[0], got + len, sizeof(got) - 1 - len)) > 0)
+        len += (size_t)n;
+    log_info("x", "the last");
+    n = read(ends[0], got + len, sizeof(got) - 1 - len);
+    ck_assert_int_gt(n, 0);
+    got[len + (size_t)n] = '\0';
+    for (char *p = got, *end; (end = strchr(p, '\n')) != NULL; p = end + 1) {
+        lines++;
+        *end = '\0';
+        if (strstr(p, "lines left out"))
+            ck_assert_int_eq(sscanf(strstr(p, "lines="), "lines=%d", &told), 1);
+    }
+    ck_assert_int_gt(told, 0);
+    ck_assert_int_eq(lines, 5000 - told + 2);
+}
+END_TEST
+
 START_TEST(json_has_members)
 {
     json_t *j;
@@ -289,6 +324,7 @@ START_TEST(threads_do_not_mix_lines)
 }
 END_TEST
 
-UNIT_MAIN("log", json_has_members, sentences_stay_sentences, values_cannot_forge, keys_come_once,
-          long_lines_stay_json, plain_text_can_be_read_back, levels_and_tracing, repeats_are_folded,
-          errno_is_kept, threads_do_not_mix_lines)
+UNIT_MAIN("log", a_reader_that_stands_still_stops_nobody, json_has_members,
+          sentences_stay_sentences, values_cannot_forge, keys_come_once, long_lines_stay_json,
+          plain_text_can_be_read_back, levels_and_tracing, repeats_are_folded, errno_is_kept,
+          threads_do_not_mix_lines)
