@@ -21,7 +21,7 @@ N=0
 serve pod 1000 app@127.0.0.1:7001 app@::1:7002 app@10.77.0.2:7003 app@fd77::2:7004
 cp "$HELPER" "$TMP/fsm-healthcheck"
 chmod 755 "$TMP" "$TMP/fsm-healthcheck"
-cp "$ROOT/test/e2e/peers/health_peer.py" "$TMP/"
+install -m 644 "$ROOT/test/e2e/peers/health_peer.py" "$TMP/"
 as 1000 $PY "$TMP/health_peer.py" 9001
 as 1000 $PY "$TMP/health_peer.py" 9002 bad
 as 1000 $PY -m http.server 9003 --bind ::
