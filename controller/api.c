@@ -10,6 +10,10 @@
 
 #define MAX_BODY (64u * 1024)
 #define BACKLOG  1024
+/* A sidecar has two; the pods of a node may share an address.  Above it, whoever has been without a
+ * request for longest goes: waiting polls never do. */
+#define SOURCE_CONNS 512
+#define FIRST_MS     5000 /* for a new connection's first byte */
 
 typedef void route_fn(struct cp *cp, struct http_req *r, const struct pki_token *t,
                       struct cp_proxy *px);
@@ -120,8 +124,11 @@ static void on_pace(void *arg)
 
 int cp_api_start(struct cp *cp, struct err *e)
 {
-    struct http_server_opts o = {
-        .max_body = MAX_BODY, .max_conns = cp->conf.max_connections, .name = "api"};
+    struct http_server_opts o = {.max_body = MAX_BODY,
+                                 .max_conns = cp->conf.max_connections,
+                                 .per_source = SOURCE_CONNS,
+                                 .first_ms = FIRST_MS,
+                                 .name = "api"};
     struct ip_port at;
     int fd;
 

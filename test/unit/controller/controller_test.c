@@ -884,6 +884,52 @@ START_TEST(root_rotation)
 }
 END_TEST
 
+static unsigned rss_kb(pid_t pid)
+{
+    char *path = xasprintf("/proc/%d/status", (int)pid);
+    struct buf b = BUF_INIT;
+    struct err e;
+
+    file_read(path, 1 << 16, &b, &e);
+    free(path);
+    const char *at = b.p ? strstr(b.p, "VmRSS:") : NULL;
+    unsigned kb = at ? (unsigned)strtoul(at + 6, NULL, 10) : 0;
+    buf_free(&b);
+    return kb;
+}
+
+/* connections that say nothing cost next to nothing, and make room for those that do */
+START_TEST(silent_connections_lock_nobody_out)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr = {htonl(INADDR_LOOPBACK)},
+                            .sin_port = htons((uint16_t)port)};
+    char *token = token_of("curl");
+    json_t *doc = fetch(token);
+    struct call poll = poll_begin(token, json_str(doc, "Version", ""), 20, NULL);
+    unsigned before, n;
+    int fds[700];
+
+    wait_polls(1);
+    before = rss_kb(controller);
+    for (n = 0; n < 700; n++) {
+        fds[n] = socket(AF_INET, SOCK_STREAM, 0);
+        ck_assert(connect(fds[n], (struct sockaddr *)&a, sizeof(a)) == 0);
+    }
+    expect_only(200, "GET", "/v1/roots", token, NULL);
+    ck_assert_msg(rss_kb(controller) < before + 4096, "%u KiB, then %u", before,
+                  rss_kb(controller));
+    put_service("api", "10.43.0.2", "10.42.0.21"); /* the poll that waits is still served */
+    struct answer got = call_end(&poll);
+    ck_assert_uint_eq(got.status, 200);
+    answer_free(&got);
+    while (n > 0)
+        close(fds[--n]);
+    json_decref(doc);
+    free(token);
+}
+END_TEST
+
 /* ---- faults and life
  * ------------------------------------------------------------------------------------------- */
 
@@ -1188,6 +1234,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, certificate_names_come_from_the_token);
     tcase_add_test(tc, a_long_name_gets_a_certificate);
     tcase_add_test(tc, root_rotation);
+    tcase_add_test(tc, silent_connections_lock_nobody_out);
     tcase_add_test(tc, broken_yaml_keeps_the_last_good);
     tcase_add_test(tc, sigterm_ends_polls_and_a_restart_resumes);
     tcase_add_test(tc, second_signal_leaves_now);
