@@ -44,6 +44,12 @@ def status_kb(pid):
     return out
 
 
+def run_us(pid):
+    """CPU time of all threads so far"""
+    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in tasks) / 1000
+
+
 def metric(text, what):
     """bytes of documents or patches sent, of the controller's /metrics"""
     for line in text.splitlines():
