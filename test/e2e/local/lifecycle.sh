@@ -3,7 +3,7 @@
 # last and in reverse; hooks; grace; a pod leaves its Services before it is told to end; nothing
 # survives its pod.
 . "$(dirname "$0")/plain.bash"
-mesh_up --without-controller --endpoint-lead 500ms
+mesh_up --without-controller --endpoint-lead 2s
 mkdir "$TMP/log"
 cat >"$TMP/stamp.sh" <<'SH'
 echo "$(date +%s%N) $1" >>/log/order
@@ -71,7 +71,7 @@ expect_eq "what it heard by then" "$(order)" ""
 fsml wait pod/ord --for=delete --timeout=10s >/dev/null || fail "the pod does not end"
 expect_eq "ending" "$(order)" "prestop main-term main-end s2-term s2-end s1-term s1-end "
 lead=$((($(awk 'NR == 1 {print $1}' "$TMP/log/order") - t) / 1000000))
-[ $lead -ge 400 ] || fail "it was told to end $lead ms after delete, expected 500"
+[ $lead -ge 1900 ] || fail "it was told to end $lead ms after delete, expected 2000"
 pgrep -f 'sleep 7777' >/dev/null && fail "a child of the container outlived the pod"
 # one that does not listen is killed when its grace is over
 apply <<YAML
