@@ -167,9 +167,13 @@ int main(int argc, char **argv)
     int status;
 
     json_set_alloc_funcs(xmalloc, free);
-    if (opt_parse(&prog, argc, argv, &common, &status) < 0)
+    int first = opt_parse(&prog, argc, argv, &common, &status);
+    if (first < 0)
         return status;
-    if (check_conf(&e) < 0) {
+    if (first < argc)
+        err_set(&e, "\"%s\": expected flags only; each file or directory has its own -f",
+                argv[first]);
+    if (first < argc || check_conf(&e) < 0) {
         fprintf(stderr, "fsm-controller: %s\n", e.text);
         return 2;
     }

@@ -15,6 +15,8 @@
     (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB |            \
      IN_DELETE_SELF | IN_MOVE_SELF)
 
+#define LINKS_MAX 16 /* on one way */
+
 struct root {
     char *path;
     char *only; /* a single file: its name within path's directory; else NULL */
@@ -28,6 +30,14 @@ struct watch {
     unsigned long walk; /* the last walk that came by */
 };
 
+/* A name in some directory on the way that symbolic links lead: the walk must be done again when
+ * it changes. */
+struct link {
+    int wd;
+    char *name;
+    unsigned long walk;
+};
+
 struct dir_scan {
     struct root *roots;
     unsigned n_roots;
@@ -37,6 +47,8 @@ struct dir_scan {
     struct watch **v;
     size_t n;
     struct table *by_path; /* "rank path" -> the watch; borrowed */
+    struct link *links;
+    size_t n_links;
     unsigned long walk;
     unsigned rank;                  /* during a walk: the root under way */
     struct kube_problems *problems; /* during a walk */
@@ -111,6 +123,9 @@ void dir_scan_free(struct dir_scan *s)
     }
     for (size_t i = 0; i < s->n; i++)
         watch_free(s->v[i]);
+    for (size_t i = 0; i < s->n_links; i++)
+        free(s->links[i].name);
+    free(s->links);
     free(s->v);
     free(s->roots);
     table_free(s->by_path);
@@ -168,6 +183,10 @@ static bool is_shared(const struct dir_scan *s, const struct watch *w)
         if (s->v[i] != w && s->v[i]->wd == w->wd && s->v[i]->walk == s->walk)
             return true;
     }
+    for (size_t i = 0; i < s->n_links; i++) {
+        if (s->links[i].wd == w->wd && s->links[i].walk == s->walk)
+            return true;
+    }
     return false;
 }
 
@@ -199,6 +218,93 @@ static void drop_old_watches(struct dir_scan *s)
     free(old);
 }
 
+/* ---- links ---------------------------------------------------------------------------------- */
+
+static void watch_name(struct dir_scan *s, const char *dir, const char *name)
+{
+    int wd = inotify_add_watch(s->fd, dir, WATCHED | IN_ONLYDIR);
+    if (wd < 0) {
+        trouble(s, dir, "cannot watch", errno);
+        return;
+    }
+    for (size_t i = 0; i < s->n_links; i++) {
+        if (s->links[i].wd == wd && strcmp(s->links[i].name, name) == 0) {
+            s->links[i].walk = s->walk;
+            return;
+        }
+    }
+    s->links = xreallocarray(s->links, s->n_links + 1, sizeof *s->links);
+    s->links[s->n_links++] = (struct link){wd, xstrdup(name), s->walk};
+}
+
+/* path's first n bytes are directory and name */
+static void watch_place(struct dir_scan *s, const char *path, size_t n)
+{
+    char *whole = xstrndup(path, n), *slash = strrchr(whole, '/');
+    if (slash)
+        *slash = '\0';
+    watch_name(s, !slash ? "." : slash == whole ? "/" : whole, slash ? slash + 1 : whole);
+    free(whole);
+}
+
+/* the link's target in place of path's first n bytes; returns owned, NULL if it cannot be read */
+static char *instead_of(const char *path, size_t n)
+{
+    char target[PATH_MAX], *head = xstrndup(path, n), *slash = strrchr(head, '/'), *to = NULL;
+    ssize_t len = readlink(head, target, sizeof target - 1);
+    if (len > 0) {
+        target[len] = '\0';
+        if (slash && target[0] != '/')
+            slash[1] = '\0';
+        to = xasprintf("%s%s%s", target[0] == '/' || !slash ? "" : head, target, path + n);
+    }
+    free(head);
+    return to;
+}
+
+/* Watches each symbolic link on path's way, and what stands at its end. */
+static void watch_links(struct dir_scan *s, const char *path)
+{
+    char *now = xstrdup(path);
+    for (unsigned links = 0; now && links < LINKS_MAX; links++) {
+        size_t n = 0, len = strlen(now);
+        char *next = NULL;
+        while (n < len && !next) {
+            n += strspn(now + n, "/");
+            n += strcspn(now + n, "/");
+            char *head = xstrndup(now, n);
+            struct stat st;
+            if (lstat(head, &st) == 0 && S_ISLNK(st.st_mode)) {
+                watch_place(s, now, n);
+                next = instead_of(now, n);
+            }
+            free(head);
+        }
+        if (!next && links > 0)
+            watch_place(s, now, len);
+        free(now);
+        now = next;
+    }
+    free(now);
+}
+
+static void drop_old_links(struct dir_scan *s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n_links; i++) {
+        struct link old = s->links[i];
+        if (old.walk == s->walk) {
+            s->links[kept++] = old;
+            continue;
+        }
+        const struct watch alike = {.wd = old.wd};
+        if (!is_shared(s, &alike))
+            inotify_rm_watch(s->fd, old.wd);
+        free(old.name);
+    }
+    s->n_links = kept;
+}
+
 static void on_dir(const char *path, void *arg)
 {
     struct dir_scan *s = arg;
@@ -208,6 +314,9 @@ static void on_dir(const char *path, void *arg)
 static void on_file(const char *path, const struct stat *st, void *arg)
 {
     struct dir_scan *s = arg;
+    struct stat self;
+    if (lstat(path, &self) == 0 && S_ISLNK(self.st_mode))
+        watch_links(s, path);
     s->calls->found(s->rank, path, st, s->arg);
 }
 
@@ -238,12 +347,14 @@ bool dir_scan_walk(struct dir_scan *s, struct kube_problems *problems)
     s->problems = problems;
     for (s->rank = 0; s->rank < s->n_roots; s->rank++) {
         const struct root *r = &s->roots[s->rank];
+        watch_links(s, r->path);
         if (r->only)
             walk_single(s, r);
         else
             walk_tree(r->dir, &calls, s);
     }
     drop_old_watches(s);
+    drop_old_links(s);
     s->problems = NULL;
     return s->complete;
 }
@@ -288,6 +399,10 @@ static void on_event(struct dir_scan *s, const struct inotify_event *ev)
             on_name(s, s->v[i], ev);
         else if (ev->len > 0 && *ev->name != '.')
             shape = true;
+    }
+    for (size_t i = 0; i < s->n_links; i++) {
+        if (s->links[i].wd == ev->wd && ev->len > 0 && strcmp(s->links[i].name, ev->name) == 0)
+            known = shape = true;
     }
     if (known && shape)
         s->calls->shape(s->arg);

@@ -172,20 +172,10 @@ static struct kube_object *object_new(const struct identity *id, json_t *body, c
     return o;
 }
 
-/* the line where the item at the present path begins */
+/* the line where the item at the present path begins, which is the checker's root */
 static unsigned item_line(const struct kube_checker *c)
 {
-    const struct yaml_node *n = c->root;
-    for (unsigned i = 0; n && i < c->depth; i++) {
-        const struct kube_step *s = &c->path[i];
-        const struct yaml_node *value = NULL;
-        if (s->key)
-            yaml_member(n, s->key, &value);
-        else if (n->kind == YAML_LIST && s->index < n->n)
-            value = n->v[s->index];
-        n = value;
-    }
-    return n ? n->line : c->line;
+    return c->root ? c->root->line : c->line;
 }
 
 static void load_object(struct loader *l, json_t *object, bool bad)
@@ -251,6 +241,11 @@ static void load_list(struct loader *l, json_t *list, const struct kube_kind *of
         refuse(l, NULL);
         return;
     }
+    /* found once: a list may have as many keys as items */
+    const struct yaml_node *root = c->root, *nodes = NULL;
+    unsigned root_depth = c->root_depth;
+    if (root)
+        yaml_member(root, "items", &nodes);
     l->lists++;
     kube_enter(c, "items");
     for (size_t i = 0; i < json_array_size(items); i++) {
@@ -260,7 +255,11 @@ static void load_list(struct loader *l, json_t *list, const struct kube_kind *of
             json_object_set(item, "apiVersion", json_object_get(list, "apiVersion"));
         }
         kube_enter_index(c, i);
+        c->root = nodes && nodes->kind == YAML_LIST && i < nodes->n ? nodes->v[i] : NULL;
+        c->root_depth = c->depth;
         load_item(l, item, bad);
+        c->root = root;
+        c->root_depth = root_depth;
         kube_leave(c);
     }
     kube_leave(c);

@@ -58,8 +58,8 @@ static void path_text(const struct kube_checker *c, struct buf *out)
 static unsigned path_line(const struct kube_checker *c)
 {
     const struct yaml_node *n = c->root;
-    unsigned line = c->line;
-    for (unsigned i = 0; n && i < c->depth; i++) {
+    unsigned line = n && c->root_depth ? n->line : c->line;
+    for (unsigned i = c->root_depth; n && i < c->depth; i++) {
         const struct kube_step *s = &c->path[i];
         if (s->key) {
             const struct yaml_node *value = NULL, *key = yaml_member(n, s->key, &value);

@@ -140,6 +140,7 @@ struct kube_checker {
     unsigned line; /* of the document; used where root does not know better */
     const char *object;
     const struct yaml_node *root; /* or NULL */
+    unsigned root_depth;          /* the path's first steps that lead to root */
     struct kube_step path[KUBE_PATH_MAX];
     unsigned depth;
     unsigned faults; /* all of them, never reset */

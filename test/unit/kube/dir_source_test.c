@@ -440,6 +440,51 @@ START_TEST(links_to_directories_are_followed_but_not_in_circles)
 }
 END_TEST
 
+/* "current" leads to a release, as deployment tools switch it */
+START_TEST(a_watched_directory_may_be_a_link_that_is_switched)
+{
+    ck_assert_int_eq(mkdir(in_dir("r1"), 0755), 0);
+    ck_assert_int_eq(mkdir(in_dir("r2"), 0755), 0);
+    put_map("r1/a.yaml", "a", "1");
+    put_map("r2/a.yaml", "a", "2");
+    ck_assert_int_eq(symlink("r1", in_dir("current")), 0);
+    start(in_dir("current"));
+    ck_assert_str_eq(value_of("a"), "1");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(symlink(i % 2 ? "r1" : "r2", in_dir("new")), 0);
+        ck_assert_int_eq(rename(in_dir("new"), in_dir("current")), 0);
+        while (strcmp(value_of("a"), i % 2 ? "1" : "2") != 0)
+            ck_assert(next_batch(WAIT_MS));
+    }
+    put_map("r2/a.yaml", "a", "3");
+    while (strcmp(value_of("a"), "3") != 0)
+        ck_assert(next_batch(WAIT_MS));
+}
+END_TEST
+
+START_TEST(a_link_leads_to_a_file_elsewhere)
+{
+    ck_assert_int_eq(mkdir(in_dir("watched"), 0755), 0);
+    ck_assert_int_eq(mkdir(in_dir("elsewhere"), 0755), 0);
+    put_map("elsewhere/t", "a", "1");
+    ck_assert_int_eq(symlink("t", in_dir("elsewhere/middle")), 0);
+    ck_assert_int_eq(symlink("../elsewhere/middle", in_dir("watched/a.yaml")), 0);
+    start(in_dir("watched"));
+    ck_assert_str_eq(value_of("a"), "1");
+    put_map("elsewhere/t", "a", "2");
+    while (strcmp(value_of("a"), "2") != 0)
+        ck_assert(next_batch(WAIT_MS));
+    put_map("elsewhere/u", "a", "3");
+    ck_assert_int_eq(symlink("u", in_dir("elsewhere/new")), 0);
+    ck_assert_int_eq(rename(in_dir("elsewhere/new"), in_dir("elsewhere/middle")), 0);
+    while (strcmp(value_of("a"), "3") != 0)
+        ck_assert(next_batch(WAIT_MS));
+    unlink(in_dir("watched/a.yaml"));
+    while (strcmp(value_of("a"), "-") != 0)
+        ck_assert(next_batch(WAIT_MS));
+}
+END_TEST
+
 START_TEST(two_paths_are_one_source)
 {
     ck_assert_int_eq(mkdir(in_dir("one"), 0755), 0);
@@ -559,6 +604,8 @@ int main(void)
     tcase_add_test(t, a_file_counts_when_its_writer_is_done);
     tcase_add_test(t, lost_events_do_no_harm);
     tcase_add_test(t, links_to_directories_are_followed_but_not_in_circles);
+    tcase_add_test(t, a_watched_directory_may_be_a_link_that_is_switched);
+    tcase_add_test(t, a_link_leads_to_a_file_elsewhere);
     tcase_add_test(t, two_paths_are_one_source);
     tcase_add_test(t, a_single_file_is_a_source);
     tcase_add_test(t, a_missing_path_is_an_error);
