@@ -18,7 +18,7 @@ import time
 import http.client
 
 NAMESPACES = 50
-PORT_API, PORT_ADMIN = 16060, 16091
+PORT_API, PORT_ADMIN, PORT_OUTBOUND = 16060, 16091, 16001
 
 
 def _b64(data):
@@ -48,14 +48,6 @@ def run_us(pid):
     """CPU time of all threads so far"""
     tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
     return sum(int((t / "schedstat").read_text().split()[0]) for t in tasks) / 1000
-
-
-def metric(text, what):
-    """bytes of documents or patches sent, of the controller's /metrics"""
-    for line in text.splitlines():
-        if line.startswith(f"fsm_proxy_{what}_bytes_total "):
-            return int(float(line.split()[1]))
-    return 0
 
 
 class Mesh:
@@ -189,6 +181,13 @@ class Mesh:
 
     def proxies(self):
         return json.loads(get(PORT_ADMIN, "/proxies")[1])
+
+    def metric(self, what):
+        """bytes of documents or patches sent so far"""
+        for line in get(PORT_ADMIN, "/metrics")[1].decode().splitlines():
+            if line.startswith(f"fsm_proxy_{what}_bytes_total "):
+                return int(float(line.split()[1]))
+        raise SystemExit(f"no metric of {what} bytes")
 
     def settled(self, was=None):
         """waits until every sidecar says that it uses what it should, which is not `was` any more"""
