@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/base/buf.h"
 #include "common/base/clock.h"
@@ -18,6 +19,7 @@
 
 #define CHUNK_BYTES (32 * 1024)
 #define CHUNKS_MAX  64 /* waiting for the writer: 2 MiB, then lines are lost */
+#define LAST_WORDS  2  /* seconds that a reader who stands still has at the end */
 
 struct chunk {
     struct chunk *next;
@@ -32,8 +34,9 @@ struct access_log_writer {
     pthread_t thread;
     pthread_mutex_t start_lock;
     sem_t work;
-    struct chunk *list; /* newest first, atomic */
-    unsigned waiting;   /* atomic */
+    struct chunk *list;  /* newest first, atomic */
+    struct chunk *taken; /* the thread's, or nobody's once it ended: being written, oldest first */
+    unsigned waiting;    /* atomic */
     uint64_t lost;      /* atomic */
 };
 
@@ -59,32 +62,48 @@ static void write_all(int fd, const char *p, size_t n)
     }
 }
 
-static void write_list(struct access_log_writer *wr)
+static void take_list(struct access_log_writer *wr)
 {
-    struct chunk *c = __atomic_exchange_n(&wr->list, NULL, __ATOMIC_ACQUIRE), *first = NULL;
+    struct chunk *c = __atomic_exchange_n(&wr->list, NULL, __ATOMIC_ACQUIRE);
     while (c) { /* newest first: turn around */
         struct chunk *next = c->next;
-        c->next = first;
-        first = c;
+        c->next = wr->taken;
+        wr->taken = c;
         c = next;
     }
-    while ((c = first)) {
-        first = c->next;
-        write_all(wr->fd, c->text.p, c->text.len);
-        buf_free(&c->text);
-        free(c);
-        __atomic_sub_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
+}
+
+static void drop_first(struct access_log_writer *wr)
+{
+    struct chunk *c = wr->taken;
+    wr->taken = c->next;
+    buf_free(&c->text);
+    free(c);
+    __atomic_sub_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
+}
+
+/* the thread may be cancelled inside write(), nowhere else */
+static void write_list(struct access_log_writer *wr)
+{
+    take_list(wr);
+    while (wr->taken) {
+        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+        write_all(wr->fd, wr->taken->text.p, wr->taken->text.len);
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+        drop_first(wr);
     }
 }
 
 static void *writer_main(void *arg)
 {
     struct access_log_writer *wr = arg;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     while (!__atomic_load_n(&wr->stop, __ATOMIC_ACQUIRE)) {
         while (sem_wait(&wr->work) < 0 && errno == EINTR)
             ;
         write_list(wr);
     }
+    write_list(wr); /* whoever logged has ended before us */
     return NULL;
 }
 
@@ -110,16 +129,29 @@ struct access_log_writer *access_log_writer_new(int fd)
     return wr;
 }
 
+/* Writes what is left.  Whoever should read may never do so again: that must not keep the process. */
+static void end_thread(struct access_log_writer *wr)
+{
+    struct timespec until;
+    __atomic_store_n(&wr->stop, 1, __ATOMIC_RELEASE);
+    sem_post(&wr->work);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LAST_WORDS;
+    if (pthread_timedjoin_np(wr->thread, NULL, &until) == 0)
+        return;
+    pthread_cancel(wr->thread);
+    pthread_join(wr->thread, NULL);
+}
+
 void access_log_writer_free(struct access_log_writer *wr)
 {
     if (!wr)
         return;
-    __atomic_store_n(&wr->stop, 1, __ATOMIC_RELEASE);
-    if (wr->started) {
-        sem_post(&wr->work);
-        pthread_join(wr->thread, NULL);
-    }
-    write_list(wr);
+    if (wr->started)
+        end_thread(wr);
+    take_list(wr);
+    while (wr->taken)
+        drop_first(wr);
     sem_destroy(&wr->work);
     pthread_mutex_destroy(&wr->start_lock);
     free(wr);

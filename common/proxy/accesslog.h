@@ -19,7 +19,7 @@ struct access_log;
 
 /* fd: where lines go (borrowed); -1 = nowhere.  The thread starts with the first line. */
 struct access_log_writer *access_log_writer_new(int fd);
-/* writes what is left */
+/* writes what is left, but does not wait for a reader who stands still */
 void access_log_writer_free(struct access_log_writer *wr);
 /* any thread */
 void access_log_set_format(struct access_log_writer *wr, enum access_format f);

@@ -189,6 +189,19 @@ START_TEST(a_reader_that_is_slow_costs_lines)
 }
 END_TEST
 
+START_TEST(a_reader_that_stands_still_does_not_keep_the_process)
+{
+    access_log_set_format(wr, ACCESS_JSON);
+    for (unsigned i = 0; i < 2000; i++) /* more than the pipe takes */
+        access_log_stream(alog, &s, REASON_OK);
+    access_log_free(alog);
+    access_log_writer_free(wr); /* with nobody reading out[0] */
+    close(out[0]);
+    close(out[1]);
+    io_end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("accesslog");
@@ -203,6 +216,7 @@ int main(void)
     tcase_add_test(tc, a_tunnel_has_no_request);
     tcase_add_test(tc, off_means_off);
     tcase_add_test(tc, a_reader_that_is_slow_costs_lines);
+    tcase_add_test(tc, a_reader_that_stands_still_does_not_keep_the_process);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);
     srunner_run_all(sr, CK_ENV);
