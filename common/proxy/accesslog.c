@@ -37,7 +37,7 @@ struct access_log_writer {
     struct chunk *list;  /* newest first, atomic */
     struct chunk *taken; /* the thread's, or nobody's once it ended: being written, oldest first */
     unsigned waiting;    /* atomic */
-    uint64_t lost;      /* atomic */
+    uint64_t lost;       /* atomic */
 };
 
 struct access_log {
@@ -129,7 +129,8 @@ struct access_log_writer *access_log_writer_new(int fd)
     return wr;
 }
 
-/* Writes what is left.  Whoever should read may never do so again: that must not keep the process. */
+/* Writes what is left.  Whoever should read may never do so again: that must not keep the process.
+ */
 static void end_thread(struct access_log_writer *wr)
 {
     struct timespec until;

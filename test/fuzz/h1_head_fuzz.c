@@ -65,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 1)
         return 0;
+    text_has_fields = slow_has_fields = true;
     request = !(data[0] & 0x80);
     question = asked[data[0] & 3];
     text = (const char *)data + 1;

@@ -1,6 +1,9 @@
-/* the HTTP/1 codec against a second one, slow and obvious, on generated and mutated messages.
- * FSM_ROUNDS=n makes it longer, FSM_SEED=n different. */
+/* the HTTP/1 codec against a second one, slow and obvious, on messages that are generated, and on
+ * those of the fuzz corpora, crossed and mutated.  FSM_ROUNDS=n makes it longer, FSM_SEED=n
+ * different. */
 #include <check.h>
+#include <glob.h>
+#include "common/base/file.h"
 #include "test/unit/http/h1_slow.h"
 #include "test/unit/http/h1_text.h"
 
@@ -291,6 +294,7 @@ static void check_balance(void)
 static void begin(void)
 {
     seed = number("FSM_SEED", 88172645463325252ul);
+    text_has_fields = slow_has_fields = true;
     accepted = refused = 0;
 }
 
@@ -332,6 +336,94 @@ START_TEST(chunks)
 }
 END_TEST
 
+/* ---- the corpora ----------------------------------------------------------------------------- */
+
+#define INPUTS_MAX 1000
+static struct buf inputs[INPUTS_MAX];
+static size_t n_inputs;
+
+static void read_corpus(const char *pattern)
+{
+    struct err e;
+    glob_t files;
+
+    n_inputs = 0;
+    ck_assert_int_eq(glob(pattern, 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc && n_inputs < INPUTS_MAX; i++) {
+        struct buf *b = &inputs[n_inputs];
+
+        *b = (struct buf)BUF_INIT;
+        ck_assert_msg(file_read(files.gl_pathv[i], 1 << 20, b, &e) == 0, "%s", e.text);
+        if (b->len > 1)
+            n_inputs++;
+        else
+            buf_free(b);
+    }
+    globfree(&files);
+    ck_assert_uint_gt(n_inputs, 20);
+}
+
+static void free_corpus(void)
+{
+    while (n_inputs > 0)
+        buf_free(&inputs[--n_inputs]);
+}
+
+/* One input, or the beginning of one and the end of another; its first byte is returned, which for
+ * the fuzz target says how to read the rest. */
+static unsigned char take_input(void)
+{
+    const struct buf *a = &inputs[below(n_inputs)], *b = &inputs[below(n_inputs)];
+    size_t cut = one_in(3) ? 1 + below(a->len - 1) : a->len, from = 1 + below(b->len - 1);
+
+    buf_clear(&text);
+    buf_append(&text, a->p + 1, cut - 1);
+    if (cut < a->len)
+        buf_append(&text, b->p + from, b->len - from);
+    while (text.len > 1 && !one_in(3))
+        mutate();
+    return (unsigned char)a->p[0];
+}
+
+/* beyond these the slow parser has no say */
+static bool within_limits(void)
+{
+    size_t lines = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        lines += text.p[i] == '\n';
+    return text.len > 0 && text.len < 4000 && lines < 90;
+}
+
+START_TEST(heads_of_the_corpus)
+{
+    static const char *const asked[] = {"GET", "HEAD", "CONNECT", "upgrade"};
+
+    read_corpus("test/fuzz/corpus/h1_head/*");
+    for (unsigned long i = number("FSM_ROUNDS", 100000); i > 0; i--) {
+        unsigned char how = take_input();
+
+        if (within_limits())
+            compare_head(!(how & 0x80), asked[how & 3]);
+    }
+    check_balance();
+    free_corpus();
+}
+END_TEST
+
+START_TEST(bodies_of_the_corpus)
+{
+    read_corpus("test/fuzz/corpus/h1_body/*");
+    for (unsigned long i = number("FSM_ROUNDS", 100000); i > 0; i--) {
+        take_input();
+        if (text.len > 0 && text.len < 250) /* longer ones meet limits that the slow one has not */
+            compare_chunks();
+    }
+    check_balance();
+    free_corpus();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("h1_differential");
@@ -344,6 +436,8 @@ int main(void)
     tcase_add_test(t, requests);
     tcase_add_test(t, responses);
     tcase_add_test(t, chunks);
+    tcase_add_test(t, heads_of_the_corpus);
+    tcase_add_test(t, bodies_of_the_corpus);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);

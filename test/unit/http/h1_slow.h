@@ -11,6 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
+static bool slow_has_fields; /* tells the fields too, each in a line of its own */
+
 #define SLOW_LINES       128
 #define SLOW_CHUNK_LINE  4096                  /* longest line between chunks */
 #define SLOW_TRAILER_MAX (SLOW_CHUNK_LINE + 3) /* ",name=value", NUL */
@@ -49,6 +51,22 @@ static inline void slow_add(char *out, size_t size, const char *text)
     size_t n = strlen(out);
 
     snprintf(out + n, size - n, "%s", text);
+}
+
+/* what stands in them is as sent, but for the zeros in front of a length */
+static inline void slow_add_fields(const struct slow *p, char *out, size_t size)
+{
+    for (int i = 0; slow_has_fields && i < p->n_fields; i++) {
+        const char *value = p->value[i];
+
+        if (strcasecmp(p->name[i], "content-length") == 0)
+            while (value[0] == '0' && value[1])
+                value++;
+        slow_add(out, size, "\n");
+        slow_add(out, size, p->name[i]);
+        slow_add(out, size, "=");
+        slow_add(out, size, value);
+    }
 }
 
 static inline bool slow_text(const char *s)
@@ -356,6 +374,11 @@ static inline bool slow_request_parts(struct slow *p, char *out, size_t size)
             slow_add(out, size, " continue");
             break;
         }
+    /* RFC 9112 3.2.2: a target with an authority takes the place of Host */
+    for (int i = 0; strstr(target, "://") && *target != '/' && i < p->n_fields; i++)
+        if (strcasecmp(p->name[i], "host") == 0)
+            p->value[i] = authority;
+    slow_add_fields(p, out, size);
     return true;
 }
 
@@ -426,6 +449,7 @@ static inline bool slow_response_parts(struct slow *p, const char *asked, char *
     slow_add(out, size, keep ? " keep" : " close");
     if (status == 101)
         slow_add(out, size, " upgrade");
+    slow_add_fields(p, out, size);
     return true;
 }
 

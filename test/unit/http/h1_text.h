@@ -46,6 +46,8 @@ static inline struct h1_asked asked_of(const char *text)
 
 enum split { WHOLE, BYTES, BYTES_MOVING, IN_TWO };
 
+static bool text_has_fields; /* also the fields, each in a line of its own */
+
 /* A head parsed from text given in pieces.  asked NULL: a request.  The result is in *out; *used
  * is what h1_parse returned.  Every piece is a fresh copy of exact size where the buffer moves, so
  * that a look behind its end is seen by a memory checker. */
@@ -85,8 +87,14 @@ static inline ssize_t head_text(const char *text, size_t n, const char *asked, b
         buf_printf(out, "%u ", h.status);
         put_body_kind(out, &h);
     }
-    for (unsigned i = 0; r > 0 && i < h.n_fields; i++) /* touched, so that a checker sees them */
-        buf_printf(out, "%s", h.fields[i].name.n + h.fields[i].value.n > 100000 ? "!" : "");
+    for (unsigned i = 0; r > 0 && i < h.n_fields; i++) {
+        struct http_field *f = &h.fields[i];
+
+        if (text_has_fields)
+            buf_printf(out, "\n%.*s=%.*s", SLICE_FMT(f->name), SLICE_FMT(f->value));
+        else /* touched, so that a checker sees them */
+            buf_printf(out, "%s", f->name.n + f->value.n > 100000 ? "!" : "");
+    }
     free(copy);
     return r;
 }
