@@ -542,6 +542,9 @@ static int fill_outbound(struct build *b, struct chain *c, const struct at *a, c
     struct at targets = {a, "TargetClusters", 0};
     const json_t *id = json_object_get(j, "ServiceIdentity");
     const char *own = json_is_string(id) ? json_string_value(id) : "";
+    struct at own_at = {a, "ServiceIdentity", 0};
+    if (!http_is_field_value(slice_str(own)))
+        return bad(b, &own_at, "expected a name: it leaves in a header field");
     struct filter_list f = filters_of(c, &mesh_out_filter, mesh_out_conf_new(c->mem, own));
     c->pass_without_target = json_is_true(json_object_get(j, "AllowedEgressTraffic")) ||
                              json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
@@ -929,14 +932,21 @@ static int read_spec(struct build *b)
     return 0;
 }
 
-static void read_proxy(struct build *b)
+/* who we are leaves in a header field */
+static int read_proxy(struct build *b)
 {
+    struct at a = {NULL, "Proxy", 0};
     b->trust_domain = json_str(b->doc, "Proxy.TrustDomain", "cluster.local");
     snprintf(b->stats, sizeof b->stats, "%s,%s,%s,%s", json_str(b->doc, "Proxy.Namespace", ""),
              json_str(b->doc, "Proxy.Workload.Kind", ""),
              json_str(b->doc, "Proxy.Workload.Name", ""), json_str(b->doc, "Proxy.Pod", ""));
-    if (absent(json_object_get(b->doc, "Proxy")))
+    if (absent(json_object_get(b->doc, a.key)))
         b->stats[0] = '\0';
+    if (!http_is_field_value(slice_str(b->stats)))
+        return bad(b, &a,
+                   "expected names in Namespace, Pod, Workload.Kind, Workload.Name: they "
+                   "leave in a header field");
+    return 0;
 }
 
 static int on_allowed(const struct document_fragment *old, const struct document_fragment *now,
@@ -1044,8 +1054,7 @@ static void choose_base(struct build *b)
 static int build_all(struct build *b)
 {
     choose_base(b);
-    read_proxy(b);
-    if (read_spec(b) < 0 || read_inbound(b) < 0 || read_outbound(b) < 0 ||
+    if (read_proxy(b) < 0 || read_spec(b) < 0 || read_inbound(b) < 0 || read_outbound(b) < 0 ||
         read_allowed_endpoints(b) < 0)
         return -1;
     set_fallbacks(b);

@@ -50,58 +50,27 @@ static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
         return;
     }
     timer_cancel(&h->d->timer);
-    hs->user = s;
+    hs->user = &s->down;
     stream_request_h2(s, hh, end); /* leaves with what follows it in this read */
-}
-
-/* the request's half of the stream, NULL once that let go */
-static struct half *half_of(const struct h2s *hs)
-{
-    struct stream *s = hs->user;
-
-    return s ? &s->down : NULL;
-}
-
-static void on_data(struct h2s *hs, struct slice p, bool end)
-{
-    h2_half_received(hs, half_of(hs), p, end);
-}
-
-static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
-{
-    h2_half_complete(hs, half_of(hs), f, n);
-}
-
-static void on_end(struct h2s *hs)
-{
-    h2_half_complete(hs, half_of(hs), NULL, 0);
-}
-
-static void on_writable(struct h2s *hs)
-{
-    struct stream *s = hs->user;
-
-    if (s)
-        stream_writable(&s->down);
 }
 
 static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
 {
     struct h2_down *h = of(hs);
-    struct stream *s = hs->user;
+    struct half *half = hs->user;
 
     (void)code;
     hs->user = NULL;
     h2_io_wake(&h->io); /* it may have been the last */
-    if (!s)
+    if (!half)
         return;
     /* released by the session's end, not by the stream: nothing to be told any more */
-    s->down.ops = NULL;
-    stream_gone(&s->down, hs->fault                   ? reason_of_fault(hs->fault)
-                          : how == H2_END_CONN        ? h->io.why
-                          : how == H2_END_PEER_RESET  ? REASON_DOWN_RESET
-                          : how == H2_END_LOCAL_RESET ? REASON_DOWN_PROTOCOL
-                                                      : REASON_DOWN_CLOSED);
+    half->ops = NULL;
+    stream_gone(half, hs->fault                   ? reason_of_fault(hs->fault)
+                      : how == H2_END_CONN        ? h->io.why
+                      : how == H2_END_PEER_RESET  ? REASON_DOWN_RESET
+                      : how == H2_END_LOCAL_RESET ? REASON_DOWN_PROTOCOL
+                                                  : REASON_DOWN_CLOSED);
 }
 
 static void on_refused(struct h2c *c, int32_t id, enum http_fault fault, struct http_head *head)
@@ -120,13 +89,8 @@ static void on_refused(struct h2c *c, int32_t id, enum http_fault fault, struct 
     stream_refused_h2(h->io.w, h->d, head, fault == FAULT_HEAD_LARGE ? 431 : 0, why);
 }
 
-static const struct h2_callbacks callbacks = {.head = on_head,
-                                              .data = on_data,
-                                              .trailers = on_trailers,
-                                              .end = on_end,
-                                              .writable = on_writable,
-                                              .close = on_close,
-                                              .refused = on_refused};
+static const struct h2_callbacks callbacks = {
+    .head = on_head, H2_HALF_CALLBACKS, .close = on_close, .refused = on_refused};
 
 /* ---- the connection -------------------------------------------------------------------------- */
 

@@ -46,8 +46,10 @@ void h2_half_consumed(struct half *h, size_t n)
     h2_io_wake(h2_half_io(hs));
 }
 
-void h2_half_received(struct h2s *hs, struct half *half, struct slice p, bool end)
+void h2_half_on_data(struct h2s *hs, struct slice p, bool end)
 {
+    struct half *half = hs->user;
+
     if (!half) {
         h2_consume(hs, p.n);
         return;
@@ -59,11 +61,24 @@ void h2_half_received(struct h2s *hs, struct half *half, struct slice p, bool en
         stream_flush(half);
 }
 
-void h2_half_complete(struct h2s *hs, struct half *half, const struct http_field *f, unsigned n)
+void h2_half_on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
 {
+    struct half *half = hs->user;
+
     if (!half)
         return;
     stream_end(half, f, n);
     if (hs->user)
         stream_flush(half);
+}
+
+void h2_half_on_end(struct h2s *hs)
+{
+    h2_half_on_trailers(hs, NULL, 0);
+}
+
+void h2_half_on_writable(struct h2s *hs)
+{
+    if (hs->user)
+        stream_writable(hs->user);
 }

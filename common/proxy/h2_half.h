@@ -1,8 +1,8 @@
 /* h2_half.h - what both sides of an HTTP/2 stream do alike as a half of a stream
  * (engine-internal).
  *
- * half->codec is the session's stream (struct h2s), whose user is our struct stream, or NULL once
- * that let go.  The session's user is the struct h2_io.
+ * half->codec is the session's stream (struct h2s), whose user is that half, or NULL once its
+ * struct stream let go.  The session's user is the struct h2_io.
  */
 #ifndef FSM_PROXY_H2_HALF_H
 #define FSM_PROXY_H2_HALF_H
@@ -29,8 +29,14 @@ void h2_half_consumed(struct half *h, size_t n);
     .name = "h2", .data = h2_half_data, .end = h2_half_end, .flush = h2_half_flush,                \
     .backlog = h2_half_backlog, .read = h2_half_read, .consumed = h2_half_consumed
 
-/* what the session received for this half; half NULL = nobody wants it any more */
-void h2_half_received(struct h2s *hs, struct half *half, struct slice p, bool end);
-void h2_half_complete(struct h2s *hs, struct half *half, const struct http_field *f, unsigned n);
+/* struct h2_callbacks: what the session received goes to the half, if that still wants it */
+void h2_half_on_data(struct h2s *hs, struct slice p, bool end);
+void h2_half_on_trailers(struct h2s *hs, const struct http_field *f, unsigned n);
+void h2_half_on_end(struct h2s *hs);
+void h2_half_on_writable(struct h2s *hs);
+/* the fields of struct h2_callbacks that are these */
+#define H2_HALF_CALLBACKS                                                                          \
+    .data = h2_half_on_data, .trailers = h2_half_on_trailers, .end = h2_half_on_end,               \
+    .writable = h2_half_on_writable
 
 #endif

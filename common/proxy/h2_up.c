@@ -53,7 +53,7 @@ static int first_head(struct half *h, const struct http_head *head, bool end)
     const struct h2_emit e = {.end = end,
                               .add = mesh ? h->s->mesh_fields : NULL,
                               .n_add = mesh ? h->s->n_mesh_fields : 0};
-    struct h2s *hs = up->io.ended ? NULL : h2_request(up->io.h2, head, &e, h->s);
+    struct h2s *hs = up->io.ended ? NULL : h2_request(up->io.h2, head, &e, h);
 
     if (!hs)
         return -1;
@@ -102,45 +102,14 @@ static const struct half_ops attached_ops = {.name = "h2",
 
 static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
 {
-    struct stream *s = hs->user;
+    struct half *half = hs->user;
 
-    if (s) {
+    if (half) {
         if (end)
-            s->up.complete = true;
-        stream_response(s, &hh->h, end); /* leaves with what follows it in this read */
+            half->complete = true;
+        stream_response(half->s, &hh->h, end); /* leaves with what follows it in this read */
     }
     h2_head_free(hh);
-}
-
-/* the response's half of the stream, NULL once that let go */
-static struct half *half_of(const struct h2s *hs)
-{
-    struct stream *s = hs->user;
-
-    return s ? &s->up : NULL;
-}
-
-static void on_data(struct h2s *hs, struct slice p, bool end)
-{
-    h2_half_received(hs, half_of(hs), p, end);
-}
-
-static void on_trailers(struct h2s *hs, const struct http_field *f, unsigned n)
-{
-    h2_half_complete(hs, half_of(hs), f, n);
-}
-
-static void on_end(struct h2s *hs)
-{
-    h2_half_complete(hs, half_of(hs), NULL, 0);
-}
-
-static void on_writable(struct h2s *hs)
-{
-    struct stream *s = hs->user;
-
-    if (s)
-        stream_writable(&s->up);
 }
 
 static enum reason reason_of(const struct h2_up *up, enum h2_end how, int fault)
@@ -162,25 +131,25 @@ static enum reason reason_of(const struct h2_up *up, enum h2_end how, int fault)
 static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
 {
     struct h2_up *up = of(hs);
-    struct stream *s = hs->user;
+    struct half *half = hs->user;
 
     (void)code;
     hs->user = NULL;
     h2_io_wake(&up->io); /* it may have been the last */
-    if (!s)
+    if (!half)
         return;
-    s->up.ops = NULL; /* nothing to be released any more */
-    if (s->up.complete) {
+    half->ops = NULL; /* nothing to be released any more */
+    if (half->complete) {
         /* RFC 9113 8.1: the whole response came, the rest of the request is not wanted */
-        s->up.ended = true;
-        stream_check_end(s);
+        half->ended = true;
+        stream_check_end(half->s);
     } else if (how == H2_END_UNPROCESSED) {
-        stream_unprocessed(&s->up);
+        stream_unprocessed(half);
     } else {
-        s->up_fault = (int16_t)hs->fault;
-        s->reused &=
-            how == H2_END_CONN; /* a stream that was reset says nothing of the connection */
-        stream_gone(&s->up, reason_of(up, how, hs->fault));
+        half->s->up_fault = (int16_t)hs->fault;
+        /* a stream that was reset says nothing of the connection */
+        half->s->reused &= how == H2_END_CONN;
+        stream_gone(half, reason_of(up, how, hs->fault));
     }
 }
 
@@ -204,10 +173,7 @@ static void on_settings(struct h2c *c)
 }
 
 static const struct h2_callbacks callbacks = {.head = on_head,
-                                              .data = on_data,
-                                              .trailers = on_trailers,
-                                              .end = on_end,
-                                              .writable = on_writable,
+                                              H2_HALF_CALLBACKS,
                                               .close = on_close,
                                               .goaway = on_goaway,
                                               .settings = on_settings};

@@ -140,6 +140,11 @@ static const struct {
     {"\"spiffe://td/ns/n/sa/s\"", "true",
      "document: Outbound.ClustersConfigs.c.Endpoints[\"10.2.2.2:80\"].Identity: "},
     {"\"80\":[{", "\"80\":[7,{", "document: Outbound.TrafficMatches.80[\"\"]: "},
+    /* what we put into header fields cannot split a message */
+    {"\"Port\":80,", "\"Port\":80,\"ServiceIdentity\":\"a\\r\\nX: y\",",
+     "document: Outbound.TrafficMatches.80[0].ServiceIdentity: expected a name"},
+    {"{\"Spec\":{", "{\"Proxy\":{\"Pod\":\"a\\nX: y\"},\"Spec\":{",
+     "document: Proxy: expected names"},
 };
 
 static char *replaced(const char *text, const char *old, const char *new)
