@@ -519,6 +519,12 @@ passes(f, "an upgrade that is not agreed to, and a request behind it", "9110 7.8
        G + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n" + SMUGGLED,
        G + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n" + SMUGGLED, [OK, OK], ways=("1-1",))
 
+CONNECT = b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n"
+passes(f, "a CONNECT that is refused", "9110 9.3.6", CONNECT, CONNECT, [A(405)], ways=("1-1",), methods=[b"CONNECT"])
+passes(f, "a CONNECT that is refused, and a request behind it", "9110 9.3.6", CONNECT + SMUGGLED, CONNECT + SMUGGLED, [A(405), OK],
+       ways=("1-1",))
+passes(f, "https in absolute form", "9110 4.2.2", b"GET https://h/ HTTP/1.1\r\n" + HOST + END, FORWARDED, scheme=b"https")
+
 f = "hop-by-hop fields"
 for option in (b"Content-Length", b"Transfer-Encoding", b"Host", b"close, hOsT"):
     refused(f, f"Connection: {option.decode()}", "9110 7.6.1", P + b"Connection: " + option +

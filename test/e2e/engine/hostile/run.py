@@ -249,7 +249,7 @@ HOSTS = {"h": {".*": {}}, "p": {"/open/.*": {}, "/exact": {}},
 
 def rules(cluster, aliases):
     names = {h: h for h in HOSTS}
-    names.update({a: "h" for a in aliases})
+    names.update({a: "h" for a in ("h:80", *aliases)})
     return {"HttpHostPort2Service": names,
             "HttpServiceRouteRules": {h: {p: route(cluster, **k) for p, k in paths.items()}
                                       for h, paths in HOSTS.items()}}
