@@ -92,6 +92,12 @@ int chain_add_host(struct chain *c, const char *host, const struct vhost *v)
     struct slice h = host_normal(slice_str(host), buf);
     if (h.n == 0)
         return -1;
+    if (!c->first_host) {
+        c->first_host = arena_strdup(c->mem, host);
+        c->sole_host = v;
+    } else if (c->sole_host != v) {
+        c->sole_host = NULL;
+    }
     if (!c->adding)
         c->adding = hosts_new();
     hosts_add(c->adding, h, v);
@@ -111,6 +117,11 @@ const struct vhost *chain_host(const struct chain *c, struct slice authority)
     struct slice h = host_normal(authority, buf);
     const struct vhost *v = c->hosts && h.n ? hosts_find(c->hosts, h) : NULL;
     return v ? v : c->any_host;
+}
+
+struct slice chain_default_host(const struct chain *c)
+{
+    return slice_str(c->sole_host && !c->any_host ? c->first_host : NULL);
 }
 
 const struct split *chain_opaque(const struct chain *c, const struct ip *dst)

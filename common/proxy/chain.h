@@ -51,11 +51,13 @@ struct chain {
     struct hosts *adding;    /* before chain_seal */
     struct hosts_map *hosts; /* normal host -> struct vhost, or NULL */
     const struct vhost *any_host;
-    const struct split *tcp;  /* opaque target, or NULL */
-    struct lpm *opaque;       /* destination -> struct split; goes before tcp */
-    bool pass_without_target; /* opaque, no target: the original destination */
-    struct lpm *sources;      /* peer -> struct source_rule */
-    struct ipset *allowed;    /* mesh peers; NULL = the view's */
+    const char *first_host;        /* of those added: the name for who names none */
+    const struct vhost *sole_host; /* where all of them lead, NULL = not all to one */
+    const struct split *tcp;       /* opaque target, or NULL */
+    struct lpm *opaque;            /* destination -> struct split; goes before tcp */
+    bool pass_without_target;      /* opaque, no target: the original destination */
+    struct lpm *sources;           /* peer -> struct source_rule */
+    struct ipset *allowed;         /* mesh peers; NULL = the view's */
 
     struct arena *mem;        /* owned: all of the above but the tables */
     struct matcher **regexes; /* to be released; in mem */
@@ -82,6 +84,9 @@ void chain_seal(struct chain *c);
 /* ---- lookup ---- */
 /* NULL if no host fits */
 const struct vhost *chain_host(const struct chain *c, struct slice authority);
+/* The host of a request that names none (HTTP/1.0): if the address that was dialled leaves no
+ * choice, one of its names.  Empty: there is a choice. */
+struct slice chain_default_host(const struct chain *c);
 /* where opaque bytes for dst go; NULL = nowhere */
 const struct split *chain_opaque(const struct chain *c, const struct ip *dst);
 

@@ -139,10 +139,24 @@ static void head_too_large(struct h1_down *h)
         refuse(h, partial_head(h), inbuf_slice(&h->x.in), REASON_FAULT_HEAD_LARGE, 0);
 }
 
+/* The client has ended its side: hardly one of HTTP does so and still waits.  It gets a little time
+ * for the response to begin; then the request is given up, as the server would see it without us.
+ */
+static void half_closed(struct h1_down *h)
+{
+    if (!stream_of(h)->first_ms && !timer_is_set(&h->d->timer) && limits(h)->half_closed_ms)
+        timer_set(&h->d->timer, limits(h)->half_closed_ms);
+}
+
 static void on_timer(void *arg)
 {
     struct h1_down *h = arg;
-    if (h->x.closing || h->x.half || inbuf_empty(&h->x.in))
+    if (h->x.half && !h->x.closing) {
+        if (!stream_of(h)->first_ms)
+            stream_gone(h->x.half, REASON_DOWN_CLOSED);
+        return;
+    }
+    if (h->x.closing || inbuf_empty(&h->x.in))
         down_close(h->d, REASON_IDLE);
     else
         refuse(h, partial_head(h), inbuf_slice(&h->x.in), REASON_HEAD_TIMEOUT, limits(h)->head_ms);
@@ -245,7 +259,8 @@ static void at_eof(struct h1_down *h)
     } else if (!x->body_done) {
         stream_gone(x->half, REASON_DOWN_CLOSED);
     } else {
-        h->close_after = true; /* half closed: the response is still wanted */
+        h->close_after = true;
+        half_closed(h);
     }
 }
 
@@ -304,10 +319,12 @@ static void read_all(struct h1_down *h)
 
 /* The response is awaited and bytes or an end came.  An end alone may be a half close; a reset
  * means that nobody waits any more. */
-static void look_for_reset(struct h1_down *h)
+static void look_for_end(struct h1_down *h)
 {
     if (h->x.ch.broken || conn_gone(h->x.conn))
         at_error(h);
+    else if (h->x.conn->rdhup && !h->x.tunnel)
+        half_closed(h);
 }
 
 static void on_event(struct conn *c, unsigned ev, void *arg)
@@ -329,7 +346,7 @@ static void on_event(struct conn *c, unsigned ev, void *arg)
     if (takes_bytes(h))
         read_all(h);
     else if (x->half)
-        look_for_reset(h);
+        look_for_end(h);
     if (x->tunnel && x->eof && x->ch.broken && x->half && !x->closed)
         at_error(h); /* as in tunnel.c */
 }
@@ -386,6 +403,7 @@ static void release(struct half *half, enum reason why)
     h1_half_let_go(x);
     if (x->closed)
         return;
+    timer_cancel(&h->d->timer);
     if (why != REASON_OK && (x->tunnel || h->until_close)) {
         down_abort(h->d, why); /* an orderly end would pass for the whole */
     } else if (why != REASON_OK || x->tunnel || h->close_after || x->eof || !x->body_done) {

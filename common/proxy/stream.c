@@ -251,6 +251,9 @@ static void run_filters(struct stream *s)
  * may mean them, or have signed them. */
 static enum reason route_of(struct stream *s)
 {
+    /* RFC 9112 3.2: HTTP/1.0 may do without Host, a server of HTTP/1.1 may not */
+    if (!s->req->authority.n && s->req->version == HTTP_V10)
+        s->req->authority = chain_default_host(s->chain);
     const struct vhost *v = chain_host(s->chain, s->req->authority);
     enum reason why = REASON_HOST_UNKNOWN;
     if (!v)

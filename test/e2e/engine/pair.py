@@ -659,6 +659,23 @@ def bytes_both_ways():
 
 
 @check
+def a_request_without_a_host_means_the_service_that_was_dialled():
+    a = raw("web", "GET /hello HTTP/1.0\n\n")
+    assert status_of(a) == 200 and a.endswith(b"hello\n"), a
+    assert status_of(raw("web", "GET /hello HTTP/1.1\n\n")) == 400
+
+
+@check
+def a_client_that_gave_up_ends_its_request():
+    before = SC["w"].stat("downstream_rq_active")
+    s = dial("odd")
+    s.sendall(b"GET /stall HTTP/1.1\r\nHost: odd\r\n\r\n")
+    eventually("not under way", lambda: SC["w"].stat("downstream_rq_active") == before + 1)
+    s.close()
+    eventually("still under way", lambda: SC["w"].stat("downstream_rq_active") == before, 10)
+
+
+@check
 def half_close():
     for svc in ("halfclose", "anyhalfclose"):
         s = dial(svc)

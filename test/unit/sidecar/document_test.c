@@ -142,7 +142,7 @@ static const struct {
     {"\"80\":[{", "\"80\":[7,{", "document: Outbound.TrafficMatches.80[\"\"]: "},
     /* what we put into header fields cannot split a message */
     {"\"Port\":80,", "\"Port\":80,\"ServiceIdentity\":\"a\\r\\nX: y\",",
-     "document: Outbound.TrafficMatches.80[0].ServiceIdentity: expected a name"},
+     "document: Outbound.TrafficMatches.80[\"10.1.1.1/32\"].ServiceIdentity: expected a name"},
     {"{\"Spec\":{", "{\"Proxy\":{\"Pod\":\"a\\nX: y\"},\"Spec\":{",
      "document: Proxy: expected names"},
 };
