@@ -150,6 +150,9 @@ struct cluster *cluster_new(struct cluster_slots *s, const struct cluster_def *d
         c->source = *def->source;
     }
     copy_endpoints(c, def, (char *)(c->eps + c->n));
+    for (uint32_t i = 1; i < c->n; i++)
+        if (c->eps[i].addr.ip.family != c->eps[0].addr.ip.family)
+            c->flags |= CLUSTER_DUAL;
     return c;
 }
 

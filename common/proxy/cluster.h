@@ -25,6 +25,8 @@ struct endpoint {
     0x1u /* the application beside us: one choice per connection; an IPv6                          \
             connection goes to [::1] */
 
+#define CLUSTER_DUAL 0x2u /* endpoints of both address families; cluster_new() finds out */
+
 /* what workers count together about a cluster; lives as long as the slots */
 struct cluster_shared {
     uint32_t pending; /* atomic: streams that wait for a connection */

@@ -312,6 +312,22 @@ static int32_t dialled_endpoint(const struct stream *s, const struct cluster *c)
     return d->own;
 }
 
+/* A Service of both address families has its pods twice.  Who dialled an IPv4 address gets an IPv4
+ * endpoint while there is one to try, as it would without us: the application may listen on one
+ * family only. */
+static int pick_index(struct stream *s, struct wcluster *wc)
+{
+    int i = wrr_pick(&wc->turns, s->tried);
+    if (s->conn->inbound || !(wc->def->flags & CLUSTER_DUAL))
+        return i;
+    for (uint32_t k = 1; k < wc->n && i >= 0; k++) {
+        if (wc->def->eps[i].addr.ip.family == s->conn->dst.ip.family)
+            break;
+        i = wrr_pick(&wc->turns, s->tried);
+    }
+    return i;
+}
+
 static struct epool *pick_endpoint(struct stream *s, struct wcluster *wc)
 {
     int32_t own = dialled_endpoint(s, wc->def);
@@ -322,7 +338,7 @@ static struct epool *pick_endpoint(struct stream *s, struct wcluster *wc)
     struct stick *st = sticks ? stick_find(s->conn, key) : NULL;
     if (st && !st->ep->gone && s->attempts == 0)
         return epool_ref(st->ep);
-    int i = wrr_pick(&wc->turns, s->tried);
+    int i = pick_index(s, wc);
     if (i < 0)
         return NULL;
     struct epool *ep = endpoint_at(s, wc, (uint32_t)i);

@@ -22,6 +22,18 @@ for ip in "$v6" "$p6"; do
     ok() { [ "$(get "$ip")" = six ]; }
     until_ok 10 ok || fail "http://[$ip]:8080: $(cat "$TMP/until.log")"
 done
+# an application that listens on IPv4 alone, behind a Service of both families: who asks by IPv4 is
+# never sent to its IPv6 address
+apply <<YAML
+apiVersion: v1
+kind: Service
+metadata: {name: four, namespace: app}
+spec: {ipFamilyPolicy: PreferDualStack, ports: [{name: http, port: 8100}], selector: {app: four}}
+YAML
+server app four 8100 http -- $PY -m http.server --bind 0.0.0.0 8100
+wait_ready app pod/four
+codes=$(for _ in 1 2 3 4 5 6 7 8; do in_pod app client curl -s -4 -m 5 -o /dev/null -w '%{http_code} ' http://four.app:8100/; done)
+expect_eq "eight requests by IPv4" "$codes" "200 200 200 200 200 200 200 200 "
 stats=$(proxy_get stats app client)
 expect_match "carried by the sidecar" "$stats" 'app/web\|8080'
 done_ok
