@@ -16,7 +16,9 @@ struct claim {
 struct object_claims {
     struct claim *v;
     unsigned n;
-    bool touched; /* stands in claims.touched */
+    unsigned rank;  /* of the file whose object is in force */
+    char *file;     /* ... and its name; NULL = none is yet */
+    bool touched;   /* stands in claims.touched */
     char *ns, *name;
     const char *kind; /* key of the kind */
 };
@@ -34,6 +36,7 @@ static void object_claims_free(void *p)
     for (unsigned i = 0; i < oc->n; i++)
         kube_object_unref(oc->v[i].obj);
     free(oc->v);
+    free(oc->file);
     free(oc->ns);
     free(oc->name);
     free(oc);
@@ -94,8 +97,19 @@ static void touch(struct claims *c, struct object_claims *oc)
     c->touched[c->n_touched++] = oc;
 }
 
-static bool stands_before(const struct claim *a, unsigned rank, const char *file)
+static bool is_in_force(const struct object_claims *oc, unsigned rank, const char *file)
 {
+    return oc->file && oc->rank == rank && strcmp(oc->file, file) == 0;
+}
+
+/* What is in force stays while its file has it; else by the order of the files, so that a start
+ * always comes to the same. */
+static bool stands_before(const struct object_claims *oc, const struct claim *a, unsigned rank,
+                          const char *file)
+{
+    bool mine = is_in_force(oc, a->rank, a->obj->file), its = is_in_force(oc, rank, file);
+    if (mine != its)
+        return mine;
     if (a->rank != rank)
         return a->rank < rank;
     return strcmp(a->obj->file, file) <= 0;
@@ -105,7 +119,7 @@ void claims_add(struct claims *c, unsigned rank, struct kube_object *o)
 {
     struct object_claims *oc = find(c, o, true);
     unsigned at = 0;
-    while (at < oc->n && stands_before(&oc->v[at], rank, o->file))
+    while (at < oc->n && stands_before(oc, &oc->v[at], rank, o->file))
         at++;
     oc->v = xreallocarray(oc->v, oc->n + 1, sizeof *oc->v);
     memmove(&oc->v[at + 1], &oc->v[at], (oc->n - at) * sizeof *oc->v);
@@ -129,13 +143,24 @@ void claims_drop(struct claims *c, unsigned rank, const struct kube_object *o)
     }
 }
 
+static void put_in_force(struct claims *c, struct object_claims *oc)
+{
+    const struct claim *first = &oc->v[0];
+    if (!is_in_force(oc, first->rank, first->obj->file)) {
+        free(oc->file);
+        oc->file = xstrdup(first->obj->file);
+        oc->rank = first->rank;
+    }
+    kube_store_put(c->store, kube_object_ref(first->obj));
+}
+
 void claims_apply(struct claims *c)
 {
     for (size_t i = 0; i < c->n_touched; i++) {
         struct object_claims *oc = c->touched[i];
         oc->touched = false;
         if (oc->n > 0) {
-            kube_store_put(c->store, kube_object_ref(oc->v[0].obj));
+            put_in_force(c, oc);
             continue;
         }
         struct buf key = BUF_INIT;

@@ -1,7 +1,7 @@
 /* claims.h - inside common/kube: which file says what about an object, and who wins.
  *
- * Several files may hold the same object.  The first in name order wins, so that the outcome does
- * not depend on which was written last; the others are problems.  Claims are changed file by file
+ * Several files may hold the same object.  The one in force keeps it, and at a start the first in
+ * name order gets it; the others are problems.  Claims are changed file by file
  * and take effect in the store together, in claims_apply(): an object that moves from one file to
  * another is never absent in between.
  */

@@ -27,13 +27,13 @@ struct kube_source {
 };
 /* A directory (recursive; *.yaml, *.yml, *.json; hidden files ignored) or one file, followed by
  * inotify.  A file renamed into place counts as one change.  The same object in two files: the
- * first in name order wins, the second is a problem.  Problems are logged when they appear and
- * when they go.
+ * one in force stays (at a start the first in name order), the other is a problem.  Problems are
+ * logged when they appear and when they go.
  * The changes of a burst (20 ms of quiet, at most 200 ms) enter the store together. */
 struct kube_source *kube_dir_source_new(struct loop *l, const char *path, struct kube_store *st,
                                         struct err *e);
 /* Several directories and files as one source: an object in two of them is a problem too, and the
- * path given first wins.  Borrows paths for the call. */
+ * path given first wins at a start.  Borrows paths for the call. */
 struct kube_source *kube_paths_source_new(struct loop *l, const char *const *paths, unsigned n,
                                           struct kube_store *st, struct err *e);
 /* fn is called whenever the source has brought the store up to date with what it saw, the first

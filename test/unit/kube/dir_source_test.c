@@ -342,12 +342,18 @@ START_TEST(the_first_of_two_files_wins)
              "remove one of them",
              dir, dir);
     ck_assert_str_eq(problem(0), want);
+    /* one that comes later takes nothing over, whatever it is called */
     put_map("0.yaml", "x", "from 0");
     ck_assert(next_batch(WAIT_MS));
-    ck_assert_str_eq(value_of("x"), "from 0");
+    ck_assert_str_eq(value_of("x"), "from a");
     ck_assert_uint_eq(kube_source_problems(source)->n, 2);
-    unlink(in_dir("0.yaml"));
+    put_map("a.yaml", "x", "again from a");
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("x"), "again from a");
     unlink(in_dir("a.yaml"));
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_str_eq(value_of("x"), "from 0");
+    unlink(in_dir("0.yaml"));
     ck_assert(next_batch(WAIT_MS));
     ck_assert_str_eq(value_of("x"), "from b");
     ck_assert_uint_eq(kube_source_problems(source)->n, 0);
