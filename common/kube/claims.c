@@ -16,9 +16,9 @@ struct claim {
 struct object_claims {
     struct claim *v;
     unsigned n;
-    unsigned rank;  /* of the file whose object is in force */
-    char *file;     /* ... and its name; NULL = none is yet */
-    bool touched;   /* stands in claims.touched */
+    unsigned rank; /* of the file whose object is in force */
+    char *file;    /* ... and its name; NULL = none is yet */
+    bool touched;  /* stands in claims.touched */
     char *ns, *name;
     const char *kind; /* key of the kind */
 };
