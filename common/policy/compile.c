@@ -12,6 +12,14 @@ static const struct mesh_pod *pod_at(const struct ip *ip, void *arg)
     return catalog_pod_at(arg, ip);
 }
 
+/* meshed or not */
+static bool is_pod(const struct ip *ip, void *arg)
+{
+    const struct address *a = catalog_address(arg, ip);
+
+    return a && a->n_pods > 0;
+}
+
 static struct outbound_ctx outbound_of(struct policy *p)
 {
     return (struct outbound_ctx){p->trust_domain, p->settings.access, p->settings.mtls_disabled,
@@ -133,7 +141,7 @@ void compile_service(struct policy *p, struct svc_entry *e)
     catalog_use(p, e);
     if (e->svc) {
         proxy_mark_served(p, e->svc);
-        e->n_reaches = reach_of_service(e->svc, p->settings.access, &e->reaches);
+        e->n_reaches = reach_of_service(e->svc, p->settings.access, is_pod, p, &e->reaches);
         for (unsigned i = 0; i < e->n_reaches; i++)
             reach_index_add(p->reaches, e->reaches[i]);
     }

@@ -6,6 +6,7 @@
  */
 #include "common/policy/inbound.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,19 +58,43 @@ static uint16_t port_on_pod(const struct mesh_service *s, unsigned i, const stru
     return mesh_pod_port(p, port->target_name);
 }
 
-static void add_served(struct job *job, const struct mesh_service *s)
+static bool is_open(const struct job *job, unsigned own, uint16_t port)
+{
+    for (unsigned i = 0; i < own; i++)
+        if (job->v[i].port == port)
+            return true;
+    return false;
+}
+
+/* own: how many of job->v are of Services that may open a port; UINT_MAX: this one may */
+static void add_served(struct job *job, const struct mesh_service *s, unsigned own)
 {
     const struct mesh_endpoint *ep = endpoint_of(s, job->pod);
 
     for (unsigned i = 0; i < s->n_ports; i++) {
         uint16_t port = port_on_pod(s, i, job->pod, ep);
-        if (port == 0)
+        if (port == 0 || (own != UINT_MAX && !is_open(job, own, port)))
             continue;
         job->v = xreallocarray(job->v, job->n + 2, sizeof(*job->v));
         job->v[job->n++] = (struct served){{.svc = s, .port = i}, port};
         if (s->headless && ep && ep->hostname)
             job->v[job->n++] = (struct served){{.svc = s, .port = i, .host = ep}, port};
     }
+}
+
+/* Which ports of a pod are open say the Services of its own namespace.  Others that list its
+ * address in endpoints written by hand lead to those ports by more names, and to no other port. */
+static void add_all_served(struct job *job, const struct mesh_service *const *services, unsigned n)
+{
+    unsigned own;
+
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(services[i]->ns, job->pod->ns) == 0)
+            add_served(job, services[i], UINT_MAX);
+    own = job->n;
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(services[i]->ns, job->pod->ns) != 0)
+            add_served(job, services[i], own);
 }
 
 static int by_port_then_name(const void *a, const void *b)
@@ -233,8 +258,7 @@ json_t *inbound_compile(const struct inbound_ctx *ctx, const struct mesh_pod *p,
     struct job job = {.ctx = ctx, .pod = p, .matches = json_object(), .clusters = json_object()};
     json_t *out = json_object();
 
-    for (unsigned i = 0; i < n; i++)
-        add_served(&job, services[i]);
+    add_all_served(&job, services, n);
     if (job.n > 0)
         qsort(job.v, job.n, sizeof(*job.v), by_port_then_name);
     for (unsigned i = 0, k; i < job.n; i = k) {

@@ -15,6 +15,8 @@ struct list {
     unsigned n;
     struct mesh_dest dest; /* whose reaches are being made */
     unsigned from;         /* they begin here in v */
+    reach_is_pod *is_pod;
+    void *arg;
 };
 
 static struct reach *reach_at(struct list *l, uint16_t port)
@@ -43,6 +45,8 @@ static void add_endpoint(const struct mesh_endpoint *ep, void *arg)
     struct list *l = arg;
     uint16_t port = l->dest.svc->ports[l->dest.port].port, own = ep->ports[l->dest.port];
 
+    if (l->dest.svc->n_cluster_ips > 0 && !l->is_pod(&ep->ip, l->arg))
+        return;
     add_addr(reach_at(l, port), &ep->ip, own == port ? REACH_POD_PORT : REACH_POD);
     if (own != port)
         add_addr(reach_at(l, own), &ep->ip, REACH_POD_PORT);
@@ -60,9 +64,9 @@ static void add_named_endpoint(const struct mesh_endpoint *ep, void *arg)
 }
 
 unsigned reach_of_service(const struct mesh_service *s, enum mesh_access access,
-                          struct reach ***out)
+                          reach_is_pod *is_pod, void *arg, struct reach ***out)
 {
-    struct list l = {0};
+    struct list l = {.is_pod = is_pod, .arg = arg};
     bool by_endpoint = s->n_cluster_ips == 0 || access != MESH_ACCESS_DOMAIN;
 
     for (unsigned i = 0; i < s->n_ports; i++) {

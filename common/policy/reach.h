@@ -36,10 +36,14 @@ struct reach {
     bool listed, gone;         /* the index's, while it settles */
 };
 
+/* does the address belong to a pod? */
+typedef bool reach_is_pod(const struct ip *ip, void *arg);
 /* All reaches of a Service, none without an address.  *out: array of n owned reaches, which
- * borrow s.  Returns n. */
+ * borrow s.  Returns n.  An endpoint that is no pod, an external server for which the Service
+ * stands, is reached by the Service's address alone: who dials that server itself means it, and
+ * not the Service. */
 unsigned reach_of_service(const struct mesh_service *s, enum mesh_access access,
-                          struct reach ***out);
+                          reach_is_pod *is_pod, void *arg, struct reach ***out);
 void reach_free(struct reach *r);
 /* who gets an address that both claim: < 0 if a does */
 int reach_compare_claims(const struct reach *a, enum reach_rank a_rank, const struct reach *b,
