@@ -9,6 +9,8 @@
 /* the injector puts it on every pod that gets a sidecar */
 #define PROXY_LABEL    "fsm-proxy-uuid"
 #define INIT_NAME      "fsm-init"
+#define SIDECAR_NAME   "sidecar"
+#define INJECTION      "flomesh.io/sidecar-injection"
 #define EXCLUSION_LIST "flomesh.io/inbound-port-exclusion-list"
 
 static void add_ip(struct mesh_pod *p, const char *text)
@@ -38,6 +40,22 @@ static bool is_finished(const json_t *body)
     return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
 }
 
+/* The label came along from a pod that was injected; this one was told not to be, and is not. */
+static bool is_left_out(const struct mesh_pod *p)
+{
+    const json_t *notes = json_at(p->obj->body, "metadata.annotations"), *c;
+    struct slice told = slice_str(json_string_value(json_object_get(notes, INJECTION)));
+    size_t it = 0;
+
+    if (!slice_ieq(told, SLICE_LIT("disabled")) && !slice_ieq(told, SLICE_LIT("no")) &&
+        !slice_ieq(told, SLICE_LIT("false")))
+        return false;
+    while ((c = mesh_pod_next_container(p, &it)) != NULL)
+        if (strcmp(json_str(c, "name", ""), SIDECAR_NAME) == 0)
+            return false;
+    return true;
+}
+
 struct mesh_pod *mesh_pod_new(const struct kube_object *obj)
 {
     struct mesh_pod *p = xcalloc(1, sizeof(*p));
@@ -56,7 +74,8 @@ struct mesh_pod *mesh_pod_new(const struct kube_object *obj)
         read_ips(p, body);
         p->live = true;
     }
-    p->meshed = p->live && json_object_get(mesh_pod_labels(p), PROXY_LABEL) != NULL;
+    p->meshed =
+        p->live && json_object_get(mesh_pod_labels(p), PROXY_LABEL) != NULL && !is_left_out(p);
     return p;
 }
 
