@@ -169,6 +169,13 @@ static void reply_chain(struct cp *cp, struct http_req *r, struct cp_proxy *px, 
     log_debug("cert", "issued proxy=%s serial=%s", px->key, info.serial);
 }
 
+/* "web.app" in namespace "svc" would be web.app.svc.<trust domain>: the name of a Service, maybe
+ * of the controller */
+static bool is_service_name(const struct pki_token *t)
+{
+    return strcmp(t->ns, "svc") == 0 && strchr(t->sa, '.');
+}
+
 void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
                    struct cp_proxy *px)
 {
@@ -178,7 +185,12 @@ void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
     const char *csr = json_str(body, "csr", NULL);
     char *chain = NULL;
 
-    if (!csr) {
+    if (is_service_name(t)) {
+        cp->metrics.cert_errors++;
+        cp_reply_text(cp, r, 403,
+                      "service account %s of namespace %s: its name would be that of a Service\n",
+                      t->sa, t->ns);
+    } else if (!csr) {
         cp_reply_text(cp, r, 400,
                       "expected {\"csr\": \"-----BEGIN CERTIFICATE REQUEST-----...\"}%s%s\n",
                       e.text[0] ? ": " : "", e.text);

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/process.h"
 #include "common/base/version.h"
+#include "common/kube/names.h"
 #include "controller/cp.h"
 
 #define DRAIN_MS 300 /* for answers under way to be taken */
@@ -84,6 +85,9 @@ static int check_conf(struct err *e)
     cp.conf.verbose = common.verbose;
     if (common.files.n == 0)
         return err_set(e, "-f DIR is missing: a directory or file of resources");
+    if (kube_is_dns_subdomain(cp.conf.trust_domain))
+        return err_set(e, "--trust-domain \"%s\": expected %s", cp.conf.trust_domain,
+                       kube_is_dns_subdomain(cp.conf.trust_domain));
     if (common.check_only)
         return 0;
     if (cp.conf.document)

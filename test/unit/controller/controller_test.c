@@ -356,6 +356,7 @@ static void teardown(void)
 struct claims {
     const char *sa, *pod, *uid, *audience;
     int valid_s;
+    const char *ns; /* NULL: app */
 };
 
 static char *token_with(const struct claims *c, const char *key)
@@ -363,7 +364,7 @@ static char *token_with(const struct claims *c, const char *key)
     struct pki_token t = {.not_after = clock_wall_ms() / 1000 + c->valid_s};
     struct err e = {""};
 
-    snprintf(t.ns, sizeof(t.ns), "app");
+    snprintf(t.ns, sizeof(t.ns), "%s", c->ns ? c->ns : "app");
     snprintf(t.sa, sizeof(t.sa), "%s", c->sa);
     snprintf(t.pod, sizeof(t.pod), "%s", c->pod);
     snprintf(t.pod_uid, sizeof(t.pod_uid), "%s", c->uid);
@@ -800,6 +801,41 @@ START_TEST(a_long_name_gets_a_certificate)
 }
 END_TEST
 
+/* "fsm-controller.fsm-system" in namespace "svc" would be the controller */
+START_TEST(nobody_gets_the_name_of_a_service)
+{
+    static const char sa[] = "fsm-controller.fsm-system";
+    struct err e = {""};
+    char *key = pki_key_new(&e), *csr = pki_csr_new(key, "x", &e), *body;
+    struct answer a = {0};
+
+    put_file("resources/svc.yaml",
+             "apiVersion: v1\nkind: Namespace\nmetadata: {name: svc, labels: "
+             "{flomesh.io/monitored-by: fsm}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: "
+             "evil, namespace: svc, uid: uid-evil, labels: {fsm-proxy-uuid: u}}\nspec: "
+             "{serviceAccountName: fsm-controller.fsm-system, containers: [{name: a, image: a}]}\n"
+             "status: {podIP: 10.42.0.66, phase: Running}\n");
+    char *token = token_with(&(struct claims){sa, "evil", "uid-evil", NULL, 600, "svc"}, token_key);
+    json_t *j = json_pack("{s:s}", "csr", csr);
+    body = json_dumps(j, 0);
+    for (unsigned i = 0; i < 200; i++) {
+        a = call("POST", "/v1/certificate", token, body);
+        if (a.status != 404)
+            break;
+        answer_free(&a);
+        usleep(10000);
+    }
+    ck_assert_msg(a.status == 403 && strstr(a.body, "that of a Service"), "%u %s", a.status,
+                  a.body);
+    answer_free(&a);
+    json_decref(j);
+    free(body);
+    free(token);
+    free(csr);
+    pki_wipe(key);
+}
+END_TEST
+
 static void admin_text(unsigned status, const char *where, const char *has)
 {
     struct answer a = expect(status, "POST", where, NULL, "");
@@ -1233,6 +1269,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, paths_methods_and_sizes);
     tcase_add_test(tc, certificate_names_come_from_the_token);
     tcase_add_test(tc, a_long_name_gets_a_certificate);
+    tcase_add_test(tc, nobody_gets_the_name_of_a_service);
     tcase_add_test(tc, root_rotation);
     tcase_add_test(tc, silent_connections_lock_nobody_out);
     tcase_add_test(tc, broken_yaml_keeps_the_last_good);
