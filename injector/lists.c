@@ -8,6 +8,7 @@
 
 #include "common/base/cidr.h"
 #include "common/base/json.h"
+#include "common/kube/names.h"
 #include "injector/inject_int.h"
 
 static void append_once(json_t *list, json_t *value)
@@ -124,17 +125,6 @@ static int cidrs_from_mesh(json_t *list, const json_t *meshconfig, const char *f
     return 0;
 }
 
-/* IFNAMSIZ - 1 characters that can stand on a rule's line and in a comma list */
-static bool is_interface(const char *s)
-{
-    size_t n = strlen(s);
-
-    return n > 0 && n < 16 &&
-           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                     "0123456789._-@:+") == n &&
-           s[0] != '-';
-}
-
 static int interfaces_from_mesh(json_t *list, const json_t *meshconfig, struct err *e)
 {
     static const char field[] = "networkInterfaceExclusionList";
@@ -144,7 +134,7 @@ static int interfaces_from_mesh(json_t *list, const json_t *meshconfig, struct e
     json_array_foreach (mesh_list(meshconfig, field), i, v) {
         const char *s = json_string_value(v);
 
-        if (!s || !is_interface(s))
+        if (!s || kube_is_interface(s))
             return err_set(e,
                            "MeshConfig spec.traffic.%s[%zu]: got \"%s\", expected the name of a "
                            "network interface",

@@ -13,9 +13,11 @@
 #include "common/base/codec.h"
 #include "common/kube/quantity.h"
 
-#define LABEL_MAX     63
-#define SUBDOMAIN_MAX 253
-#define NAME_CMP_MAX  40 /* characters of a name that kube_name_distance looks at */
+#define LABEL_MAX       63
+#define INTERFACE_MAX   15
+#define INTERFACE_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@:+"
+#define SUBDOMAIN_MAX   253
+#define NAME_CMP_MAX    40 /* characters of a name that kube_name_distance looks at */
 
 static bool lower_alnum(char c)
 {
@@ -212,6 +214,25 @@ const char *kube_is_duration(const char *s)
 {
     int64_t ms;
     return clock_parse_duration(s, &ms) == 0 ? NULL : "a duration such as 90s, 250ms or 1h30m";
+}
+
+const char *kube_is_validity(const char *s)
+{
+    int64_t ms;
+
+    return clock_parse_duration(s, &ms) == 0 && ms >= 1000
+               ? NULL
+               : "a duration of at least 1s, such as 24h or 90m";
+}
+
+/* as the kernel takes them, and such that a list of them can be told apart */
+const char *kube_is_interface(const char *s)
+{
+    size_t n = strlen(s);
+
+    return n > 0 && n <= INTERFACE_MAX && s[0] != '-' && strspn(s, INTERFACE_CHARS) == n
+               ? NULL
+               : "the name of a network interface";
 }
 
 const char *kube_is_quantity(const char *s)

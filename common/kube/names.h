@@ -26,7 +26,9 @@ kube_syntax kube_is_ip;
 kube_syntax kube_is_ipv4;
 kube_syntax kube_is_cidr; /* with a prefix length */
 kube_syntax kube_is_ip_or_cidr;
-kube_syntax kube_is_duration; /* Go: "1h30m" */
+kube_syntax kube_is_duration;  /* Go: "1h30m" */
+kube_syntax kube_is_validity;  /* a duration of at least a second */
+kube_syntax kube_is_interface; /* of the network: "eth0" */
 kube_syntax kube_is_quantity;
 kube_syntax kube_is_percent; /* "25%" */
 kube_syntax kube_is_base64;  /* white space allowed, as Kubernetes does */

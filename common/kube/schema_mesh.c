@@ -77,7 +77,7 @@ static KUBE_SCHEMA(traffic, NULL,
                    KF_STRS("outboundIPRangeInclusionList", .syntax = kube_is_ip_or_cidr),
                    KF_INTS("outboundPortExclusionList", 1, 65535),
                    KF_INTS("inboundPortExclusionList", 1, 65535),
-                   KF_STRS("networkInterfaceExclusionList"),
+                   KF_STRS("networkInterfaceExclusionList", .syntax = kube_is_interface),
                    KF_BOOL("http1PerRequestLoadBalancing"), KF_BOOL("http2PerRequestLoadBalancing"),
                    KF_OBJ("inboundExternalAuthorization", external_authorization));
 
@@ -121,7 +121,7 @@ static KUBE_SCHEMA(ingress_certificate, NULL, KF_STRS("subjectAltNames"),
                    KF_OBJ("secret", secret_ref));
 
 static KUBE_SCHEMA(certificate, NULL,
-                   KF_STR("serviceCertValidityDuration", .syntax = kube_is_duration),
+                   KF_STR("serviceCertValidityDuration", .syntax = kube_is_validity),
                    KF_INT("certKeyBitSize", 0, 65536),
                    KF_OBJ("ingressGateway", ingress_certificate));
 
