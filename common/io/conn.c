@@ -265,12 +265,21 @@ static void tell(struct conn *c, unsigned events)
         c->cb(c, events, c->arg);
 }
 
+static void drop_dial_timer(struct conn *c)
+{
+    if (!c->dial_timer)
+        return;
+    timer_cancel(c->dial_timer);
+    free(c->dial_timer);
+    c->dial_timer = NULL;
+}
+
 static void tell_fail(struct conn *c, enum conn_fail f)
 {
     set_fail(c, f);
     c->dead = true;
     c->dialing = c->handshaking = false;
-    timer_cancel(&c->dial_timer);
+    drop_dial_timer(c);
     tell(c, CONN_EV_FAIL);
 }
 
@@ -278,7 +287,7 @@ static void tell_fail(struct conn *c, enum conn_fail f)
 static void tell_open(struct conn *c)
 {
     c->dialing = c->handshaking = false;
-    timer_cancel(&c->dial_timer);
+    drop_dial_timer(c);
     tell(c, CONN_EV_OPEN);
     if (conn_may_read(c) && !c->handshaking)
         tell(c, CONN_EV_READ);
@@ -465,6 +474,16 @@ static void on_dial_timeout(void *arg)
     tell_fail(arg, CONN_FAIL_CONNECT_TIMEOUT);
 }
 
+static int set_dial_timer(struct conn *c, unsigned ms)
+{
+    c->dial_timer = malloc(sizeof(*c->dial_timer));
+    if (!c->dial_timer)
+        return -1;
+    timer_init(c->dial_timer, c->loop, on_dial_timeout, c);
+    timer_set(c->dial_timer, ms);
+    return 0;
+}
+
 /* one allocation for the conn and libevent's part of it.  takes fd */
 static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, struct err *e)
 {
@@ -482,7 +501,6 @@ static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, str
     c->arg = arg;
     c->job.fn = on_job;
     c->ev = (struct event *)(c + 1);
-    timer_init(&c->dial_timer, l, on_dial_timeout, c);
     event_assign(c->ev, loop_base(l), fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
                  on_ready, c);
     return c;
@@ -522,7 +540,6 @@ struct conn *conn_adopt(struct loop *l, int fd, conn_cb *cb, void *arg, struct e
 {
     struct ip_port peer = {.port = 0};
     int flags = fcntl(fd, F_GETFL);
-    struct conn *c;
 
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
         err_errno(e, "adopting descriptor %d", fd);
@@ -533,10 +550,7 @@ struct conn *conn_adopt(struct loop *l, int fd, conn_cb *cb, void *arg, struct e
     ask_address(fd, getpeername, &peer);
     if (peer.ip.family)
         set_nodelay(fd);
-    c = conn_accepted(l, fd, &peer, cb, arg, e);
-    if (c && peer.ip.family)
-        conn_local(c);
-    return c;
+    return conn_accepted(l, fd, &peer, cb, arg, e);
 }
 
 struct conn *conn_accepted(struct loop *l, int fd, const struct ip_port *peer, conn_cb *cb,
@@ -625,8 +639,11 @@ struct conn *conn_dial(struct loop *l, const struct ip_port *dst, const struct c
     if (!c)
         return NULL;
     c->peer = *dst;
-    if (o && o->timeout_ms)
-        timer_set(&c->dial_timer, o->timeout_ms);
+    if (o && o->timeout_ms && set_dial_timer(c, o->timeout_ms) < 0) {
+        err_errno(e, "a connection");
+        conn_close(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -667,7 +684,7 @@ void conn_close(struct conn *c)
         return;
     xport_shut(c);
     c->closed = true;
-    timer_cancel(&c->dial_timer);
+    drop_dial_timer(c);
     event_del(c->ev); /* before the number can be somebody else's */
     close(c->fd);
     c->fd = -1;
@@ -685,11 +702,13 @@ void conn_abort(struct conn *c)
     conn_close(c);
 }
 
-const struct ip_port *conn_local(struct conn *c)
+struct ip_port conn_local(const struct conn *c)
 {
-    if (c->local.ip.family == 0 && !c->closed)
-        ask_address(c->fd, getsockname, &c->local);
-    return &c->local;
+    struct ip_port here = {.port = 0};
+
+    if (!c->closed)
+        ask_address(c->fd, getsockname, &here);
+    return here;
 }
 
 int conn_original_dst(const struct conn *c, struct ip_port *out)

@@ -110,10 +110,9 @@ struct conn {
     unsigned wake_events; /* to be told at the end of the turn */
     enum conn_fail fail;
     struct ip_port peer;         /* family 0 on Unix sockets */
-    struct ip_port local;        /* set by conn_adopt; else ask conn_local() */
     uint64_t rx_bytes, tx_bytes; /* of payload, as conn_read and conn_writev counted them */
     struct loop_job job;         /* deferred wake-up and free */
-    struct timer dial_timer;
+    struct timer *dial_timer;    /* owned; NULL: the dial has no limit */
 };
 
 /* Adopts an accepted or socketpair fd: makes it non-blocking, TCP_NODELAY.  takes fd (closed on
@@ -175,8 +174,8 @@ void conn_wake(struct conn *c, unsigned events);
 void conn_close(struct conn *c);
 /* as conn_close but the peer sees RST */
 void conn_abort(struct conn *c);
-/* getsockname, asked once and kept in c->local */
-const struct ip_port *conn_local(struct conn *c);
+/* getsockname; family 0 if it cannot be told */
+struct ip_port conn_local(const struct conn *c);
 /* where a redirected connection that was accepted wanted to go (SO_ORIGINAL_DST, IPv4 and IPv6);
  * the socket's own address when nothing was redirected.  -1 on error. */
 int conn_original_dst(const struct conn *c, struct ip_port *out);

@@ -429,7 +429,10 @@ static int destination(struct down *d, const struct view_listener *l)
         return 0;
     if (conn_original_dst(d->conn, &d->dst) < 0)
         return -1;
-    return d->dst.port == d->port && ip_port_eq(&d->dst, conn_local(d->conn)) ? -1 : 0;
+    if (d->dst.port != d->port)
+        return 0;
+    struct ip_port here = conn_local(d->conn);
+    return ip_port_eq(&d->dst, &here) ? -1 : 0;
 }
 
 /* opaque at once: nothing of the client's needs to be seen first */
