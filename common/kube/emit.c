@@ -49,6 +49,18 @@ static bool all_tame(const char *s, bool breaks)
     return true;
 }
 
+/* 2020-01-01, 12:30:45: readers of YAML 1.1 take the one for a date and the other for a number */
+static bool is_number_of_old(const char *s)
+{
+    size_t digits = strspn(s, "0123456789");
+
+    if (digits == 4 && s[4] == '-')
+        return s[5 + strspn(s + 5, "0123456789-:+.TtZz ")] == '\0';
+    s += strspn(s, "+-");
+    digits = strspn(s, "0123456789_");
+    return digits > 0 && s[digits] == ':' && s[strspn(s, "0123456789_:.")] == '\0';
+}
+
 /* fit to stand without quotes, as a key or a value */
 static bool is_plain(const char *s)
 {
@@ -61,7 +73,7 @@ static bool is_plain(const char *s)
         return false;
     if (strstr(s, ": ") || strstr(s, " #") || strncmp(s, "...", 3) == 0)
         return false;
-    return yaml_plain_is_string(slice_of(s, n));
+    return !is_number_of_old(s) && yaml_plain_is_string(slice_of(s, n));
 }
 
 static bool is_block(const char *s)

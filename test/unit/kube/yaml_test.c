@@ -256,6 +256,29 @@ START_TEST(yaml_looks_as_people_write_it)
 }
 END_TEST
 
+/* what readers of YAML 1.1 take for a date or a number of base 60 */
+START_TEST(dates_and_times_are_quoted)
+{
+    static const char *const quoted[] = {
+        "2020-01-01", "2020-1-1", "2026-11-23T08:36:01Z", "2001-12-14 21:59:43.10 -5",
+        "12:30:45",   "1:20",     "-190:20:30",           "+1_2:30.5"};
+    static const char *const plain[] = {"10.0.0.1", "10.0.0.0/8", "v1-2020", "2020-01-01x", "a:80",
+                                        "1h30m",    "2020",       "fsm:1.0", "20-01"};
+
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned k = 0; k < (i ? 9 : 8); k++) {
+            json_t *v = json_pack("{s:s}", "v", i ? plain[k] : quoted[k]);
+            struct buf yaml = BUF_INIT;
+            kube_to_yaml(v, &yaml);
+            bool is = strchr(yaml.p, '"') != NULL;
+            bool number = strcmp(i ? plain[k] : "", "2020") == 0;
+            ck_assert_msg(is == (i == 0 || number), "%s", yaml.p);
+            buf_free(&yaml);
+            json_decref(v);
+        }
+}
+END_TEST
+
 /* ---- places ---------------------------------------------------------------------------------- */
 
 static void check_places(struct yaml_doc *doc, void *arg)
@@ -400,6 +423,7 @@ int main(void)
     tcase_add_loop_test(t, scalar, 0, sizeof scalars / sizeof *scalars);
     tcase_add_loop_test(t, random_values_come_back_equal, 0, 5);
     tcase_add_test(t, yaml_looks_as_people_write_it);
+    tcase_add_test(t, dates_and_times_are_quoted);
     tcase_add_test(t, nodes_know_their_place);
     tcase_add_loop_test(t, hostile_text_ends_quickly, 0, 16);
     tcase_add_test(t, too_large_is_refused);
