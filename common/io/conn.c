@@ -405,6 +405,21 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     tell(c, events);
 }
 
+/* The connection is gone.  What came before can still be read, up to the error, although a short
+ * read said that there was no more. */
+static void on_fault(struct loop_fault *f)
+{
+    struct conn *c = (struct conn *)((char *)f - offsetof(struct conn, fault));
+
+    if (c->closed || c->dead || c->dialing || c->broken)
+        return;
+    c->rdhup = c->broken = c->can_read = true;
+    if (!c->handshaking)
+        tell(c, CONN_EV_READ);
+    else if (!verdict_queued(c))
+        drive_handshake(c);
+}
+
 static void conn_free(struct conn *c)
 {
     if (c->xport->free)
@@ -500,6 +515,7 @@ static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, str
     c->cb = cb;
     c->arg = arg;
     c->job.fn = on_job;
+    c->fault.fn = on_fault;
     c->ev = (struct event *)(c + 1);
     event_assign(c->ev, loop_base(l), fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
                  on_ready, c);
@@ -509,8 +525,11 @@ static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, str
 /* -1: c is gone */
 static int conn_register(struct conn *c, struct err *e)
 {
-    if (event_add(c->ev, NULL) == 0)
-        return 0;
+    if (event_add(c->ev, NULL) == 0) {
+        if (loop_watch_faults(c->loop, c->fd, &c->fault) == 0)
+            return 0;
+        event_del(c->ev);
+    }
     err_errno(e, "watching a connection");
     close(c->fd);
     free(c);

@@ -112,6 +112,7 @@ struct conn {
     struct ip_port peer;         /* family 0 on Unix sockets */
     uint64_t rx_bytes, tx_bytes; /* of payload, as conn_read and conn_writev counted them */
     struct loop_job job;         /* deferred wake-up and free */
+    struct loop_fault fault;
     struct timer *dial_timer;    /* owned; NULL: the dial has no limit */
 };
 

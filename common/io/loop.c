@@ -1,7 +1,7 @@
 /* loop.c - the turn: readiness, timers, deferred work.
  *
- * Three descriptors of its own: libevent's epoll, an eventfd that other threads write to, and a
- * timerfd for the next visit of the wheel.  The last two are edge-triggered and never read: each
+ * Four descriptors of its own: libevent's epoll, one for errors alone (loop_watch_faults), an eventfd
+ * that other threads write to, and a timerfd for the next visit of the wheel.  The last two are edge-triggered and never read: each
  * write or expiry is an edge of its own.  The timerfd is set only when the next visit is EARLIER
  * than what it is set for, or that has passed; a wait that was called off wakes the loop once for
  * nothing, which is cheaper than a system call for every timer.
@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -43,8 +44,8 @@ struct sig {
 
 struct loop {
     struct event_base *base;
-    struct event *post_ev, *timer_ev;
-    int post_fd, timer_fd;
+    struct event *post_ev, *timer_ev, *fault_ev;
+    int post_fd, timer_fd, fault_fd;
     uint64_t armed_ms; /* what timer_fd is set for, UINT64_MAX = nothing */
     uint64_t now_ms;
     bool now_known; /* now_ms was read in this turn */
@@ -156,6 +157,27 @@ static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
     /* waking up was all: the turn runs the wheel */
 }
 
+static void on_faults(evutil_socket_t fd, short what, void *arg)
+{
+    struct epoll_event ev[64];
+    int n;
+
+    do {
+        n = epoll_wait(fd, ev, 64, 0);
+        for (int i = 0; i < n; i++) {
+            struct loop_fault *f = ev[i].data.ptr;
+            f->fn(f);
+        }
+    } while (n == 64);
+}
+
+int loop_watch_faults(struct loop *l, int fd, struct loop_fault *fault)
+{
+    struct epoll_event ev = {.events = EPOLLERR | EPOLLHUP | EPOLLET, .data.ptr = fault};
+
+    return epoll_ctl(l->fault_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
 static struct event *watch(struct loop *l, int fd, event_callback_fn fn)
 {
     struct event *ev = event_new(l->base, fd, EV_READ | EV_PERSIST | EV_ET, fn, l);
@@ -178,11 +200,13 @@ struct loop *loop_new(struct err *e)
     l->base = new_base();
     l->post_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (l->base && l->post_fd >= 0 && l->timer_fd >= 0) {
+    l->fault_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->base && l->post_fd >= 0 && l->timer_fd >= 0 && l->fault_fd >= 0) {
         l->post_ev = watch(l, l->post_fd, on_post);
         l->timer_ev = watch(l, l->timer_fd, on_timer_fd);
+        l->fault_ev = watch(l, l->fault_fd, on_faults);
     }
-    if (!l->post_ev || !l->timer_ev) {
+    if (!l->post_ev || !l->timer_ev || !l->fault_ev) {
         err_errno(e, "making an event loop (it takes a few descriptors: see ulimit -n)");
         loop_free(l);
         return NULL;
@@ -232,10 +256,13 @@ void loop_free(struct loop *l)
         event_free(l->post_ev);
     if (l->timer_ev)
         event_free(l->timer_ev);
+    if (l->fault_ev)
+        event_free(l->fault_ev);
     if (l->base)
         event_base_free(l->base);
     close_fd(l->post_fd);
     close_fd(l->timer_fd);
+    close_fd(l->fault_fd);
     free(l);
 }
 

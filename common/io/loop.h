@@ -54,6 +54,15 @@ void loop_untell(struct loop *l, struct loop_note *note);
  * cannot be caught, or the loop has too many. */
 int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void *arg);
 
+/* libevent tells an error (a reset) as "readable and writable", which is what most events say; who
+ * has read what came before it would wait for an event that never comes.  So errors are told once
+ * more, by themselves: fn(fault) when the descriptor has an error or is hung up in both directions.
+ * Embed it; it must outlive the turn in which the descriptor is closed, which ends it. */
+struct loop_fault {
+    void (*fn)(struct loop_fault *fault);
+};
+int loop_watch_faults(struct loop *l, int fd, struct loop_fault *fault);
+
 /* Work for the end of this turn: flush what the turn produced, free what callbacks may still
  * have named.  Embed it; a job already queued is queued once.  Jobs queued by jobs run in the
  * same turn, up to a bound. */

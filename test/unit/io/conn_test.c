@@ -509,6 +509,19 @@ START_TEST(a_reset_is_an_error_not_an_end)
 }
 END_TEST
 
+/* in one turn: the read that finds the bytes looks as if it had drained the socket */
+START_TEST(a_reset_right_behind_the_data_is_told)
+{
+    begin_tcp("127.0.0.1:0");
+    put("last words");
+    reset_far_end();
+    IO_UNTIL(s.last == CONN_ERROR);
+    ck_assert_str_eq(s.data, "last words");
+    ck_assert_str_eq(conn_fail_name(s.c->fail), "reset");
+    end_pair();
+}
+END_TEST
+
 START_TEST(a_reset_after_their_end_is_told)
 {
     begin_tcp("127.0.0.1:0");
@@ -961,7 +974,7 @@ UNIT_MAIN("conn", reads_what_comes, a_short_read_says_drained_without_asking,
           a_bad_descriptor_is_refused, dials_ipv4, dials_ipv6, a_closed_port_refuses,
           no_route_is_unreachable, a_full_backlog_times_out, a_dial_can_be_closed_before_it_opens,
           waking_a_dial_does_not_disturb_it, a_source_is_bound, a_reset_is_an_error_not_an_end,
-          a_reset_after_their_end_is_told, a_reset_is_told_even_while_held, an_abort_is_a_reset,
+          a_reset_right_behind_the_data_is_told, a_reset_after_their_end_is_told, a_reset_is_told_even_while_held, an_abort_is_a_reset,
           an_early_answer_survives_a_failed_write, urgent_data_does_no_harm, no_descriptor_left,
           dials_unix, failures_have_names, a_transport_opens_and_tells_what_came_with_the_handshake,
           a_handshake_that_is_done_at_once_is_told_later, a_handshake_that_fails,
