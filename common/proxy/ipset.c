@@ -131,6 +131,8 @@ static int cmp16(const void *a, const void *b)
 
 void ipset_freeze(struct ipset *s)
 {
+    if (s->frozen) /* a copy, kept in order as it changed */
+        return;
     s->frozen = true;
     if (s->v4.n)
         qsort(s->v4.v, s->v4.n, 4, cmp4);
