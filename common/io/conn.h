@@ -113,7 +113,7 @@ struct conn {
     uint64_t rx_bytes, tx_bytes; /* of payload, as conn_read and conn_writev counted them */
     struct loop_job job;         /* deferred wake-up and free */
     struct loop_fault fault;
-    struct timer *dial_timer;    /* owned; NULL: the dial has no limit */
+    struct timer *dial_timer; /* owned; NULL: the dial has no limit */
 };
 
 /* Adopts an accepted or socketpair fd: makes it non-blocking, TCP_NODELAY.  takes fd (closed on

@@ -1,10 +1,11 @@
 /* loop.c - the turn: readiness, timers, deferred work.
  *
- * Four descriptors of its own: libevent's epoll, one for errors alone (loop_watch_faults), an eventfd
- * that other threads write to, and a timerfd for the next visit of the wheel.  The last two are edge-triggered and never read: each
- * write or expiry is an edge of its own.  The timerfd is set only when the next visit is EARLIER
- * than what it is set for, or that has passed; a wait that was called off wakes the loop once for
- * nothing, which is cheaper than a system call for every timer.
+ * Four descriptors of its own: libevent's epoll, one for errors alone (loop_watch_faults), an
+ * eventfd that other threads write to, and a timerfd for the next visit of the wheel.  The last two
+ * are edge-triggered and never read: each write or expiry is an edge of its own.  The timerfd is
+ * set only when the next visit is EARLIER than what it is set for, or that has passed; a wait that
+ * was called off wakes the loop once for nothing, which is cheaper than a system call for every
+ * timer.
  */
 #include "common/io/loop.h"
 
