@@ -1,5 +1,6 @@
 #!/bin/bash
 # hostile input by family, in HTTP/1, HTTP/2 and across: refused or forwarded exactly as it must be
+# exclusive: its ports are the machine's
 . "$(dirname "$0")/../lib.sh"
 $PY "$ROOT/test/e2e/engine/hostile/run.py" "$FSM_BIN/fsm-sidecar" >"$TMP/out" 2>&1 || {
     tail -n 60 "$TMP/out" >&2
