@@ -5,10 +5,9 @@
  * null members, because a merge patch cannot carry them.  Both mean the same and have the same
  * hash; a reader of documents accepts both.
  *
- *   sidecar:  doc = json_parse(body); hash = document_hash(doc);        (200, whole document)
- *             new = document_patch(doc, patch, &hash, &e);              (200, merge patch)
- *                   NULL: the patch does not lead to its Version: ask again with version=""
- *             shown = document_present(new);
+ * The sidecar keeps a document as document_store.h does and patches it there, fragment by fragment
+ * (document_fragment_patch); document_patch() is the same for a whole document in JSON, and what
+ * the store is compared with.
  *
  * In SourceIPRanges a null value means "no conditions"; on the wire that is an empty object.
  *
