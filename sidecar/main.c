@@ -126,7 +126,8 @@ static void on_term(int sig, void *arg)
     }
     asked = true;
     log_info("main", "signal %d, draining", sig);
-    sidecar_drain(sc, true);
+    if (!upgrade_end(sc))
+        sidecar_drain(sc, true);
 }
 
 static void reload(struct loop_job *job)

@@ -64,6 +64,8 @@ struct sidecar {
     bool heir;      /* there was one */
     pid_t follower; /* our successor, once it serves; then we only finish what we have */
     bool empty;     /* and have finished it */
+    bool ending;    /* all of the line were told to end */
+    bool alone;     /* no successor is left */
     int status;     /* of the process, in the end */
     struct timer no_document;
 };
@@ -98,6 +100,8 @@ void upgrade_ready(struct sidecar *sc);
 int upgrade_begin(struct sidecar *sc, struct err *e);
 /* SIGCHLD */
 void upgrade_on_child(int sig, void *sidecar);
+/* SIGTERM: true if there is a successor, which has been told; we leave when both have drained */
+bool upgrade_end(struct sidecar *sc);
 /* After the loop has ended: true if it must run on, because we are the first of the line and our
  * successor lives.  What served connections is freed. */
 bool upgrade_stay_behind(struct sidecar *sc);

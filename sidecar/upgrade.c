@@ -108,6 +108,8 @@ bool upgrade_forward(struct sidecar *sc, int sig)
     return true;
 }
 
+/* A successor that ends while nobody asked for it has failed: whoever watches us must see that at
+ * once.  Else we end what is open first. */
 void upgrade_on_child(int sig, void *arg)
 {
     struct sidecar *sc = arg;
@@ -120,16 +122,27 @@ void upgrade_on_child(int sig, void *arg)
         sc->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     if (pid == 0)
         return;
-    log_info(SUB, "no successor is left, leaving status=%d", sc->status);
-    loop_stop(sc->loop);
+    log_info(SUB, "no successor is left status=%d", sc->status);
+    sc->alone = true;
+    if (!sc->ending || !sc->engine)
+        loop_stop(sc->loop);
 }
 
-/* our last connection has ended */
+/* our last connection has ended, or had its time */
 static void on_empty(void *arg)
 {
     struct sidecar *sc = arg;
     sc->empty = true;
     loop_stop(sc->loop);
+}
+
+bool upgrade_end(struct sidecar *sc)
+{
+    if (!sc->follower)
+        return false;
+    sc->ending = true;
+    engine_drain(sc->engine, (unsigned)sc->conf.drain_ms, QUIET_MS, on_empty, sc);
+    return true;
 }
 
 bool upgrade_stay_behind(struct sidecar *sc)
@@ -138,7 +151,7 @@ bool upgrade_stay_behind(struct sidecar *sc)
         return false;
     sc->empty = false;
     log_info(SUB, "the last connection of this process has ended");
-    if (sc->heir && children_are_listed())
+    if (sc->alone || (sc->heir && children_are_listed()))
         return false;
     engine_free(sc->engine);
     sc->engine = NULL;
@@ -154,6 +167,7 @@ static void on_follower(pid_t pid, const char *why, void *arg)
         return;
     }
     log_info(SUB, "the successor serves, finishing what is open pid=%d", (int)pid);
+    bool ending = engine_draining(sc->engine); /* we were told to while it started */
     sc->follower = pid;
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     engine_stop_accepting(sc->engine);
@@ -164,7 +178,12 @@ static void on_follower(pid_t pid, const char *why, void *arg)
     sc->admin = NULL;
     sc->probes = NULL;
     sc->source = NULL;
-    engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
+    if (ending) {
+        kill(pid, SIGTERM);
+        upgrade_end(sc);
+    } else {
+        engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
+    }
 }
 
 static char *state_of(struct sidecar *sc)

@@ -934,6 +934,59 @@ def a_successor_that_cannot_serve_changes_nothing():
     reload("c")
 
 
+def solo():
+    """a sidecar of its own, to be ended; the port of its way to the service odd"""
+    client, _ = documents()
+    port = free_port()
+    doc = dict(client, Listeners=[{"Address": f"127.0.0.1:{port}", "Direction": "Outbound",
+                                   "OriginalDst": f"{DST}:{S('odd').out}"}])
+    sc = Sidecar(SIDECAR, f"solo{port}", doc, os.path.join(TMP, "pki"), "c")
+    wait_port(port)
+    return sc, port
+
+
+def half_a_request(port):
+    s = socket.create_connection(("127.0.0.1", port))
+    s.sendall(b"POST /echo HTTP/1.1\r\nHost: odd\r\nContent-Length: 10\r\n\r\n12345")
+    time.sleep(0.2)
+    return s
+
+
+def the_other_half(s):
+    s.settimeout(10)
+    s.sendall(b"67890")
+    assert read_head(s)[0].startswith(b"HTTP/1.1 200")
+    s.close()
+
+
+@check
+def a_process_that_has_a_successor_drains_with_it():
+    """whichever of the two is empty first"""
+    for last in (0, 1):
+        sc, port = solo()
+        halves = [half_a_request(port)]
+        upgrade(sc)
+        halves.append(half_a_request(port))
+        sc.p.send_signal(signal.SIGTERM)
+        the_other_half(halves[1 - last])
+        time.sleep(2)  # longer than an empty one stays
+        assert sc.p.poll() is None, "it did not wait"
+        the_other_half(halves[last])
+        assert sc.p.wait(10) == 0, sc.p.returncode
+
+
+@check
+def a_successor_that_comes_after_the_end_was_asked_for_ends_too():
+    for ms in (0, 3, 6, 10, 15, 25):  # a successor takes about ten to serve
+        sc, _ = solo()
+        sc.p.send_signal(signal.SIGUSR2)
+        time.sleep(ms / 1000)
+        sc.p.send_signal(signal.SIGTERM)
+        assert sc.p.wait(10) == 0, sc.p.returncode
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", sc.admin))  # nobody has it any more
+
+
 @check
 def counters_and_pages():
     for which in ("c", "w"):
