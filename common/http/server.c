@@ -780,12 +780,12 @@ void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx)
     tls_ctx_unref(old);
 }
 
-/* a request that waits gets its answer from us */
 size_t http_server_pending(const struct http_server *s)
 {
     return s->pending;
 }
 
+/* a request that waits gets its answer from us */
 static void shut_down(struct sconn *sc)
 {
     struct http_req *r = sc->req;
