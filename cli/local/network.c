@@ -53,8 +53,13 @@ static void bridge_commands(const struct instance *in, struct buf *b)
 {
     char ip[IP_TEXT_MAX], range[IP_TEXT_MAX];
 
-    buf_printf(b, "link add %s type bridge forward_delay 0 stp_state 0 mcast_snooping 0\n",
-               in->bridge);
+    /* an address of its own: a bridge without one takes the lowest of its ports', so that a new
+     * pod would change the gateway's, and what its neighbours send goes nowhere until they ask */
+    const uint8_t *gw = in->gw4.b;
+    buf_printf(b,
+               "link add %s address 0a:58:%02x:%02x:%02x:%02x type bridge forward_delay 0 "
+               "stp_state 0 mcast_snooping 0\n",
+               in->bridge, gw[0], gw[1], gw[2], gw[3]);
     buf_printf(b, "addr add %s/%u dev %s\n", ip_format(&in->gw4, ip), in->pods4.bits, in->bridge);
     if (in->gw6.family) {
         /* a link-local address without duplicate detection: its two seconds would hold up the

@@ -1,8 +1,12 @@
 #!/bin/bash
 # A workload that asks for more pods than the instance can have gets what there is room for, and
-# says so; meanwhile everybody else is answered; and down is quick.
+# says so; meanwhile everybody else is answered; the gateway keeps the link address its neighbours
+# know; and down is quick.
 . "$(dirname "$0")/plain.bash"
 mesh_up --without-controller --pod-cidr 10.252.0.0/26 --service-cidr 10.253.0.0/24
+gateway=$(ip -o -4 addr show to 10.252.0.1 | awk '{print $2}')
+link_address() { cat "/sys/class/net/$gateway/address"; }
+address=$(link_address)
 apply <<YAML
 apiVersion: apps/v1
 kind: Deployment
@@ -28,6 +32,7 @@ while [ "$(running)" -lt 61 ]; do
 done
 [ "$slowest" -lt 3000 ] || fail "an answer took $slowest ms"
 expect_eq "pods" "$(fsml get pods -o name | wc -l)" 61
+expect_eq "link address of the gateway" "$(link_address)" "$address"
 expect_match "why there are no more" "$(fsml get events)" 'many.* the instance is full: it has 61 pods'
 fsml scale deployment many --replicas=2 >/dev/null
 two() { [ "$(fsml get pods -o name | wc -l)" = 2 ]; }

@@ -92,8 +92,10 @@ def ask(uid, address, port, datagram):
             if datagram:
                 s.send(b"?")
             answer = s.recv(200).decode() or "closed"
-        except OSError as e:
+        except (ConnectionRefusedError, ConnectionResetError):
             answer = IDLE
+        except OSError as e:
+            answer = str(e)
         os.write(w, answer.encode())
         os._exit(0)
     os.close(w)
