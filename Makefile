@@ -184,4 +184,10 @@ bench: ## measure against other proxies (CASE=, PROXY=, ROUNDS=; COUNT=1: system
 $(O)/test/bench/load: $(O)/test/bench/load.o $(O)/libcommon.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) -lssl -lcrypto $(LIBS)
-.PHONY: demo test e2e bench
+# Minutes, as root; what it does and its flags: test/soak/run -h
+soak: all $(O)/test/soak/call $(O)/test/soak/serve ## everything at once under load (SOAK='-s SECONDS -r RATE'; test/soak/run -h)
+	test/soak/run $(SOAK)
+$(O)/test/soak/%: $(O)/test/soak/%.o $(O)/libcommon.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) $(LIBS)
+.PHONY: demo test e2e bench soak
