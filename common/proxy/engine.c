@@ -236,7 +236,7 @@ void engine_publish(struct engine *e, struct view *v)
         worker_offer(e->w[i], v);
     for (unsigned i = 0; i < e->n_retired; i++)
         worker_offer(e->retired[i], v);
-    lsocks_adopted(e->socks);
+    lsocks_unreserve(e->socks);
     e->view = v; /* our own reference, kept until the next one */
     if (old)
         engine_view_put(e, old);

@@ -4,6 +4,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 #include "common/base/mem.h"
+#include "common/io/handover.h"
 #include "common/io/listener.h"
 
 #define LISTEN_BACKLOG 4096
@@ -15,10 +16,9 @@ struct lsock {
     uint64_t serial;
     uint32_t refs;
     bool listed;           /* lsock_open finds it */
-    bool adopted;          /* one of refs is ours, until lsocks_adopted() */
+    bool reserved;         /* one of refs is ours, until lsocks_unreserve() */
     unsigned n;            /* atomic; only grows */
-    int num[WORKERS_MAX];  /* descriptors; control thread */
-    int slot[WORKERS_MAX]; /* atomic; the same, -1 = a worker has it */
+    int slot[WORKERS_MAX]; /* atomic; descriptors, -1 = a worker has it */
 };
 
 struct lsocks {
@@ -41,15 +41,32 @@ void lsocks_free(struct lsocks *s)
 {
     if (!s)
         return;
-    lsocks_adopted(s);
+    lsocks_unreserve(s);
     free(s);
 }
 
 static void add_socket(struct lsock *k, int fd)
 {
-    k->num[k->n] = fd;
     __atomic_store_n(&k->slot[k->n], fd, __ATOMIC_RELEASE);
     __atomic_store_n(&k->n, k->n + 1, __ATOMIC_RELEASE);
+}
+
+/* -1: the process before had no more of that address */
+static int inherited(const struct ip_port *addr)
+{
+    static const struct ip any = {.family = 6};
+    struct ip_port any4 = {.ip.family = 4, .port = addr->port};
+    int fd = handover_socket(addr);
+    return fd < 0 && ip_eq(&addr->ip, &any) ? handover_socket(&any4) : fd;
+}
+
+/* All of them, also if that process had more workers once than we have: connections wait in the
+ * backlog of each, and would be lost with it. */
+static void inherit(struct lsock *k)
+{
+    int fd;
+    while (k->n < WORKERS_MAX && (fd = inherited(&k->addr)) >= 0)
+        add_socket(k, fd);
 }
 
 /* until there are n */
@@ -86,6 +103,7 @@ static struct lsock *lsock_new(struct lsocks *s, const struct ip_port *addr)
     k->listed = true;
     k->serial = ++s->serial;
     LIST_INSERT_HEAD(&s->list, k, link);
+    inherit(k);
     return k;
 }
 
@@ -99,31 +117,23 @@ static struct lsock *lsock_find(struct lsocks *s, const struct ip_port *addr)
     return NULL;
 }
 
-void lsocks_adopt(struct lsocks *s, const struct ip_port *addr, const int *fds, unsigned n)
-{
-    struct lsock *k = lsock_new(s, addr);
-    k->adopted = true;
-    for (unsigned i = 0; i < n && i < WORKERS_MAX; i++)
-        add_socket(k, fds[i]);
-}
-
 int lsocks_reserve(struct lsocks *s, const struct ip_port *addr, struct err *e)
 {
     struct lsock *k = lsock_find(s, addr);
     if (!k) {
         k = lsock_new(s, addr);
-        k->adopted = true;
+        k->reserved = true;
     }
     return bind_more(k, s->workers, e);
 }
 
-void lsocks_adopted(struct lsocks *s)
+void lsocks_unreserve(struct lsocks *s)
 {
     struct lsock *k, *next;
     for (k = LIST_FIRST(&s->list); k; k = next) {
         next = LIST_NEXT(k, link);
-        if (k->adopted) {
-            k->adopted = false;
+        if (k->reserved) {
+            k->reserved = false;
             lsock_unref(k);
         }
     }
@@ -142,7 +152,7 @@ void lsocks_keep(struct lsocks *s, bool (*keep)(const struct lsock *k, const voi
     struct lsock *k, *next;
     for (k = LIST_FIRST(&s->list); k; k = next) {
         next = LIST_NEXT(k, link);
-        if (!k->adopted && !keep(k, arg))
+        if (!k->reserved && !keep(k, arg))
             unlist(k);
     }
 }
@@ -179,13 +189,6 @@ void lsock_unref(struct lsock *k)
 const struct ip_port *lsock_addr(const struct lsock *k)
 {
     return &k->addr;
-}
-
-unsigned lsock_fds(const struct lsock *k, int *out)
-{
-    for (unsigned i = 0; i < k->n; i++)
-        out[i] = k->num[i];
-    return k->n;
 }
 
 uint64_t lsock_serial(const struct lsock *k)

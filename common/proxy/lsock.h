@@ -4,7 +4,9 @@
  * the kernel spreads connections over them.  Socket i belongs to worker i modulo the number of
  * workers.  A socket once bound stays until no view has its address: closing one of a group would
  * lose the connections that wait in its backlog.  So when the number of workers changes, sockets
- * move; between two owners a socket lies in its slot here, and connections wait in the kernel.
+ * move; between two owners a socket lies in its slot here, and connections wait in the kernel.  For
+ * the same reason a successor (handover.h) takes over all that its predecessor had, which may be
+ * more than it has workers.
  *
  * Control thread, but for what says "any thread".
  */
@@ -28,14 +30,11 @@ void lsocks_free(struct lsocks *s);
  * at what is theirs (worker_listen).  0: to nobody, all are put back.  -1 and e: nothing changed
  * but that some sockets may be bound already. */
 int lsocks_deal(struct lsocks *s, unsigned workers, struct err *e);
-/* Takes fds, sockets that listen on addr already (inherited from the process before); kept until
- * lsocks_adopted() unless a view asks for the address by then. */
-void lsocks_adopt(struct lsocks *s, const struct ip_port *addr, const int *fds, unsigned n);
 /* Binds an address before there is a view, so that nobody else can: connections wait in the kernel
- * until a view has it.  Kept as lsocks_adopt() keeps. */
+ * until a view has it, or lsocks_unreserve(). */
 int lsocks_reserve(struct lsocks *s, const struct ip_port *addr, struct err *e);
-/* the first view is there: closes adopted sockets that it has no use for */
-void lsocks_adopted(struct lsocks *s);
+/* the first view is there: closes what was reserved and it has no use for */
+void lsocks_unreserve(struct lsocks *s);
 /* Of what the views before had, only the addresses that keep() says yes to can be found again:
  * workers close the sockets of the others, however long an old view is still in use. */
 void lsocks_keep(struct lsocks *s, bool (*keep)(const struct lsock *k, const void *arg),
@@ -45,9 +44,6 @@ void lsocks_keep(struct lsocks *s, bool (*keep)(const struct lsock *k, const voi
 struct lsock *lsock_open(struct lsocks *s, const struct ip_port *addr, struct err *e);
 void lsock_unref(struct lsock *k);
 const struct ip_port *lsock_addr(const struct lsock *k);
-/* their numbers, for a process that inherits them: valid while the view published last has the
- * address.  Returns how many; out has room for WORKERS_MAX. */
-unsigned lsock_fds(const struct lsock *k, int *out);
 
 /* ---- any thread that holds a reference, e.g. by a view ---- */
 uint64_t lsock_serial(const struct lsock *k);

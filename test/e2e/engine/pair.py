@@ -921,6 +921,19 @@ def another_build_takes_over_under_load():
 
 
 @check
+def a_successor_inherits_the_sockets_of_workers_that_left():
+    """more sockets than it has workers: connections wait in the backlog of each"""
+    for n in (3, 1):
+        assert SC["c"].get(f"/workers?n={n}", "POST")[0] == 200
+    upgrade(SC["c"])
+    for _ in range(40):
+        with dial("web") as s:
+            s.settimeout(3)
+            s.sendall(b"GET /hello HTTP/1.1\r\nHost: web\r\n\r\n")
+            assert read_head(s)[0].startswith(b"HTTP/1.1 200")
+
+
+@check
 def a_successor_that_cannot_serve_changes_nothing():
     client, _ = documents()
     sc = SC["c"]
@@ -1361,4 +1374,5 @@ def main():
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
