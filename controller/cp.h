@@ -24,9 +24,9 @@
 #include "common/pki/pki.h"
 #include "common/policy/policy.h"
 
-#define CP_FIRST_MS 5   /* a change after a quiet time: its batch ends after this much more quiet */
-#define CP_QUIET_MS 50  /* while changes come in: after this much ... */
-#define CP_BATCH_MS 500 /* ... or this long after the batch's first change */
+#define CP_PACE_MS  10  /* between two compiles, at least, so that what comes fast comes together */
+#define CP_SHARE    4   /* ... and this many times what the last one took: the rest of the time is */
+#define CP_PACE_MAX 500 /* for other work; at most so long */
 #define CP_WAIT_MAX 55  /* seconds a poll may hang */
 
 /* ---- metrics.c --------------------------------------------------------------------------------
@@ -83,8 +83,7 @@ struct cp {
 
     struct timer batch_timer;
     uint64_t batch_since_ms; /* when its first change came; 0 = no batch */
-    uint64_t changed_ms;     /* when a change came last, or was compiled */
-    unsigned quiet_ms;       /* that ends the batch: CP_FIRST_MS or CP_QUIET_MS */
+    uint64_t compile_ms;     /* not before: the next compile */
     unsigned batch_events;
 
     struct pki_ca *ca;

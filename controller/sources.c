@@ -18,15 +18,23 @@ static void follow_log_level(struct cp *cp)
     log_set_level(level);
 }
 
+/* the more a compile took, with the answers to proxies, the later the next one */
+static void pace(struct cp *cp, uint64_t began_ns)
+{
+    uint64_t ms = (clock_mono_ns() - began_ns) * CP_SHARE / 1000000;
+
+    ms = ms < CP_PACE_MS ? CP_PACE_MS : ms > CP_PACE_MAX ? CP_PACE_MAX : ms;
+    cp->compile_ms = loop_now_ms(cp->loop) + ms;
+}
+
 static void end_batch(void *arg)
 {
     struct cp *cp = arg;
     uint64_t since = cp->batch_since_ms, begin = clock_mono_ns();
+    unsigned changes = cp->batch_events;
 
-    timer_cancel(&cp->batch_timer);
-    cp->batch_since_ms = 0;
-    cp->changed_ms = loop_now_ms(cp->loop);
-    if (!cp->synced || !policy_update(cp->policy))
+    cp->batch_since_ms = cp->batch_events = 0;
+    if (!policy_update(cp->policy))
         return;
     double compiled = (double)(clock_mono_ns() - begin) / 1e9;
     follow_log_level(cp);
@@ -35,28 +43,18 @@ static void end_batch(void *arg)
     cp->metrics.updates++;
     cp_observe(&cp->metrics.update_time,
                compiled + (since ? (double)(loop_now_ms(cp->loop) - since) / 1e3 : 0));
-    log_debug("policy", "compiled changes=%u ms=%.3f", cp->batch_events, compiled * 1e3);
-    cp->batch_events = 0;
+    log_debug("policy", "compiled changes=%u ms=%.3f", changes, compiled * 1e3);
+    pace(cp, begin);
 }
 
+/* the source ends the batch: what it read together is compiled together */
 static void on_change(const struct kube_object *old, const struct kube_object *now, void *arg)
 {
     struct cp *cp = arg;
-    uint64_t ms = loop_now_ms(cp->loop), age;
 
     cp_metrics_event(&cp->metrics, old, now);
-    cp->batch_events++;
-    if (!cp->synced) /* the first batch ends with the first pass */
-        return;
-    if (cp->batch_since_ms == 0) {
-        cp->batch_since_ms = ms;
-        cp->quiet_ms = ms - cp->changed_ms >= CP_QUIET_MS ? CP_FIRST_MS : CP_QUIET_MS;
-    }
-    cp->changed_ms = ms;
-    age = ms - cp->batch_since_ms;
-    timer_set(&cp->batch_timer, age + cp->quiet_ms < CP_BATCH_MS ? cp->quiet_ms
-                                : age < CP_BATCH_MS              ? CP_BATCH_MS - age
-                                                                 : 0);
+    if (cp->batch_events++ == 0)
+        cp->batch_since_ms = loop_now_ms(cp->loop);
 }
 
 static void on_source_batch(struct kube_source *s, void *arg)
@@ -64,7 +62,13 @@ static void on_source_batch(struct kube_source *s, void *arg)
     struct cp *cp = arg;
     struct policy_stats stats;
 
-    if (cp->synced || !kube_source_synced(s))
+    if (cp->synced) {
+        uint64_t now = loop_now_ms(cp->loop);
+        if (cp->batch_events > 0 && !timer_is_set(&cp->batch_timer))
+            timer_set(&cp->batch_timer, cp->compile_ms > now ? cp->compile_ms - now : 0);
+        return;
+    }
+    if (!kube_source_synced(s))
         return;
     cp->synced = true;
     end_batch(cp);

@@ -28,6 +28,7 @@ struct claims {
     struct table *objects; /* "kind/ns/name" -> owned struct object_claims */
     struct object_claims **touched;
     size_t n_touched, cap_touched;
+    size_t surplus; /* claims behind the first of their object */
 };
 
 static void object_claims_free(void *p)
@@ -124,7 +125,7 @@ void claims_add(struct claims *c, unsigned rank, struct kube_object *o)
     oc->v = xreallocarray(oc->v, oc->n + 1, sizeof *oc->v);
     memmove(&oc->v[at + 1], &oc->v[at], (oc->n - at) * sizeof *oc->v);
     oc->v[at] = (struct claim){rank, kube_object_ref(o)};
-    oc->n++;
+    c->surplus += oc->n++ > 0;
     touch(c, oc);
 }
 
@@ -136,7 +137,7 @@ void claims_drop(struct claims *c, unsigned rank, const struct kube_object *o)
             continue;
         struct kube_object *held = oc->v[i].obj;
         memmove(&oc->v[i], &oc->v[i + 1], (oc->n - i - 1) * sizeof *oc->v);
-        oc->n--;
+        c->surplus -= --oc->n > 0;
         touch(c, oc);
         kube_object_unref(held);
         return;
@@ -152,6 +153,14 @@ static void put_in_force(struct claims *c, struct object_claims *oc)
         oc->rank = first->rank;
     }
     kube_store_put(c->store, kube_object_ref(first->obj));
+}
+
+bool claims_lose(const struct claims *c)
+{
+    for (size_t i = 0; i < c->n_touched; i++)
+        if (c->touched[i]->n == 0 && c->touched[i]->file)
+            return true;
+    return false;
 }
 
 void claims_apply(struct claims *c)
@@ -186,6 +195,8 @@ void claims_duplicate(const struct kube_object *first, const struct kube_object 
 void claims_problems(const struct claims *c, struct kube_problems *out)
 {
     struct object_claims *oc;
+    if (c->surplus == 0) /* mostly; the table may be long */
+        return;
     table_foreach (c->objects, it, NULL, &oc) {
         for (unsigned i = 1; i < oc->n; i++)
             claims_duplicate(oc->v[0].obj, oc->v[i].obj, out);

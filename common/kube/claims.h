@@ -8,6 +8,7 @@
 #ifndef FSM_KUBE_CLAIMS_H
 #define FSM_KUBE_CLAIMS_H
 
+#include <stdbool.h>
 #include "common/kube/store.h"
 
 struct claims;
@@ -23,6 +24,8 @@ void claims_free(struct claims *c);
 void claims_add(struct claims *c, unsigned rank, struct kube_object *o);
 /* takes back what claims_add(c, rank, o) said */
 void claims_drop(struct claims *c, unsigned rank, const struct kube_object *o);
+/* claims_apply() would take an object out of the store */
+bool claims_lose(const struct claims *c);
 /* brings the store up to date with the claims */
 void claims_apply(struct claims *c);
 /* adds the problem that o stands in a second place */

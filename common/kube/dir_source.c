@@ -1,6 +1,9 @@
 /* dir_source.c - files to objects, kept up to date.
  *
- *   events -> (20 ms of quiet) -> dirty files -> read in slices -> claims -> store, all at once
+ *   events -> (a moment) -> dirty files -> read in slices -> claims -> store, all at once
+ *
+ * One change is let in almost at once.  Where an object would go it may only have moved, to a file
+ * that is still being written: that batch waits for quiet.  So do directories that come and go.
  *
  * What is broken keeps its last good version: an object that is refused keeps the one it had; a
  * document that cannot even be named, or a file that cannot be read, keeps all that the file had.
@@ -22,7 +25,9 @@
 #include "common/kube/load.h"
 #include "common/kube/yaml.h"
 
-#define QUIET_MS    20   /* a burst is over when nothing happened for that long */
+#define FIRST_MS    2    /* of quiet: what was written together has come */
+#define SPACE_MS    10   /* and at the latest after that; also between two batches */
+#define QUIET_MS    20   /* the same, where an object may only have moved */
 #define BURST_MS    200  /* and at the latest after that */
 #define SLICE_MS    50   /* of reading; then the loop turns */
 #define AGAIN_MS    2000 /* the next walk where something could not be read or watched */
@@ -62,6 +67,8 @@ struct dir_source {
     struct kube_problems walk_problems;
     struct kube_problems problems; /* all, in order of file and line */
     uint64_t burst_ms;             /* when the present burst began; 0 = none */
+    uint64_t batch_ms;             /* when the last batch ended */
+    bool waited;                   /* this batch: for what seems to go */
     unsigned long walk;
     bool shape;   /* a walk is due */
     bool again;   /* ... because the last one was not complete */
@@ -387,6 +394,9 @@ static void end_batch(struct dir_source *s)
     claims_apply(s->claims);
     bool news = renew_problems(s);
     s->synced = true;
+    s->batch_ms = loop_now_ms(s->loop);
+    s->burst_ms = 0;
+    s->waited = false;
     if (s->base.on_batch && (first || s->changed || news))
         s->base.on_batch(&s->base, s->base.on_batch_arg);
     s->changed = false;
@@ -395,11 +405,15 @@ static void end_batch(struct dir_source *s)
 static void on_timer(void *arg)
 {
     struct dir_source *s = arg;
-    s->burst_ms = 0;
     if (s->next == 0 && (s->shape || s->again))
         walk(s);
     if (!read_slice(s)) {
         timer_set(&s->timer, 1);
+        return;
+    }
+    if (s->synced && !s->waited && claims_lose(s->claims)) {
+        s->waited = true;
+        timer_set(&s->timer, QUIET_MS);
         return;
     }
     end_batch(s);
@@ -409,7 +423,7 @@ static void on_timer(void *arg)
         timer_set(&s->timer, AGAIN_MS);
 }
 
-/* something happened: wait for the burst to end */
+/* something happened */
 static void stir(struct dir_source *s)
 {
     uint64_t now = loop_now_ms(s->loop);
@@ -417,8 +431,14 @@ static void stir(struct dir_source *s)
         return; /* in the middle of a batch: its end looks at the queue */
     if (s->burst_ms == 0)
         s->burst_ms = now;
-    uint64_t end = s->burst_ms + BURST_MS;
-    timer_set(&s->timer, now + QUIET_MS < end ? QUIET_MS : end > now ? end - now : 1);
+    bool patient = s->shape || s->waited;
+    uint64_t at = now + (patient ? QUIET_MS : FIRST_MS),
+             end = s->burst_ms + (patient ? BURST_MS : SPACE_MS), next = s->batch_ms + SPACE_MS;
+    if (at > end)
+        at = end;
+    if (at < next)
+        at = next;
+    timer_set(&s->timer, at > now ? at - now : 0);
 }
 
 static void on_changed(unsigned rank, const char *path, void *arg)

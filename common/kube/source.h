@@ -29,7 +29,8 @@ struct kube_source {
  * inotify.  A file renamed into place counts as one change.  The same object in two files: the
  * one in force stays (at a start the first in name order), the other is a problem.  Problems are
  * logged when they appear and when they go.
- * The changes of a burst (20 ms of quiet, at most 200 ms) enter the store together. */
+ * What changes without a pause of 2 ms, at most 10 ms long, enters the store together;
+ * where an object would go or directories come and go it is 20 ms, at most 200 ms. */
 struct kube_source *kube_dir_source_new(struct loop *l, const char *path, struct kube_store *st,
                                         struct err *e);
 /* Several directories and files as one source: an object in two of them is a problem too, and the

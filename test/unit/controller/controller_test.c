@@ -583,19 +583,31 @@ static void put_burst(unsigned n)
     free(staged);
 }
 
-START_TEST(burst_is_one_batch)
+/* 20 files, one behind the other: as many answers as it takes 10 ms of pace to see them, not 20 */
+START_TEST(burst_is_compiled_together)
 {
     char *token = token_of("curl");
     json_t *doc = fetch(token);
-    struct call poll = poll_begin(token, json_str(doc, "Version", ""), 20, NULL);
+    char version[24];
+    unsigned answers = 0;
+    bool all = false;
 
+    snprintf(version, sizeof(version), "%s", json_str(doc, "Version", ""));
+    struct call poll = poll_begin(token, version, 20, NULL);
     wait_polls(1);
     put_burst(20);
-    struct answer a = call_end(&poll);
-    ck_assert_uint_eq(a.status, 200);
-    ck_assert_ptr_nonnull(strstr(a.body, "app/s0|80"));
-    ck_assert_ptr_nonnull(strstr(a.body, "app/s19|80"));
-    answer_free(&a);
+    while (!all) {
+        struct answer a = call_end(&poll);
+        ck_assert_uint_eq(a.status, 200);
+        ck_assert_uint_le(++answers, 5);
+        all = strstr(a.body, "app/s19|80") != NULL;
+        json_t *patch = json_loads(a.body, 0, NULL);
+        snprintf(version, sizeof(version), "%s", json_str(patch, "Version", ""));
+        json_decref(patch);
+        answer_free(&a);
+        if (!all)
+            poll = poll_begin(token, version, 20, NULL);
+    }
     json_decref(doc);
     free(token);
 }
@@ -1262,7 +1274,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, unknown_version_gets_the_whole);
     tcase_add_test(tc, newest_poll_wins);
     tcase_add_test(tc, client_that_goes_away_is_forgotten);
-    tcase_add_test(tc, burst_is_one_batch);
+    tcase_add_test(tc, burst_is_compiled_together);
     tcase_add_test(tc, tokens_are_checked);
     tcase_add_test(tc, a_token_opens_its_own_document_only);
     tcase_add_test(tc, pod_that_comes_later);

@@ -377,6 +377,49 @@ START_TEST(a_burst_is_one_batch)
 }
 END_TEST
 
+/* the loop runs on between the two */
+static void turn_for(unsigned ms)
+{
+    for (uint64_t end = clock_mono_ms() + ms; clock_mono_ms() < end;)
+        next_batch(1);
+}
+
+/* What seems to go may only have moved, to a file that is not written yet. */
+START_TEST(an_object_that_moves_slowly_is_never_absent)
+{
+    put_map("a.yaml", "x", "1");
+    start(dir);
+    unsigned before = batches;
+    unlink(in_dir("a.yaml"));
+    turn_for(8);
+    put_map("b.yaml", "x", "2");
+    while (strcmp(value_of("x"), "2") != 0)
+        ck_assert(next_batch(WAIT_MS));
+    ck_assert_uint_eq(deleted, 0);
+    ck_assert_uint_eq(batches, before + 1);
+    unlink(in_dir("b.yaml"));
+    ck_assert(next_batch(WAIT_MS));
+    ck_assert_uint_eq(deleted, 1);
+}
+END_TEST
+
+/* ... and one that only changes is let in while other files keep changing */
+START_TEST(a_change_does_not_wait_for_quiet)
+{
+    start(dir);
+    unsigned before = batches;
+    for (unsigned i = 0; i < 40; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%u", i);
+        put_map("a.yaml", "a", text);
+        turn_for(5);
+    }
+    ck_assert_uint_ge(batches - before, 4); /* of 200 ms; one where it waits for quiet */
+    while (strcmp(value_of("a"), "39") != 0)
+        ck_assert(next_batch(WAIT_MS));
+}
+END_TEST
+
 START_TEST(nothing_new_is_told_once_at_most)
 {
     put_map("a.yaml", "a", "1");
@@ -606,6 +649,8 @@ int main(void)
     tcase_add_test(t, an_unreadable_file_keeps_its_objects);
     tcase_add_test(t, the_first_of_two_files_wins);
     tcase_add_test(t, a_burst_is_one_batch);
+    tcase_add_test(t, an_object_that_moves_slowly_is_never_absent);
+    tcase_add_test(t, a_change_does_not_wait_for_quiet);
     tcase_add_test(t, nothing_new_is_told_once_at_most);
     tcase_add_test(t, a_file_counts_when_its_writer_is_done);
     tcase_add_test(t, lost_events_do_no_harm);
