@@ -24,8 +24,8 @@
 #include "common/pki/pki.h"
 #include "common/policy/policy.h"
 
-#define CP_PACE_MS  10  /* between two compiles, at least, so that what comes fast comes together */
-#define CP_SHARE    4   /* ... and this many times what the last one took: the rest of the time is */
+#define CP_PACE_MS  10 /* between two compiles, at least, so that what comes fast comes together */
+#define CP_SHARE    4  /* ... and this many times what the last one took: the rest of the time is */
 #define CP_PACE_MAX 500 /* for other work; at most so long */
 #define CP_WAIT_MAX 55  /* seconds a poll may hang */
 

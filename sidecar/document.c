@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/json.h"
+#include "common/base/json_tree.h"
 #include "common/base/mem.h"
 #include "common/policy/document_store.h"
 #include "common/proxy/engine.h"
@@ -15,7 +16,8 @@
 
 #define ROUTES_MAX  10000 /* of one rule */
 #define WEIGHT_MAX  1000000
-#define FIELDS_LIST 64 /* methods, headers of one route */
+#define FIELDS_LIST 64    /* methods, headers of one route */
+#define TREE_BYTES  32768 /* for most fragments */
 
 struct build {
     const struct document_conf *conf;
@@ -29,7 +31,8 @@ struct build {
     const char *trust_domain;
     char stats[128]; /* what fsm-stats says about us */
     bool http1_per_request, http2_per_request;
-    uint16_t *again; /* outbound ports to be read as a whole; owned */
+    struct arena *tree; /* of the fragment being read; owned */
+    uint16_t *again;    /* outbound ports to be read as a whole; owned */
     size_t n_again;
     struct err *e;
 };
@@ -63,10 +66,29 @@ static int bad(const struct build *b, const struct at *a, const char *expected)
     return -1;
 }
 
-static bool absent(const json_t *j)
+static bool is_absent(const json_t *j)
 {
     return !j || json_is_null(j);
 }
+
+static bool absent(const struct json_tree *j)
+{
+    return json_tree_absent(j);
+}
+
+static bool is_object(const struct json_tree *j)
+{
+    return json_tree_is(j, JSON_OBJECT);
+}
+
+static bool is_array(const struct json_tree *j)
+{
+    return json_tree_is(j, JSON_ARRAY);
+}
+
+/* members or elements, none of anything else */
+#define tree_foreach(v, of)                                                                        \
+    for (const struct json_tree *v = json_tree_size(of) ? (of)->first : NULL; v; v = (v)->next)
 
 static uint64_t tag_of(const json_t *j)
 {
@@ -75,28 +97,29 @@ static uint64_t tag_of(const json_t *j)
 
 /* ---- weights and splits ---------------------------------------------------------------------- */
 
-static int read_weight(const struct build *b, const struct at *a, const json_t *j, uint32_t *out)
+static int read_weight(const struct build *b, const struct at *a, const struct json_tree *j,
+                       uint32_t *out)
 {
-    if (!json_is_integer(j) || json_integer_value(j) < 0 || json_integer_value(j) > WEIGHT_MAX)
+    if (!json_tree_is(j, JSON_INTEGER) || j->integer < 0 || j->integer > WEIGHT_MAX)
         return bad(b, a, "expected a weight from 0 to 1000000");
-    *out = (uint32_t)json_integer_value(j);
+    *out = (uint32_t)j->integer;
     return 0;
 }
 
 /* {cluster: weight}; NULL without an error when there is none */
-static int read_split(struct build *b, struct chain *c, const struct at *a, const json_t *j,
-                      const struct split **out)
+static int read_split(struct build *b, struct chain *c, const struct at *a,
+                      const struct json_tree *j, const struct split **out)
 {
-    const char *name;
-    json_t *w;
     uint32_t n = 0;
     *out = NULL;
-    if (absent(j) || (json_is_object(j) && json_object_size(j) == 0))
+    if (absent(j) || (is_object(j) && json_tree_size(j) == 0))
         return 0;
-    if (!json_is_object(j))
+    if (!is_object(j))
         return bad(b, a, "expected an object of cluster names and weights");
-    struct split *s = split_new(c->mem, (uint32_t)json_object_size(j));
-    json_object_foreach ((json_t *)j, name, w) {
+    struct split *s = split_new(c->mem, (uint32_t)json_tree_size(j));
+    tree_foreach(w, j)
+    {
+        const char *name = w->key;
         struct at here = {a, name, 0};
         if (read_weight(b, &here, w, &s->t[n].weight) < 0)
             return -1;
@@ -118,63 +141,83 @@ static int read_endpoint(const struct build *b, const struct at *a, const char *
 }
 
 static int read_mesh_endpoint(const struct build *b, const struct at *a, const char *addr,
-                              const json_t *j, struct endpoint *ep)
+                              const struct json_tree *j, struct endpoint *ep)
 {
-    const json_t *weight = json_object_get(j, "Weight"), *id = json_object_get(j, "Identity");
+    const struct json_tree *weight = json_tree_get(j, "Weight"), *id = json_tree_get(j, "Identity");
     struct at at_weight = {a, "Weight", 0}, at_id = {a, "Identity", 0};
     *ep = (struct endpoint){.weight = 100};
-    if (!json_is_object(j))
+    if (!is_object(j))
         return bad(b, a, "expected an object");
     if (read_endpoint(b, a, addr, ep) < 0)
         return -1;
     if (!absent(weight) && read_weight(b, &at_weight, weight, &ep->weight) < 0)
         return -1;
-    if (!absent(id) && !json_is_string(id))
+    if (!absent(id) && !json_tree_is(id, JSON_STRING))
         return bad(b, &at_id, "expected a SPIFFE identity");
-    ep->identity = absent(id) ? NULL : json_string_value(id);
+    ep->identity = absent(id) ? NULL : json_tree_text(id);
     return 0;
 }
 
 /* takes eps */
 static void put_cluster(struct build *b, const char *name, uint64_t tag, struct endpoint *eps,
-                        uint32_t n, bool local)
+                        uint32_t n)
 {
     static const struct ip_port source = {.ip = {.family = 4, .b = {127, 0, 0, 6}}};
     struct cluster_def def = {.name = name,
                               .tag = tag,
                               .eps = eps,
                               .n = n,
-                              .flags = local ? CLUSTER_LOCAL : 0,
-                              .source = local ? &source : NULL};
+                              .flags = tag ? CLUSTER_LOCAL : 0,
+                              .source = tag ? &source : NULL};
     view_put_cluster(b->v, cluster_new(b->slots, &def));
     free(eps);
 }
 
-static int read_cluster(struct build *b, const struct at *a, const char *name, const json_t *j,
-                        bool local)
+/* tag: 0 = outbound, {"Endpoints": {address: endpoint}}; else {address: weight} */
+static int read_cluster(struct build *b, const struct at *a, const char *name, uint64_t tag,
+                        const struct json_tree *j)
 {
-    const json_t *list = local ? j : json_object_get(j, "Endpoints");
+    const struct json_tree *list = tag ? j : json_tree_get(j, "Endpoints");
     struct at at_list = {a, "Endpoints", 0};
-    const char *addr;
-    json_t *ep;
     uint32_t n = 0;
-    if (!json_is_object(j) || (!absent(list) && !json_is_object(list)))
-        return bad(b, local ? a : &at_list, "expected an object of endpoints");
-    struct endpoint *eps = xcalloc(json_object_size(list) + 1, sizeof *eps);
-    json_object_foreach ((json_t *)list, addr, ep) {
-        struct at here = {local ? a : &at_list, addr, 0};
-        int rc = local ? read_endpoint(b, &here, addr, &eps[n]) < 0
-                             ? -1
-                             : read_weight(b, &here, ep, &eps[n].weight)
-                       : read_mesh_endpoint(b, &here, addr, ep, &eps[n]);
+    if (!is_object(j) || (!absent(list) && !is_object(list)))
+        return bad(b, tag ? a : &at_list, "expected an object of endpoints");
+    struct endpoint *eps = xcalloc(json_tree_size(list) + 1, sizeof *eps);
+    tree_foreach(ep, list)
+    {
+        struct at here = {tag ? a : &at_list, ep->key, 0};
+        int rc = !tag ? read_mesh_endpoint(b, &here, ep->key, ep, &eps[n])
+                 : read_endpoint(b, &here, ep->key, &eps[n]) < 0
+                     ? -1
+                     : read_weight(b, &here, ep, &eps[n].weight);
         if (rc < 0) {
             free(eps);
             return -1;
         }
         n++;
     }
-    put_cluster(b, name, local ? tag_of(j) : 0, eps, n, local);
+    put_cluster(b, name, tag, eps, n);
     return 0;
+}
+
+/* what stands there, until the next one is read; NULL: nested too deeply */
+static const struct json_tree *tree_of(struct build *b, const struct at *a, struct slice text)
+{
+    struct err why;
+    arena_reset(b->tree);
+    const struct json_tree *t = json_tree_parse(b->tree, text, &why);
+    if (!t)
+        bad(b, a, why.text);
+    return t;
+}
+
+static const struct json_tree *tree_of_value(struct build *b, const struct at *a, const json_t *j)
+{
+    struct buf text = BUF_INIT;
+    json_print(j, &text);
+    const struct json_tree *t = tree_of(b, a, buf_slice(&text));
+    buf_free(&text);
+    return t;
 }
 
 /* Inbound: few, and kept when the value is the same */
@@ -184,16 +227,17 @@ static int read_local_clusters(struct build *b, const struct at *up, const json_
     const json_t *all = json_object_get(dir, a.key);
     const char *name;
     json_t *j;
-    if (absent(all))
+    if (is_absent(all))
         return 0;
     if (!json_is_object(all))
         return bad(b, &a, "expected an object");
     json_object_foreach ((json_t *)all, name, j) {
         struct at here = {&a, name, 0};
         struct cluster *kept = view_keep_cluster(b->base, b->slots, name, tag_of(j));
+        const struct json_tree *t = kept ? NULL : tree_of_value(b, &here, j);
         if (kept)
             view_put_cluster(b->v, kept);
-        else if (read_cluster(b, &here, name, j, true) < 0)
+        else if (!t || read_cluster(b, &here, name, tag_of(j), t) < 0)
             return -1;
     }
     return 0;
@@ -210,13 +254,11 @@ static int on_cluster(const struct document_fragment *old, const struct document
     char *name = xstrndup(name_of->p, name_of->n);
     int rc = 0;
     here.key = name;
-    if (now->text.p) {
-        json_t *j = document_fragment_value(now->text);
-        rc = read_cluster(b, &here, name, j, false);
-        json_decref(j);
-    } else {
+    const struct json_tree *t = now->text.p ? tree_of(b, &here, now->text) : NULL;
+    if (!now->text.p)
         view_drop_cluster(b->v, name);
-    }
+    else
+        rc = t ? read_cluster(b, &here, name, 0, t) : -1;
     free(name);
     return rc;
 }
@@ -232,20 +274,20 @@ static int read_clusters(struct build *b)
 
 /* ---- routes ---------------------------------------------------------------------------------- */
 
-static int read_methods(struct build *b, struct chain *c, const struct at *a, const json_t *j,
-                        struct route *r)
+static int read_methods(struct build *b, struct chain *c, const struct at *a,
+                        const struct json_tree *j, struct route *r)
 {
     struct slice *names = NULL;
     uint32_t n = 0;
-    size_t i;
-    json_t *m;
+    int i = 0;
     if (absent(j))
         return 0;
-    if (!json_is_array(j) || json_array_size(j) > FIELDS_LIST)
+    if (!is_array(j) || json_tree_size(j) > FIELDS_LIST)
         return bad(b, a, "expected a list of at most 64 methods");
-    json_array_foreach (j, i, m) {
-        struct at here = {a, NULL, (int)i};
-        struct slice name = slice_str(json_string_value(m));
+    tree_foreach(m, j)
+    {
+        struct at here = {a, NULL, i++};
+        struct slice name = slice_str(json_tree_text(m));
         enum http_method id = http_method_id(name);
         if (slice_eq_str(name, "*")) {
             r->methods = 0;
@@ -258,32 +300,32 @@ static int read_methods(struct build *b, struct chain *c, const struct at *a, co
             continue;
         }
         if (!names)
-            names = arena_zalloc(c->mem, (json_array_size(j) + 1) * sizeof *names);
+            names = arena_zalloc(c->mem, (json_tree_size(j) + 1) * sizeof *names);
         names[n++] = arena_slice(c->mem, name);
     }
     r->method_names = names;
     return 0;
 }
 
-static int read_headers(struct build *b, struct chain *c, const struct at *a, const json_t *j,
-                        struct route *r)
+static int read_headers(struct build *b, struct chain *c, const struct at *a,
+                        const struct json_tree *j, struct route *r)
 {
-    const char *name;
-    json_t *value;
     if (absent(j))
         return 0;
-    if (!json_is_object(j) || json_object_size(j) > FIELDS_LIST)
+    if (!is_object(j) || json_tree_size(j) > FIELDS_LIST)
         return bad(b, a, "expected an object of at most 64 header names and patterns");
-    r->headers = arena_zalloc(c->mem, json_object_size(j) * sizeof *r->headers);
-    json_object_foreach ((json_t *)j, name, value) {
+    r->headers = arena_zalloc(c->mem, json_tree_size(j) * sizeof *r->headers);
+    tree_foreach(value, j)
+    {
+        const char *name = value->key;
         struct at here = {a, name, 0};
         struct header_match *m = &r->headers[r->n_headers++];
         struct err why;
-        if (!json_is_string(value) || !http_is_token(slice_str(name)))
+        if (!json_tree_is(value, JSON_STRING) || !http_is_token(slice_str(name)))
             return bad(b, &here, "expected a header name and a pattern");
         m->name = arena_slice(c->mem, slice_str(name));
         m->id = (uint16_t)http_hdr_id(m->name);
-        if (chain_regex(c, &m->value, json_string_value(value), &why) < 0)
+        if (chain_regex(c, &m->value, json_tree_text(value), &why) < 0)
             return bad(b, &here, why.text);
     }
     return 0;
@@ -304,78 +346,80 @@ static int cmp_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int read_allowed(struct build *b, struct chain *c, const struct at *a, const json_t *j,
-                        struct route *r)
+static int read_allowed(struct build *b, struct chain *c, const struct at *a,
+                        const struct json_tree *j, struct route *r)
 {
-    size_t i;
-    json_t *one;
+    int i = 0;
     if (absent(j))
         return 0;
-    if (!json_is_array(j))
+    if (!is_array(j))
         return bad(b, a, "expected a list of identities");
-    const char **list = arena_zalloc(c->mem, (json_array_size(j) + 1) * sizeof *list);
-    json_array_foreach (j, i, one) {
-        struct at here = {a, NULL, (int)i};
-        const char *text = json_string_value(one);
+    const char **list = arena_zalloc(c->mem, (json_tree_size(j) + 1) * sizeof *list);
+    tree_foreach(one, j)
+    {
+        struct at here = {a, NULL, i};
+        const char *text = json_tree_text(one);
         if (text && strcmp(text, "*") == 0)
             return 0; /* anybody */
         list[i] = text ? identity_of(b, c, text) : NULL;
-        if (!list[i])
+        if (!list[i++])
             return bad(b, &here, "expected SERVICEACCOUNT.NAMESPACE");
     }
-    r->n_allowed = (uint32_t)json_array_size(j);
+    r->n_allowed = (uint32_t)json_tree_size(j);
     qsort(list, r->n_allowed, sizeof *list, cmp_text);
     r->allowed = list;
     return 0;
 }
 
 static int read_route(struct build *b, struct chain *c, const struct at *a, const char *path,
-                      const json_t *j, const struct filter_list *filters, struct route *r)
+                      const struct json_tree *j, const struct filter_list *filters, struct route *r)
 {
     struct at methods = {a, "Methods", 0}, headers = {a, "Headers", 0},
               targets = {a, "TargetClusters", 0}, allowed = {a, "AllowedServices", 0};
     struct err why;
-    if (!json_is_object(j))
+    if (!is_object(j))
         return bad(b, a, "expected a route: an object");
     if (chain_regex(c, &r->path, path, &why) < 0)
         return bad(b, a, why.text);
     r->filters = *filters;
-    if (read_methods(b, c, &methods, json_object_get(j, "Methods"), r) < 0 ||
-        read_headers(b, c, &headers, json_object_get(j, "Headers"), r) < 0 ||
-        read_allowed(b, c, &allowed, json_object_get(j, "AllowedServices"), r) < 0)
+    if (read_methods(b, c, &methods, json_tree_get(j, "Methods"), r) < 0 ||
+        read_headers(b, c, &headers, json_tree_get(j, "Headers"), r) < 0 ||
+        read_allowed(b, c, &allowed, json_tree_get(j, "AllowedServices"), r) < 0)
         return -1;
-    return read_split(b, c, &targets, json_object_get(j, "TargetClusters"), &r->split);
+    return read_split(b, c, &targets, json_tree_get(j, "TargetClusters"), &r->split);
 }
 
-static size_t count_routes(const json_t *rule)
+static size_t count_routes(const struct json_tree *rule)
 {
-    const char *path;
-    json_t *j;
     size_t n = 0;
-    json_object_foreach ((json_t *)rule, path, j)
-        n += json_is_array(j) ? json_array_size(j) : 1;
+    tree_foreach(j, rule) n += is_array(j) ? json_tree_size(j) : 1;
     return n;
 }
 
 static struct vhost *read_rule(struct build *b, struct chain *c, const struct at *a,
-                               const char *name, const json_t *j, const struct filter_list *f)
+                               const char *name, const struct json_tree *j,
+                               const struct filter_list *f)
 {
-    const char *path;
-    json_t *one, *item;
-    size_t i;
-    if (!json_is_object(j) || count_routes(j) > ROUTES_MAX) {
+    if (!is_object(j) || count_routes(j) > ROUTES_MAX) {
         bad(b, a, "expected an object of at most 10000 routes");
         return NULL;
     }
     struct vhost *v = arena_zalloc(c->mem, sizeof *v);
     v->name = arena_strdup(c->mem, name);
     v->routes = arena_zalloc(c->mem, count_routes(j) * sizeof *v->routes);
-    json_object_foreach ((json_t *)j, path, one) {
+    tree_foreach(one, j)
+    {
+        const char *path = one->key;
         struct at here = {a, path, 0};
-        if (!json_is_array(one) && read_route(b, c, &here, path, one, f, &v->routes[v->n++]) < 0)
-            return NULL;
-        json_array_foreach (one, i, item) {
-            struct at in_list = {&here, NULL, (int)i};
+        int i = 0;
+        if (!is_array(one)) {
+            if (read_route(b, c, &here, path, one, f, &v->routes[v->n++]) < 0)
+                return NULL;
+            continue;
+        }
+        tree_foreach(item, one)
+        {
+            struct at in_list = {&here, NULL, i++};
             if (read_route(b, c, &in_list, path, item, f, &v->routes[v->n++]) < 0)
                 return NULL;
         }
@@ -386,16 +430,17 @@ static struct vhost *read_rule(struct build *b, struct chain *c, const struct at
 }
 
 /* rules by name, then the hosts that lead to them */
-static int read_rules(struct build *b, struct chain *c, const struct at *a, const json_t *rules,
-                      const struct filter_list *f, struct table *by_name)
+static int read_rules(struct build *b, struct chain *c, const struct at *a,
+                      const struct json_tree *rules, const struct filter_list *f,
+                      struct table *by_name)
 {
-    const char *name;
-    json_t *j;
     if (absent(rules))
         return 0;
-    if (!json_is_object(rules))
+    if (!is_object(rules))
         return bad(b, a, "expected an object of rules");
-    json_object_foreach ((json_t *)rules, name, j) {
+    tree_foreach(j, rules)
+    {
+        const char *name = j->key;
         struct at here = {a, name, 0};
         struct vhost *v = read_rule(b, c, &here, name, j, f);
         if (!v)
@@ -405,18 +450,18 @@ static int read_rules(struct build *b, struct chain *c, const struct at *a, cons
     return 0;
 }
 
-static int read_hosts(struct build *b, struct chain *c, const struct at *a, const json_t *hosts,
-                      const struct table *by_name)
+static int read_hosts(struct build *b, struct chain *c, const struct at *a,
+                      const struct json_tree *hosts, const struct table *by_name)
 {
-    const char *host;
-    json_t *j;
     if (absent(hosts))
         return 0;
-    if (!json_is_object(hosts))
+    if (!is_object(hosts))
         return bad(b, a, "expected an object of hosts and rule names");
-    json_object_foreach ((json_t *)hosts, host, j) {
+    tree_foreach(j, hosts)
+    {
+        const char *host = j->key;
         struct at here = {a, host, 0};
-        const char *rule = json_string_value(j);
+        const char *rule = json_tree_text(j);
         const struct vhost *v = rule ? table_get_str(by_name, rule) : NULL;
         if (!v)
             return bad(b, &here, "expected the name of a rule in HttpServiceRouteRules");
@@ -426,14 +471,14 @@ static int read_hosts(struct build *b, struct chain *c, const struct at *a, cons
     return 0;
 }
 
-static int read_http(struct build *b, struct chain *c, const struct at *a, const json_t *j,
-                     const struct filter_list *f)
+static int read_http(struct build *b, struct chain *c, const struct at *a,
+                     const struct json_tree *j, const struct filter_list *f)
 {
     struct at rules = {a, "HttpServiceRouteRules", 0}, hosts = {a, "HttpHostPort2Service", 0};
     struct table *by_name = table_new(NULL);
-    int rc = read_rules(b, c, &rules, json_object_get(j, rules.key), f, by_name);
+    int rc = read_rules(b, c, &rules, json_tree_get(j, rules.key), f, by_name);
     if (rc == 0)
-        rc = read_hosts(b, c, &hosts, json_object_get(j, hosts.key), by_name);
+        rc = read_hosts(b, c, &hosts, json_tree_get(j, hosts.key), by_name);
     table_free(by_name);
     chain_seal(c);
     return rc;
@@ -441,12 +486,12 @@ static int read_http(struct build *b, struct chain *c, const struct at *a, const
 
 /* ---- matches --------------------------------------------------------------------------------- */
 
-static int read_protocol(const struct build *b, const struct at *up, const json_t *j,
+static int read_protocol(const struct build *b, const struct at *up, const struct json_tree *j,
                          enum chain_kind *kind, bool *h2)
 {
     struct at a = {up, "Protocol", 0};
-    const char *p = json_string_value(json_object_get(j, a.key));
-    bool detect = !absent(json_object_get(j, "OpaqueTargets"));
+    const char *p = json_tree_text(json_tree_get(j, a.key));
+    bool detect = !absent(json_tree_get(j, "OpaqueTargets"));
     *h2 = p && strcmp(p, "grpc") == 0;
     if (p && strcmp(p, "tcp") == 0)
         *kind = CHAIN_TCP;
@@ -459,17 +504,17 @@ static int read_protocol(const struct build *b, const struct at *up, const json_
 
 /* name: unique among the chains of its port */
 static struct chain *new_chain(struct build *b, const struct at *a, const char *name,
-                               const json_t *j, bool inbound)
+                               const struct json_tree *j, bool inbound)
 {
     enum chain_kind kind;
     bool h2;
-    if (!json_is_object(j)) {
+    if (!is_object(j)) {
         bad(b, a, "expected a match: an object");
         return NULL;
     }
     if (read_protocol(b, a, j, &kind, &h2) < 0)
         return NULL;
-    struct chain *c = chain_new(name, kind, inbound ? tag_of(j) : 0);
+    struct chain *c = chain_new(name, kind, 0);
     c->inbound = inbound;
     c->always_h2 = h2;
     c->http1_per_request = b->http1_per_request;
@@ -492,18 +537,19 @@ static int read_range(const struct build *b, const struct at *a, const char *tex
 }
 
 /* OUTMATCH OpaqueTargets: {range: {cluster: weight}} */
-static int read_opaque_out(struct build *b, struct chain *c, const struct at *up, const json_t *j)
+static int read_opaque_out(struct build *b, struct chain *c, const struct at *up,
+                           const struct json_tree *j)
 {
     struct at a = {up, "OpaqueTargets", 0};
-    const json_t *all = json_object_get(j, a.key);
-    const char *range;
-    json_t *targets;
+    const struct json_tree *all = json_tree_get(j, a.key);
     if (absent(all))
         return 0;
-    if (!json_is_object(all))
+    if (!is_object(all))
         return bad(b, &a, "expected an object of address ranges");
     c->opaque = lpm_new();
-    json_object_foreach ((json_t *)all, range, targets) {
+    tree_foreach(targets, all)
+    {
+        const char *range = targets->key;
         struct at here = {&a, range, 0};
         const struct split *s;
         struct cidr net;
@@ -516,39 +562,39 @@ static int read_opaque_out(struct build *b, struct chain *c, const struct at *up
 }
 
 static int read_out_ranges(struct build *b, struct port_rules *p, struct chain *c,
-                           const struct at *up, const json_t *j)
+                           const struct at *up, const struct json_tree *j)
 {
     struct at a = {up, "DestinationIPRanges", 0};
-    const json_t *all = json_object_get(j, a.key);
-    size_t i;
-    json_t *one;
+    const struct json_tree *all = json_tree_get(j, a.key);
+    int i = 0;
     struct cidr net;
-    if (absent(all)) {
+    if (absent(all))
         return 0;
-    }
-    if (!json_is_array(all))
+    if (!is_array(all))
         return bad(b, &a, "expected a list of address ranges");
-    json_array_foreach (all, i, one) {
-        struct at here = {&a, NULL, (int)i};
-        if (read_range(b, &here, json_string_value(one), &net) < 0)
+    tree_foreach(one, all)
+    {
+        struct at here = {&a, NULL, i++};
+        if (read_range(b, &here, json_tree_text(one), &net) < 0)
             return -1;
         port_rules_range(p, &net, c);
     }
     return 0;
 }
 
-static int fill_outbound(struct build *b, struct chain *c, const struct at *a, const json_t *j)
+static int fill_outbound(struct build *b, struct chain *c, const struct at *a,
+                         const struct json_tree *j)
 {
     struct at targets = {a, "TargetClusters", 0};
-    const json_t *id = json_object_get(j, "ServiceIdentity");
-    const char *own = json_is_string(id) ? json_string_value(id) : "";
+    const struct json_tree *id = json_tree_get(j, "ServiceIdentity");
+    const char *own = json_tree_is(id, JSON_STRING) ? json_tree_text(id) : "";
     struct at own_at = {a, "ServiceIdentity", 0};
     if (!http_is_field_value(slice_str(own)))
         return bad(b, &own_at, "expected a name: it leaves in a header field");
     struct filter_list f = filters_of(c, &mesh_out_filter, mesh_out_conf_new(c->mem, own));
-    c->pass_without_target = json_is_true(json_object_get(j, "AllowedEgressTraffic")) ||
+    c->pass_without_target = json_tree_is(json_tree_get(j, "AllowedEgressTraffic"), JSON_TRUE) ||
                              json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
-    if (read_split(b, c, &targets, json_object_get(j, targets.key), &c->tcp) < 0 ||
+    if (read_split(b, c, &targets, json_tree_get(j, targets.key), &c->tcp) < 0 ||
         read_opaque_out(b, c, a, j) < 0)
         return -1;
     return c->kind == CHAIN_TCP ? 0 : read_http(b, c, a, j, &f);
@@ -579,10 +625,10 @@ struct item {
     char *name, *port, *label; /* owned */
     uint16_t number;           /* of the port; 0 = it is none */
     struct at matches, at_port, at;
-    json_t *value;
+    const struct json_tree *value;
 };
 
-static void item_open(struct item *it, const struct document_fragment *f)
+static void item_open(struct build *b, struct item *it, const struct document_fragment *f)
 {
     struct slice port = document_item_port(f->name), label = document_item_label(f->name);
     unsigned long long number;
@@ -593,12 +639,11 @@ static void item_open(struct item *it, const struct document_fragment *f)
     it->matches = (struct at){&at_outbound, "TrafficMatches", 0};
     it->at_port = (struct at){&it->matches, it->port, 0};
     it->at = (struct at){&it->at_port, it->label, 0};
-    it->value = document_fragment_value(f->text);
+    it->value = tree_of(b, &it->at, f->text);
 }
 
 static void item_close(struct item *it)
 {
-    json_decref(it->value);
     free(it->name);
     free(it->port);
     free(it->label);
@@ -606,17 +651,16 @@ static void item_close(struct item *it)
 
 static void drop_item(struct build *b, const struct item *it)
 {
-    const json_t *ranges = json_object_get(it->value, "DestinationIPRanges");
+    const struct json_tree *ranges = json_tree_get(it->value, "DestinationIPRanges");
     struct port_rules *p = view_edit_ports(b->v, false, it->number);
     struct chain *c = port_rules_find(p, it->name);
-    size_t i;
-    json_t *one;
     if (p->overlaps)
         read_again(b, it->number);
-    json_array_foreach (ranges, i, one) {
+    tree_foreach(one, ranges)
+    {
         struct cidr net;
         struct err why;
-        if (cidr_parse(json_string_value(one), &net, &why) == 0)
+        if (cidr_parse(json_tree_text(one), &net, &why) == 0)
             port_rules_unrange(p, &net, c);
     }
     port_rules_remove(b->slots, p, c);
@@ -629,7 +673,7 @@ static int on_old_item(const struct document_fragment *old, const struct documen
     (void)now;
     if (!old->text.p)
         return 0;
-    item_open(&it, old);
+    item_open(arg, &it, old);
     drop_item(arg, &it);
     item_close(&it);
     return 0;
@@ -641,7 +685,7 @@ static int put_item(struct build *b, const struct item *it)
     struct port_rules *p;
     if (it->number == 0)
         return bad(b, &it->at_port, "expected the key to be a port");
-    if (!(c = new_chain(b, &it->at, it->name, it->value, false)))
+    if (!it->value || !(c = new_chain(b, &it->at, it->name, it->value, false)))
         return -1;
     p = view_edit_ports(b->v, false, it->number);
     port_rules_add(p, c);
@@ -660,7 +704,7 @@ static int on_new_item(const struct document_fragment *old, const struct documen
     (void)old;
     if (!now->text.p)
         return 0;
-    item_open(&it, now);
+    item_open(arg, &it, now);
     int rc = put_item(arg, &it);
     item_close(&it);
     return rc;
@@ -716,15 +760,15 @@ static int read_outbound(struct build *b)
               clusters = {&at_outbound, "ClustersConfigs", 0};
     const char *port;
     json_t *j;
-    if (!absent(out) && !json_is_object(out))
+    if (!is_absent(out) && !json_is_object(out))
         return bad(b, &at_outbound, "expected an object or null");
-    if (!absent(ports) && !json_is_object(ports))
+    if (!is_absent(ports) && !json_is_object(ports))
         return bad(b, &matches, "expected an object of ports");
     json_object_foreach ((json_t *)ports, port, j) {
         struct at here = {&matches, port, 0};
         return bad(b, &here, "expected a list of matches");
     }
-    if (!absent(json_object_get(out, "ClustersConfigs")))
+    if (!is_absent(json_object_get(out, "ClustersConfigs")))
         return bad(b, &clusters, "expected an object");
     return read_clusters(b) < 0 ? -1 : read_items(b);
 }
@@ -734,45 +778,45 @@ static int read_outbound(struct build *b)
 
 /* one of SourceIPRanges: null or {} for plaintext */
 static int read_source(struct build *b, struct chain *c, const struct at *a, const char *range,
-                       const json_t *j)
+                       const struct json_tree *j)
 {
     struct source_rule *r = arena_zalloc(c->mem, sizeof *r);
     struct at at_names = {a, "AuthenticatedPrincipals", 0};
-    const json_t *names = json_object_get(j, at_names.key);
+    const struct json_tree *names = json_tree_get(j, at_names.key);
     struct cidr net;
-    size_t i;
-    json_t *one;
     if (read_range(b, a, range, &net) < 0)
         return -1;
-    if (!absent(j) && !json_is_object(j))
+    if (!absent(j) && !is_object(j))
         return bad(b, a, "expected null or an object");
-    r->tls = json_is_true(json_object_get(j, "mTLS"));
-    r->skip_verify = json_is_true(json_object_get(j, "SkipClientCertValidation"));
-    if (!absent(names) && !json_is_array(names))
+    r->tls = json_tree_is(json_tree_get(j, "mTLS"), JSON_TRUE);
+    r->skip_verify = json_tree_is(json_tree_get(j, "SkipClientCertValidation"), JSON_TRUE);
+    if (!absent(names) && !is_array(names))
         return bad(b, &at_names, "expected a list of principals");
-    const char **list = arena_zalloc(c->mem, (json_array_size(names) + 1) * sizeof *list);
-    json_array_foreach (names, i, one) {
-        if (!json_is_string(one))
+    const char **list = arena_zalloc(c->mem, (json_tree_size(names) + 1) * sizeof *list);
+    tree_foreach(one, names)
+    {
+        if (!json_tree_is(one, JSON_STRING))
             return bad(b, &at_names, "expected a list of principals");
-        list[r->n_principals++] = arena_strdup(c->mem, json_string_value(one));
+        list[r->n_principals++] = arena_strdup(c->mem, json_tree_text(one));
     }
     r->principals = list;
     lpm_put(c->sources, &net, r);
     return 0;
 }
 
-static int read_sources(struct build *b, struct chain *c, const struct at *up, const json_t *j)
+static int read_sources(struct build *b, struct chain *c, const struct at *up,
+                        const struct json_tree *j)
 {
     struct at a = {up, "SourceIPRanges", 0};
-    const json_t *all = json_object_get(j, a.key);
-    const char *range;
-    json_t *rule;
+    const struct json_tree *all = json_tree_get(j, a.key);
     if (absent(all))
         return 0;
-    if (!json_is_object(all))
+    if (!is_object(all))
         return bad(b, &a, "expected an object of address ranges");
     c->sources = lpm_new();
-    json_object_foreach ((json_t *)all, range, rule) {
+    tree_foreach(rule, all)
+    {
+        const char *range = rule->key;
         struct at here = {&a, range, 0};
         if (read_source(b, c, &here, range, rule) < 0)
             return -1;
@@ -781,17 +825,18 @@ static int read_sources(struct build *b, struct chain *c, const struct at *up, c
 }
 
 /* {address or range: text}; NULL without an error when there is none */
-static int read_endpoints(struct build *b, const struct at *a, const json_t *j, struct ipset **out)
+static int read_endpoints(struct build *b, const struct at *a, const struct json_tree *j,
+                          struct ipset **out)
 {
-    const char *addr;
-    json_t *text;
     *out = NULL;
     if (absent(j))
         return 0;
-    if (!json_is_object(j))
+    if (!is_object(j))
         return bad(b, a, "expected an object of addresses");
     struct ipset *s = ipset_new();
-    json_object_foreach ((json_t *)j, addr, text) {
+    tree_foreach(text, j)
+    {
+        const char *addr = text->key;
         struct at here = {a, addr, 0};
         struct err why;
         if (ipset_add(s, addr, &why) < 0) {
@@ -805,7 +850,7 @@ static int read_endpoints(struct build *b, const struct at *a, const json_t *j, 
 }
 
 static int read_inbound_port(struct build *b, struct port_rules *p, const struct at *a,
-                             const json_t *j)
+                             const struct json_tree *j)
 {
     struct at targets = {a, "TargetClusters", 0}, opaque = {a, "OpaqueTargets", 0},
               allowed = {a, "AllowedEndpoints", 0};
@@ -816,8 +861,8 @@ static int read_inbound_port(struct build *b, struct port_rules *p, const struct
     p->any = c;
     struct at *tcp = c->kind == CHAIN_DETECT ? &opaque : &targets;
     struct filter_list f = filters_of(c, &mesh_in_filter, mesh_in_conf_new(c->mem, b->stats));
-    if (read_split(b, c, tcp, json_object_get(j, tcp->key), &c->tcp) < 0 ||
-        read_endpoints(b, &allowed, json_object_get(j, allowed.key), &c->allowed) < 0 ||
+    if (read_split(b, c, tcp, json_tree_get(j, tcp->key), &c->tcp) < 0 ||
+        read_endpoints(b, &allowed, json_tree_get(j, allowed.key), &c->allowed) < 0 ||
         read_sources(b, c, a, j) < 0)
         return -1;
     return c->kind == CHAIN_TCP ? 0 : read_http(b, c, a, j, &f);
@@ -833,8 +878,9 @@ static int read_port(struct build *b, const struct at *a, const char *key, const
         view_put_ports(b->v, true, p);
         return 0;
     }
+    const struct json_tree *t = tree_of_value(b, a, j);
     p = port_rules_new((uint16_t)port, tag_of(j));
-    int rc = read_inbound_port(b, p, a, j);
+    int rc = t ? read_inbound_port(b, p, a, t) : -1;
     if (rc < 0)
         port_rules_unref(b->slots, p);
     else
@@ -850,11 +896,11 @@ static int read_inbound(struct build *b)
     const json_t *all = json_object_get(dir, a.key);
     const char *port;
     json_t *j;
-    if (absent(dir))
+    if (is_absent(dir))
         return 0;
     if (!json_is_object(dir))
         return bad(b, &top, "expected an object or null");
-    if (!absent(all) && !json_is_object(all))
+    if (!is_absent(all) && !json_is_object(all))
         return bad(b, &a, "expected an object of ports");
     json_object_foreach ((json_t *)all, port, j) {
         struct at here = {&a, port, 0};
@@ -893,7 +939,7 @@ static int read_limits(struct build *b, const struct at *spec)
     const char *key;
     json_t *j;
     char words[80];
-    if (absent(all))
+    if (is_absent(all))
         return 0;
     if (!json_is_object(all))
         return bad(b, &a, "expected an object of limits and numbers");
@@ -916,7 +962,7 @@ static int read_spec(struct build *b)
     struct at spec = {NULL, "Spec", 0}, a = {&spec, "SidecarTimeout", 0};
     const json_t *t = json_object_get(json_object_get(b->doc, "Spec"), a.key);
     struct view_limits *lim = &b->v->limits;
-    if (!absent(t)) {
+    if (!is_absent(t)) {
         if (!json_is_integer(t) || json_integer_value(t) < 0 || json_integer_value(t) > 86400)
             return bad(b, &a, "expected seconds, 0 to 86400");
         uint32_t ms = (uint32_t)json_integer_value(t) * 1000;
@@ -940,7 +986,7 @@ static int read_proxy(struct build *b)
     snprintf(b->stats, sizeof b->stats, "%s,%s,%s,%s", json_str(b->doc, "Proxy.Namespace", ""),
              json_str(b->doc, "Proxy.Workload.Kind", ""),
              json_str(b->doc, "Proxy.Workload.Name", ""), json_str(b->doc, "Proxy.Pod", ""));
-    if (absent(json_object_get(b->doc, a.key)))
+    if (is_absent(json_object_get(b->doc, a.key)))
         b->stats[0] = '\0';
     if (!http_is_field_value(slice_str(b->stats)))
         return bad(b, &a,
@@ -973,7 +1019,7 @@ static int on_allowed(const struct document_fragment *old, const struct document
 static int read_allowed_endpoints(struct build *b)
 {
     struct at a = {NULL, "AllowedEndpoints", 0};
-    if (!absent(json_object_get(b->doc, a.key)))
+    if (!is_absent(json_object_get(b->doc, a.key)))
         return bad(b, &a, "expected an object of addresses");
     if (document_diff(b->base ? b->conf->before : NULL, b->whole, DOCUMENT_ALLOWED, on_allowed, b) <
         0)
@@ -1033,7 +1079,7 @@ int document_listeners(struct view *v, const struct document_conf *c, struct err
 static int add_listeners(struct build *b)
 {
     const json_t *fixed = json_object_get(b->doc, "Listeners");
-    if (!absent(fixed))
+    if (!is_absent(fixed))
         return read_static_listeners(b, fixed);
     return b->conf->dry ? 0 : document_listeners(b->v, b->conf, b->e);
 }
@@ -1058,7 +1104,7 @@ static int build_all(struct build *b)
         read_allowed_endpoints(b) < 0)
         return -1;
     set_fallbacks(b);
-    b->v->mesh_tls = !absent(json_object_get(b->doc, "Certificate"));
+    b->v->mesh_tls = !is_absent(json_object_get(b->doc, "Certificate"));
     b->v->transport = b->conf->transport ? transport_ref(b->conf->transport) : NULL;
     return add_listeners(b);
 }
@@ -1070,8 +1116,10 @@ struct view *document_view(const struct document_conf *c, const struct document 
                       .doc = document_rest(doc),
                       .v = view_new(c->engine),
                       .slots = engine_slots(c->engine),
+                      .tree = arena_new(TREE_BYTES),
                       .e = e};
     int rc = build_all(&b);
+    arena_free(b.tree);
     free(b.again);
     if (rc == 0)
         return b.v;

@@ -34,11 +34,16 @@ static bool take(struct slice *s, char c)
 /* bytes of the string that s begins with, both quotes counted; 0 if it does not end */
 static size_t string_length(struct slice s)
 {
-    for (size_t i = 1; i < s.n; i++) {
-        if (s.p[i] == '"')
-            return i + 1;
-        if (s.p[i] == '\\')
-            i++;
+    for (size_t i = 1; i < s.n;) {
+        const char *quote = memchr(s.p + i, '"', s.n - i);
+        size_t at = quote ? (size_t)(quote - s.p) : s.n, back = at;
+        while (back > i && s.p[back - 1] == '\\')
+            back--;
+        if (!quote)
+            return 0;
+        if ((at - back) % 2 == 0) /* no backslash is left for the quote */
+            return at + 1;
+        i = at + 1;
     }
     return 0;
 }

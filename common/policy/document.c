@@ -197,6 +197,16 @@ const char *document_item_key(const json_t *item)
     return key ? key : "";
 }
 
+const char *document_item_key_tree(const struct json_tree *item)
+{
+    const struct json_tree *ranges = json_tree_get(item, "DestinationIPRanges");
+    const char *key =
+        json_tree_is(ranges, JSON_ARRAY) && ranges->n ? json_tree_text(ranges->first) : NULL;
+    if (!key)
+        key = json_tree_text(json_tree_get(item, "Protocol"));
+    return key ? key : "";
+}
+
 /* ---- the wire form -------------------------------------------------------------------------- */
 
 /* What has nothing to strip is shared, so that whoever compares pointers sees what is the same. */
@@ -472,6 +482,37 @@ static uint64_t hash(const json_t *v, const struct shape *s, uint64_t path)
     return path * leaf_hash(v);
 }
 
+static uint64_t tree_leaf_hash(const struct json_tree *v)
+{
+    uint64_t bits;
+    switch (v->type) {
+    case JSON_STRING:
+        return hash_text(v->text, v->n, 's') | 1;
+    case JSON_INTEGER:
+        return fold((uint64_t)v->integer, 'i') | 1;
+    case JSON_REAL:
+        memcpy(&bits, &v->real, sizeof(bits));
+        return fold(bits, 'r') | 1;
+    default:
+        return fold((uint64_t)v->type, 't') | 1; /* an empty container's, too */
+    }
+}
+
+/* hash() without nulls, and below the lists of items */
+static uint64_t tree_hash(const struct json_tree *v, const struct shape *s, uint64_t path)
+{
+    uint64_t sum = 0, i = 0;
+    if (json_tree_size(v) == 0)
+        return s->vanishes && (v->type == JSON_OBJECT || v->type == JSON_ARRAY)
+                   ? 0
+                   : path * tree_leaf_hash(v);
+    for (const struct json_tree *m = v->first; m; m = m->next)
+        sum += m->key ? tree_hash(m, member_shape(s, m->key),
+                                  document_path(path, m->key, strlen(m->key)))
+                      : tree_hash(m, element_shape(s), fold(path, i++));
+    return sum;
+}
+
 /* Ts and Version describe the document; they are not part of what it says */
 static bool is_label(const char *key)
 {
@@ -507,6 +548,13 @@ uint64_t document_fragment_hash(const char *const *names, const json_t *value)
     uint64_t path;
     const struct shape *s = fragment_shape(names, &path);
     return hash(value, s, path);
+}
+
+uint64_t document_fragment_hash_tree(const char *const *names, const struct json_tree *value)
+{
+    uint64_t path;
+    const struct shape *s = fragment_shape(names, &path);
+    return tree_hash(value, s, path);
 }
 
 json_t *document_fragment_strip(const char *const *names, const json_t *value)

@@ -20,6 +20,7 @@
 #include <jansson.h>
 #include <stdint.h>
 #include "common/base/err.h"
+#include "common/base/json_tree.h"
 
 #define DOCUMENT_VERSION_MAX 24 /* decimal 64-bit and NUL */
 
@@ -60,6 +61,9 @@ uint64_t document_path(uint64_t parent, const char *key, size_t len);
 uint64_t document_string_hash(const char *text);
 /* What an object's member adds to the document's hash. */
 uint64_t document_fragment_hash(const char *const *names, const json_t *value);
+/* both for a tree without nulls: a fragment's wire form as it was read */
+const char *document_item_key_tree(const struct json_tree *item);
+uint64_t document_fragment_hash_tree(const char *const *names, const struct json_tree *value);
 /* document_strip_nulls() and document_present() of a fragment alone; return owned */
 json_t *document_fragment_strip(const char *const *names, const json_t *value);
 json_t *document_fragment_present(const char *const *names, const json_t *value);

@@ -13,6 +13,7 @@
 #include "common/base/arena.h"
 #include "common/base/bug.h"
 #include "common/base/json.h"
+#include "common/base/json_tree.h"
 #include "common/base/json_walk.h"
 #include "common/base/mem.h"
 #include "common/base/pages.h"
@@ -84,11 +85,14 @@ static void place_clear(struct place *pl)
 }
 
 /* the name of an item under a key of TrafficMatches; returns owned */
-static char *item_name(const char *port, const json_t *item, const char *key)
+static char *item_name(const char *port, bool has_ranges, const char *key)
 {
-    bool ranges = json_is_array(json_object_get(item, "DestinationIPRanges"));
+    return xasprintf("%s/%c%s", port, has_ranges ? '0' : '1', key);
+}
 
-    return xasprintf("%s/%c%s", port, ranges ? '0' : '1', key);
+static bool has_ranges(const json_t *item)
+{
+    return json_is_array(json_object_get(item, "DestinationIPRanges"));
 }
 
 /* ports longer than any port are no ports: they stay with the rest, for the reader to refuse */
@@ -166,27 +170,13 @@ struct piece {
 struct loading {
     struct document *d;
     struct arena *mem;
+    struct arena *tree; /* of the fragment being read */
     struct {
         struct piece *v;
         size_t n, cap;
     } found[DOCUMENT_PLACES];
-    struct buf key;
     struct err *e;
 };
-
-static int bad(struct loading *l, const char *where, const char *why)
-{
-    return err_set(l->e, "%s: %s", where, why);
-}
-
-static json_t *parse(struct loading *l, const char *where, struct slice text)
-{
-    json_t *j = json_parse(text, VALUE_MAX, l->e);
-
-    if (!j)
-        err_prefix(l->e, "%s", where);
-    return j;
-}
 
 static void add_piece(struct loading *l, enum document_place place, struct slice name,
                       struct slice text)
@@ -201,42 +191,86 @@ static void add_piece(struct loading *l, enum document_place place, struct slice
     l->found[place].v[l->found[place].n++] = (struct piece){arena_slice(l->mem, name), text};
 }
 
-/* value: what text says.  Nulls are left out; the hash grows by it. */
-static void add_fragment(struct loading *l, enum document_place place, struct slice name,
-                         struct slice text, const json_t *value)
+/* the presented form: returns the wire form's text, and adds its hash */
+static struct slice strip_text(struct loading *l, const char *const *names, struct slice text)
 {
-    struct place pl;
+    json_t *value = document_fragment_value(text), *wire = document_fragment_strip(names, value);
     struct buf printed = BUF_INIT;
 
-    place_init(&pl, place, name);
-    json_t *wire = document_fragment_strip(pl.names, value);
-    if (wire != value) {
-        json_print(wire, &printed);
-        text = arena_slice(l->mem, buf_slice(&printed));
-        buf_free(&printed);
-    }
-    l->d->hash += document_fragment_hash(pl.names, wire);
-    add_piece(l, place, name, text);
+    json_print(wire, &printed);
+    text = arena_slice(l->mem, buf_slice(&printed));
+    l->d->hash += document_fragment_hash(names, wire);
+    buf_free(&printed);
     json_decref(wire);
+    json_decref(value);
+    return text;
+}
+
+/* value: what text says.  Nulls are left out; the hash grows by it. */
+static void add_fragment(struct loading *l, enum document_place place, struct slice name,
+                         struct slice text, const struct json_tree *value)
+{
+    struct place pl;
+
+    place_init(&pl, place, name);
+    if (json_tree_has_null(value))
+        text = strip_text(l, pl.names, text);
+    else
+        l->d->hash += document_fragment_hash_tree(pl.names, value);
+    add_piece(l, place, name, text);
     place_clear(&pl);
+}
+
+/* until the next fragment is read */
+static const struct json_tree *read_fragment(struct loading *l, const char *where,
+                                             struct slice text)
+{
+    arena_reset(l->tree);
+    const struct json_tree *t = json_tree_parse(l->tree, text, l->e);
+
+    if (!t)
+        err_prefix(l->e, "%s", where);
+    return t;
+}
+
+/* ... the members of an object, each with what it is in; -1 ends it */
+typedef int member_fn(struct loading *l, const char *key, struct slice value, const void *arg);
+
+static int each_member(struct loading *l, const char *where, struct slice text, member_fn *fn,
+                       const void *arg)
+{
+    struct json_walk w;
+    struct buf key = BUF_INIT;
+    int r = json_walk_begin(&w, text);
+
+    while (r == 0 && (r = json_walk_next(&w)) > 0) {
+        r = json_walk_key(&w, &key);
+        if (r == 0)
+            r = fn(l, key.p ? key.p : "", w.value, arg);
+    }
+    buf_free(&key);
+    if (r < 0 && !l->e->text[0])
+        err_set(l->e, "%s", where ? where : "expected one JSON object");
+    return r;
 }
 
 static int load_items(struct loading *l, const char *port, struct slice list)
 {
+    static const char where[] = "Outbound.TrafficMatches";
     struct json_walk w;
     int r = json_walk_begin(&w, list);
 
     while (r == 0 && (r = json_walk_next(&w)) > 0) {
-        json_t *item = parse(l, "Outbound.TrafficMatches", w.value);
+        const struct json_tree *item = read_fragment(l, where, w.value);
         if (!item)
             return -1;
-        char *name = item_name(port, item, document_item_key(item));
+        bool ranges = json_tree_is(json_tree_get(item, "DestinationIPRanges"), JSON_ARRAY);
+        char *name = item_name(port, ranges, document_item_key_tree(item));
         add_fragment(l, DOCUMENT_ITEM, slice_str(name), w.value, item);
         free(name);
-        json_decref(item);
         r = 0;
     }
-    return r < 0 ? bad(l, "Outbound.TrafficMatches", "a list that is no JSON") : 0;
+    return r < 0 ? err_set(l->e, "%s: a list that is no JSON", where) : 0;
 }
 
 /* takes j */
@@ -278,99 +312,80 @@ static bool is_label(const char *key)
 static int load_plain(struct loading *l, json_t *at, const char *const *names, const char *key,
                       struct slice text)
 {
-    json_t *j = parse(l, key, text), *wire = NULL;
+    json_t *j = json_parse(text, VALUE_MAX, l->e), *wire = NULL;
 
-    if (j && !json_is_null(j))
+    if (!j)
+        return err_prefix(l->e, "%s", key);
+    if (!json_is_null(j))
         wire = document_fragment_strip(names, j);
-    int rc = !j ? -1 : wire ? put_rest(l, at, key, wire) : 0;
+    int rc = wire ? put_rest(l, at, key, wire) : 0;
     if (rc == 0 && wire && !(at == l->d->rest && is_label(key)))
         l->d->hash += document_fragment_hash(names, wire);
     json_decref(j);
     return rc;
 }
 
+/* seen: the ports so far */
+static int load_port(struct loading *l, const char *port, struct slice text, const void *seen)
+{
+    if (put_rest(l, (json_t *)seen, port, json_true()) < 0)
+        return -1;
+    if (is_a(text, '[') && is_port(port))
+        return load_items(l, port, text);
+    return load_plain(l, below(below(l->d->rest, "Outbound"), "TrafficMatches"),
+                      (const char *const[]){"Outbound", "TrafficMatches", port, NULL}, port, text);
+}
+
 static int load_ports(struct loading *l, struct slice text)
 {
-    static const char where[] = "Outbound.TrafficMatches";
     json_t *seen = json_object();
-    struct json_walk w;
-    int r = json_walk_begin(&w, text);
+    int rc = each_member(l, "Outbound.TrafficMatches: this is no JSON", text, load_port, seen);
 
-    while (r == 0 && (r = json_walk_next(&w)) > 0) {
-        if (json_walk_key(&w, &l->key) < 0 ||
-            put_rest(l, seen, l->key.p ? l->key.p : "", json_true()) < 0)
-            break;
-        char *port = xstrdup(l->key.p ? l->key.p : "");
-        if (is_a(w.value, '[') && is_port(port))
-            r = load_items(l, port, w.value);
-        else
-            r = load_plain(l, below(below(l->d->rest, "Outbound"), "TrafficMatches"),
-                           (const char *const[]){"Outbound", "TrafficMatches", port, NULL}, port,
-                           w.value);
-        free(port);
-    }
     json_decref(seen);
-    return r == 0 ? 0 : l->e->text[0] ? -1 : bad(l, where, "this is no JSON");
+    return rc;
 }
 
-/* members that are fragments */
-static int load_map(struct loading *l, enum document_place place, const char *where,
-                    struct slice text)
-{
-    struct json_walk w;
-    int r = json_walk_begin(&w, text);
+struct map {
+    enum document_place place;
+    const char *where;
+};
 
-    while (r == 0 && (r = json_walk_next(&w)) > 0) {
-        json_t *j = json_walk_key(&w, &l->key) < 0 ? NULL : parse(l, where, w.value);
-        if (!j)
-            break;
-        if (!json_is_null(j))
-            add_fragment(l, place, buf_slice(&l->key), w.value, j);
-        json_decref(j);
-        r = 0;
-    }
-    return r == 0 ? 0 : l->e->text[0] ? -1 : bad(l, where, "this is no JSON");
+static int load_entry(struct loading *l, const char *key, struct slice text, const void *arg)
+{
+    const struct map *map = arg;
+    const struct json_tree *value = read_fragment(l, map->where, text);
+
+    if (!value)
+        return -1;
+    if (value->type != JSON_NULL)
+        add_fragment(l, map->place, slice_str(key), text, value);
+    return 0;
 }
 
-static int load_outbound(struct loading *l, struct slice text)
+static int load_in_outbound(struct loading *l, const char *key, struct slice text, const void *arg)
 {
-    struct json_walk w;
-    int r = json_walk_begin(&w, text);
+    static const struct map clusters = {DOCUMENT_CLUSTER, "Outbound.ClustersConfigs"};
 
-    while (r == 0 && (r = json_walk_next(&w)) > 0) {
-        if (json_walk_key(&w, &l->key) < 0)
-            break;
-        char *key = xstrdup(l->key.p ? l->key.p : "");
-        if (strcmp(key, "TrafficMatches") == 0 && is_a(w.value, '{'))
-            r = load_ports(l, w.value);
-        else if (strcmp(key, "ClustersConfigs") == 0 && is_a(w.value, '{'))
-            r = load_map(l, DOCUMENT_CLUSTER, "Outbound.ClustersConfigs", w.value);
-        else
-            r = load_plain(l, below(l->d->rest, "Outbound"),
-                           (const char *const[]){"Outbound", key, NULL}, key, w.value);
-        free(key);
-    }
-    return r == 0 ? 0 : l->e->text[0] ? -1 : bad(l, "Outbound", "this is no JSON");
+    (void)arg;
+    if (strcmp(key, "TrafficMatches") == 0 && is_a(text, '{'))
+        return load_ports(l, text);
+    if (strcmp(key, "ClustersConfigs") == 0 && is_a(text, '{'))
+        return each_member(l, "Outbound.ClustersConfigs: this is no JSON", text, load_entry,
+                           &clusters);
+    return load_plain(l, below(l->d->rest, "Outbound"),
+                      (const char *const[]){"Outbound", key, NULL}, key, text);
 }
 
-static int load_root(struct loading *l, struct slice text)
+static int load_in_root(struct loading *l, const char *key, struct slice text, const void *arg)
 {
-    struct json_walk w;
-    int r = json_walk_begin(&w, text);
+    static const struct map allowed = {DOCUMENT_ALLOWED, "AllowedEndpoints"};
 
-    while (r == 0 && (r = json_walk_next(&w)) > 0) {
-        if (json_walk_key(&w, &l->key) < 0)
-            break;
-        char *key = xstrdup(l->key.p ? l->key.p : "");
-        if (strcmp(key, "Outbound") == 0 && is_a(w.value, '{'))
-            r = load_outbound(l, w.value);
-        else if (strcmp(key, "AllowedEndpoints") == 0 && is_a(w.value, '{'))
-            r = load_map(l, DOCUMENT_ALLOWED, key, w.value);
-        else
-            r = load_plain(l, l->d->rest, (const char *const[]){key, NULL}, key, w.value);
-        free(key);
-    }
-    return r == 0 ? 0 : l->e->text[0] ? -1 : err_set(l->e, "expected one JSON object");
+    (void)arg;
+    if (strcmp(key, "Outbound") == 0 && is_a(text, '{'))
+        return each_member(l, "Outbound: this is no JSON", text, load_in_outbound, NULL);
+    if (strcmp(key, "AllowedEndpoints") == 0 && is_a(text, '{'))
+        return each_member(l, "AllowedEndpoints: this is no JSON", text, load_entry, &allowed);
+    return load_plain(l, l->d->rest, (const char *const[]){key, NULL}, key, text);
 }
 
 static int by_name(const void *a, const void *b)
@@ -418,17 +433,18 @@ static int fill_pages(struct loading *l, enum document_place place)
 
 struct document *document_load(struct slice text, struct err *e)
 {
-    struct loading l = {.d = document_new(), .mem = arena_new(65536), .e = e};
+    struct loading l = {
+        .d = document_new(), .mem = arena_new(65536), .tree = arena_new(65536), .e = e};
 
     e->text[0] = '\0';
     l.d->rest = json_object();
-    int rc = load_root(&l, text);
+    int rc = each_member(&l, NULL, text, load_in_root, NULL);
     for (unsigned i = 0; i < DOCUMENT_PLACES; i++) {
         if (rc == 0)
             rc = fill_pages(&l, i);
         free(l.found[i].v);
     }
-    buf_free(&l.key);
+    arena_free(l.tree);
     arena_free(l.mem);
     if (rc == 0)
         return l.d;
@@ -496,12 +512,13 @@ static int update_item(struct updating *u, const char *port, const char *key, co
 {
     char *ranged = xasprintf("%s/0%s", port, key), *other = xasprintf("%s/1%s", port, key);
     bool is_new = !has(u, ranged) && !has(u, other);
-    char *name = is_new ? item_name(port, change, key) : xstrdup(has(u, ranged) ? ranged : other);
+    char *name = is_new ? item_name(port, has_ranges(change), key)
+                        : xstrdup(has(u, ranged) ? ranged : other);
     json_t *now = NULL;
     int rc = update_fragment(u, DOCUMENT_ITEM, slice_str(name), change, &now);
 
     if (rc == 0 && now) {
-        char *should = item_name(port, now, document_item_key(now));
+        char *should = item_name(port, has_ranges(now), document_item_key(now));
         if (strcmp(should, name) != 0)
             rc = err_set(
                 u->e, "the patch turns item \"%s\" of Outbound.TrafficMatches into another", key);
