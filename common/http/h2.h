@@ -32,8 +32,8 @@
 struct h2_pool;
 struct h2_pool *h2_pool_new(void);
 void h2_pool_free(struct h2_pool *p);
-/* gives half of what lies free back to malloc; call now and then */
-void h2_pool_trim(struct h2_pool *p);
+/* gives half of what lies free back to malloc, or all of it; call now and then */
+void h2_pool_trim(struct h2_pool *p, bool all);
 /* bytes held from malloc, in use or free */
 size_t h2_pool_bytes(const struct h2_pool *p);
 /* the most it was since the last call of this */

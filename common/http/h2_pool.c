@@ -109,10 +109,10 @@ static void list_shrink(struct h2_pool *p, struct h2_free *list, size_t to)
     }
 }
 
-void h2_pool_trim(struct h2_pool *p)
+void h2_pool_trim(struct h2_pool *p, bool all)
 {
     for (unsigned i = 0; i < CLASSES; i++)
-        list_shrink(p, &p->lists[i], p->lists[i].next ? p->lists[i].next->depth / 2 : 0);
+        list_shrink(p, &p->lists[i], p->lists[i].next && !all ? p->lists[i].next->depth / 2 : 0);
 }
 
 /* Every session has a buffer of 16 KiB in which nghttp2 puts a frame together.  Between two calls

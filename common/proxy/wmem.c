@@ -131,9 +131,9 @@ static void shrink_all(struct wmem *m, unsigned divisor)
     slab_shrink(m, &m->page_large, divisor ? m->page_large.n_free / divisor : 0);
 }
 
-void wmem_trim(struct wmem *m)
+void wmem_trim(struct wmem *m, bool all)
 {
-    shrink_all(m, 2);
+    shrink_all(m, all ? 0 : 2);
 }
 
 void wmem_free(struct wmem *m)

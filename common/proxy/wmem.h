@@ -12,6 +12,7 @@
 #ifndef FSM_PROXY_WMEM_H
 #define FSM_PROXY_WMEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -22,8 +23,8 @@ struct wmem;
 struct wmem *wmem_new(void);
 /* everything handed out must be back */
 void wmem_free(struct wmem *m);
-/* gives half of what lies free back to malloc; call now and then */
-void wmem_trim(struct wmem *m);
+/* gives half of what lies free back to malloc, or all of it; call now and then */
+void wmem_trim(struct wmem *m, bool all);
 /* bytes held from malloc, in use or free */
 size_t wmem_held(const struct wmem *m);
 /* the most that was held since the last call of this */

@@ -16,6 +16,7 @@
 #define TRIM_MS          5000
 #define BURST_BYTES      ((size_t)1024 * 1024)
 #define BURST_CONNS      256 /* each had some memory of its own, with TLS 10 KiB and more */
+#define LOOSE_BYTES      ((size_t)256 * 1024)
 
 static size_t held(const struct worker *w)
 {
@@ -32,19 +33,32 @@ static bool burst_ended(struct worker *w)
     return many || peak - held(w) >= BURST_BYTES;
 }
 
+/* has nothing begun since this was asked last? */
+static bool at_rest(struct worker *w)
+{
+    uint64_t before = w->begun_seen;
+    w->begun_seen = w->stat[WSTAT_DOWN_CX] + w->stat[WSTAT_DOWN_RQ];
+    return w->begun_seen == before;
+}
+
 /* What a burst took lies free in the middle of malloc's heap, where its pages stay ours unless they
  * are asked back: a hundred slow readers left 14 MB behind.  Again at the end: until then what is
- * kept for reuse lies between. */
+ * kept for reuse lies between, and what upstream connections took that are kept longer. */
 static void on_trim(void *arg)
 {
     struct worker *w = arg;
     size_t before = held(w);
+    bool all = at_rest(w);
     w->burst |= burst_ended(w);
-    wmem_trim(w->mem);
-    h2_pool_trim(w->h2_pool);
-    if (w->burst)
+    wmem_trim(w->mem, all);
+    h2_pool_trim(w->h2_pool, all);
+    bool more = tls_thread_trim(all) || held(w) < before;
+    w->loose += before - held(w);
+    if (w->burst || (!more && w->loose >= LOOSE_BYTES)) {
         malloc_trim(0);
-    if (held(w) < before)
+        w->loose = 0;
+    }
+    if (more)
         timer_set(&w->trim, TRIM_MS);
     else
         w->burst = false;

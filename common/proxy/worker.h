@@ -92,7 +92,9 @@ struct worker {
     struct wcluster *passthrough; /* counts what goes to original destinations */
     struct table *splits;         /* split key -> struct wsplit */
     struct timer trim;            /* buffers go back some time after a burst */
+    size_t loose;                 /* given back to malloc, not yet by it to the kernel */
     uint64_t ended_seen;          /* connections that had ended at the last look */
+    uint64_t begun_seen;          /* connections and requests that had begun at the last look */
     bool burst;                   /* one ended, and not all of its memory is given back */
 
     uint64_t stat[WSTAT_COUNT];

@@ -60,6 +60,10 @@ void tls_tickets_free(struct tls_tickets *t);
 struct tls_pool *tls_pool_new(void);
 void tls_pool_free(struct tls_pool *p);
 
+/* Gives back half of the memory that the calling thread keeps for records to come, or all of it;
+ * false: it kept none. */
+bool tls_thread_trim(bool all);
+
 /* Client-side sessions to resume, keyed by the caller's text (e.g. "ip:port/identity"); bounded,
  * one per worker thread. */
 struct tls_sessions *tls_sessions_new(size_t max);

@@ -39,12 +39,20 @@ static void scratch_end(void *p)
 {
     free(p);
     scratch = NULL;
-    tls_engine_thread_end();
+    tls_engine_keep(0);
 }
 
 static void scratch_key_make(void)
 {
     BUG_ON(pthread_key_create(&scratch_key, scratch_end) != 0);
+}
+
+bool tls_thread_trim(bool all)
+{
+    unsigned kept = tls_engine_kept();
+
+    tls_engine_keep(all ? 0 : kept / 2);
+    return kept > 0;
 }
 
 /* made on a thread's first session: a thread without TLS pays nothing */

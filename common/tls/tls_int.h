@@ -148,8 +148,9 @@ size_t tls_engine_pending(const struct tls_engine *g);
 /* before and after a burst of the calls above: memory only needed in between.  -1: no memory */
 int tls_engine_begin(struct tls_engine *g);
 void tls_engine_end(struct tls_engine *g);
-/* frees what the ending thread kept for its sessions, which are gone */
-void tls_engine_thread_end(void);
+/* the thread keeps so much memory for its sessions at most: 0 when it ends, and they are gone */
+unsigned tls_engine_kept(void);
+void tls_engine_keep(unsigned n);
 void tls_engine_info(const struct tls_engine *g, struct tls_info *out);
 
 /* ---- sessions (tls_session.c) ---- */

@@ -339,9 +339,14 @@ struct lent {
 };
 static __thread struct lent lent;
 
-void tls_engine_thread_end(void)
+unsigned tls_engine_kept(void)
 {
-    while (lent.n > 0) {
+    return lent.n;
+}
+
+void tls_engine_keep(unsigned n)
+{
+    while (lent.n > n) {
         lent.n--;
         free(lent.in[lent.n]);
         free(lent.out[lent.n]);

@@ -85,9 +85,14 @@ __attribute__((constructor)) static void hooks_set(void)
     (void)CRYPTO_set_mem_functions(hook_malloc, hook_realloc, hook_free);
 }
 
-void tls_engine_thread_end(void)
+unsigned tls_engine_kept(void)
 {
-    while (kept.n > 0)
+    return kept.n;
+}
+
+void tls_engine_keep(unsigned n)
+{
+    while (kept.n > n)
         free(kept.p[--kept.n]);
 }
 

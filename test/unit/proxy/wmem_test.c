@@ -94,7 +94,7 @@ START_TEST(blocks_and_objects_come_back)
     }
     ck_assert_uint_eq(wmem_used(m), 0);
     for (int i = 0; i < 30; i++)
-        wmem_trim(m);
+        wmem_trim(m, false);
     ck_assert_uint_eq(wmem_held(m) <= 70000, 1);
     wmem_free(m);
 }
