@@ -30,8 +30,8 @@
 
 #define BUF        65536
 #define BODY_MAX   262144
-#define WAIT_S     20 /* for a byte */
-#define FAILS_TOLD 30
+#define WAIT_S     20  /* for a byte */
+#define FAILS_TOLD 10  /* in a second */
 #define H1_LIFE    500 /* requests of a connection, at most */
 #define TCP_LIFE   50
 #define STEPS      64 /* of latency: two to each doubling, from 1 us */
@@ -75,11 +75,14 @@ static void count_ok(enum kind k, uint64_t since_ns)
 
 __attribute__((format(printf, 2, 3))) static void count_failed(enum kind k, const char *fmt, ...)
 {
-    static unsigned told;
+    static uint64_t second, told;
     struct timespec now;
     char text[256];
     va_list ap;
     add(&tally[k].failed);
+    uint64_t s = clock_mono_ns() / 1000000000;
+    if (__atomic_exchange_n(&second, s, __ATOMIC_RELAXED) != s)
+        __atomic_store_n(&told, 0, __ATOMIC_RELAXED);
     if (__atomic_fetch_add(&told, 1, __ATOMIC_RELAXED) >= FAILS_TOLD)
         return;
     va_start(ap, fmt);
@@ -225,7 +228,7 @@ static ssize_t h1_head(struct h1 *c, size_t want, bool *closing)
     *closing = strcasestr(c->buf, "\r\nconnection: close") != NULL;
     size_t head = (size_t)(end + 4 - c->buf);
     if (strncmp(c->buf, "HTTP/1.1 200", 12) != 0) {
-        count_failed(H1, "%.60s | %.60s", c->buf, c->buf + head);
+        count_failed(H1, "%.12s | %.60s", c->buf, c->buf + head);
         return -1;
     }
     if (!length || strtoul(length + 17, NULL, 10) != want) {
@@ -349,7 +352,9 @@ struct h2s {
     enum kind kind;
     uint64_t id, since;
     size_t want, up, sent, got;
-    bool busy, status, grpc_status, good;
+    unsigned code; /* status */
+    char said[40]; /* the body of another status than 200 */
+    bool busy, grpc_status, good;
 };
 
 struct h2c {
@@ -366,11 +371,8 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *
                      const uint8_t *value, size_t vlen, uint8_t flags, void *user)
 {
     struct h2s *st = nghttp2_session_get_stream_user_data(s, f->hd.stream_id);
-    if (st && nlen == 7 && memcmp(name, ":status", 7) == 0) {
-        st->status = vlen == 3 && memcmp(value, "200", 3) == 0;
-        if (!st->status)
-            count_failed(st->kind, "status %.*s", (int)vlen, value);
-    }
+    if (st && nlen == 7 && memcmp(name, ":status", 7) == 0)
+        st->code = (unsigned)strtoul((const char *)value, NULL, 10);
     if (st && nlen == 11 && memcmp(name, "grpc-status", 11) == 0)
         st->grpc_status = vlen == 1 && value[0] == '0';
     return 0;
@@ -383,6 +385,8 @@ static int on_data(nghttp2_session *s, uint8_t flags, int32_t id, const uint8_t 
     if (st) {
         st->good &= pattern_is(st->id, st->got, p, n);
         st->got += n;
+        if (st->code != 200)
+            snprintf(st->said, sizeof st->said, "%.*s", (int)n, (const char *)p);
     }
     return 0;
 }
@@ -400,8 +404,8 @@ static void judge(const struct h2s *st, uint32_t error)
     if (error != NGHTTP2_NO_ERROR)
         count_failed(st->kind, "reset with %s, at %zu of %zu", nghttp2_http2_strerror(error),
                      st->got, st->want);
-    else if (!st->status)
-        return; /* counted */
+    else if (st->code != 200)
+        count_failed(st->kind, "status %u | %s", st->code, st->said);
     else if (st->got != st->want || !st->good)
         count_failed(st->kind, "another body than asked for, %zu of %zu", st->got, st->want);
     else if (st->kind == GRPC && !st->grpc_status)
