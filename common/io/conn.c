@@ -3,22 +3,22 @@
  * Invariants:  can_read is off only after the kernel said "nothing more" (EAGAIN or a short read
  * before the peer's end was seen), so that an edge is due for whatever comes next; can_write
  * likewise.  want_write is on exactly while a user waits for CONN_EV_WRITE.  A closed conn has
- * fd == -1, no event, and its job queued or run.
+ * fd == -1, is not watched, and has its job queued or run.
  */
 #include "common/io/conn.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
+#include <netinet/in.h> /* before the kernel's own */
 #include <linux/netfilter_ipv4.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -326,41 +326,28 @@ static bool verdict_queued(const struct conn *c)
     return c->wake_events & (CONN_EV_OPEN | CONN_EV_FAIL);
 }
 
-static void dial_ready(struct conn *c, short what)
+static void dial_ready(struct conn *c, uint32_t what)
 {
-    c->can_read = (what & EV_READ) != 0;
-    c->rdhup = (what & EV_CLOSED) != 0;
-    if ((what & EV_WRITE) && !verdict_queued(c))
+    c->can_read = (what & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0;
+    c->rdhup = (what & EPOLLRDHUP) != 0;
+    if ((what & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && !verdict_queued(c))
         finish_dial(c, c->can_read);
 }
 
-/* Is the peer gone, told now for the first time?  EV_CLOSED is EPOLLRDHUP.  libevent turns an error
- * or a full hang-up into EV_READ | EV_WRITE without EV_CLOSED, which after EV_CLOSED nothing else
- * does.  Without it more bytes look the same: who reads finds out, and for who holds back what came
- * before the kernel is asked. */
-static bool broke_now(const struct conn *c, short what, bool held)
-{
-    if (c->broken || what & EV_CLOSED || !(what & EV_READ) || !(what & EV_WRITE))
-        return false;
-    return c->rdhup || (held && conn_gone(c));
-}
-
 /* Takes in what the kernel says; returns the events that the user is to be told. */
-static unsigned note_edges(struct conn *c, short what)
+static unsigned note_edges(struct conn *c, uint32_t what)
 {
     bool told = c->can_read && !c->peeked; /* and held: see the header */
-    bool in = what & (EV_READ | EV_CLOSED), out = what & EV_WRITE;
+    bool gone = what & (EPOLLERR | EPOLLHUP);
+    bool end = gone || what & EPOLLRDHUP;
+    bool in = end || what & EPOLLIN, out = gone || what & EPOLLOUT;
     bool secured = c->xport != &conn_plain; /* may have to read to write, or write to read */
     unsigned events = 0;
 
-    if (broke_now(c, what, told)) {
-        c->broken = true;
+    if ((end && !c->rdhup) || (gone && !c->broken))
         told = false;
-    }
-    if ((what & EV_CLOSED) && !c->rdhup) {
-        c->rdhup = true;
-        told = false;
-    }
+    c->rdhup |= end;
+    c->broken |= gone; /* what came before can still be read, up to the error */
     c->can_read |= in;
     c->can_write |= out;
     if ((in && !told) || secured)
@@ -381,9 +368,9 @@ static void flush_xport(struct conn *c)
     }
 }
 
-static void on_ready(evutil_socket_t fd, short what, void *arg)
+static void on_ready(struct loop_fd *f, uint32_t what)
 {
-    struct conn *c = arg;
+    struct conn *c = (struct conn *)((char *)f - offsetof(struct conn, ready));
     unsigned events;
 
     if (c->dialing) {
@@ -398,26 +385,11 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
             drive_handshake(c);
         return;
     }
-    if (what & EV_WRITE)
+    if (what & (EPOLLOUT | EPOLLERR | EPOLLHUP))
         flush_xport(c);
     if (events & CONN_EV_WRITE)
         c->want_write = false;
     tell(c, events);
-}
-
-/* The connection is gone.  What came before can still be read, up to the error, although a short
- * read said that there was no more. */
-static void on_fault(struct loop_fault *f)
-{
-    struct conn *c = (struct conn *)((char *)f - offsetof(struct conn, fault));
-
-    if (c->closed || c->dead || c->dialing || c->broken)
-        return;
-    c->rdhup = c->broken = c->can_read = true;
-    if (!c->handshaking)
-        tell(c, CONN_EV_READ);
-    else if (!verdict_queued(c))
-        drive_handshake(c);
 }
 
 static void conn_free(struct conn *c)
@@ -499,10 +471,10 @@ static int set_dial_timer(struct conn *c, unsigned ms)
     return 0;
 }
 
-/* one allocation for the conn and libevent's part of it.  takes fd */
+/* takes fd */
 static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, struct err *e)
 {
-    struct conn *c = calloc(1, sizeof(*c) + event_get_struct_event_size());
+    struct conn *c = calloc(1, sizeof(*c));
 
     if (!c) {
         err_errno(e, "a connection");
@@ -515,21 +487,15 @@ static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, str
     c->cb = cb;
     c->arg = arg;
     c->job.fn = on_job;
-    c->fault.fn = on_fault;
-    c->ev = (struct event *)(c + 1);
-    event_assign(c->ev, loop_base(l), fd, EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST,
-                 on_ready, c);
+    c->ready.fn = on_ready;
     return c;
 }
 
 /* -1: c is gone */
 static int conn_register(struct conn *c, struct err *e)
 {
-    if (event_add(c->ev, NULL) == 0) {
-        if (loop_watch_faults(c->loop, c->fd, &c->fault) == 0)
-            return 0;
-        event_del(c->ev);
-    }
+    if (loop_watch(c->loop, c->fd, &c->ready, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == 0)
+        return 0;
     err_errno(e, "watching a connection");
     close(c->fd);
     free(c);
@@ -704,7 +670,7 @@ void conn_close(struct conn *c)
     xport_shut(c);
     c->closed = true;
     drop_dial_timer(c);
-    event_del(c->ev); /* before the number can be somebody else's */
+    loop_unwatch(c->loop, c->fd, &c->ready); /* before the number can be somebody else's */
     close(c->fd);
     c->fd = -1;
     loop_defer(c->loop, &c->job);

@@ -35,7 +35,6 @@
 #include "common/io/loop.h"
 
 struct conn;
-struct event;
 
 /* callback events, as bits */
 #define CONN_EV_OPEN  0x01u /* dial finished, or the transport's handshake did */
@@ -97,7 +96,6 @@ struct conn {
     void *xport_data; /* the transport's (struct tls *) */
     conn_cb *cb;
     void *arg;
-    struct event *ev;
     bool can_read, can_write; /* what the kernel last said (edge-triggered memory) */
     bool dialing, handshaking, closed;
     bool want_write;      /* a write fell short: CONN_EV_WRITE is owed */
@@ -112,7 +110,7 @@ struct conn {
     struct ip_port peer;         /* family 0 on Unix sockets */
     uint64_t rx_bytes, tx_bytes; /* of payload, as conn_read and conn_writev counted them */
     struct loop_job job;         /* deferred wake-up and free */
-    struct loop_fault fault;
+    struct loop_fd ready;
     struct timer *dial_timer; /* owned; NULL: the dial has no limit */
 };
 

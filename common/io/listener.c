@@ -2,7 +2,6 @@
 #include "common/io/listener.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -27,7 +27,7 @@ struct listener {
     int reserve_fd; /* given up for a moment to take in whom we must turn away; -1 = lost */
     listener_cb *cb;
     void *arg;
-    struct event *ev;
+    struct loop_fd ready;
     struct timer again;  /* set: paused because descriptors ran out */
     struct loop_job job; /* deferred free */
     unsigned batch;      /* accepts to try in one go */
@@ -191,6 +191,11 @@ static void turn_away(struct listener *l)
         log_warn("listener", "still out of descriptors: connections turned away count=%u", n);
 }
 
+static int watch(struct listener *l)
+{
+    return loop_watch(l->loop, l->fd, &l->ready, EPOLLIN);
+}
+
 static void pause_full(struct listener *l, int err)
 {
     if (l->was_full)
@@ -199,7 +204,7 @@ static void pause_full(struct listener *l, int err)
         log_warn("listener", "cannot accept, waiting a second (see ulimit -n) error=\"%s\"",
                  strerror(err));
     l->was_full = true;
-    event_del(l->ev);
+    loop_unwatch(l->loop, l->fd, &l->ready);
     timer_set(&l->again, FULL_PAUSE_MS);
 }
 
@@ -210,7 +215,7 @@ static void on_again(void *arg)
     if (l->reserve_fd < 0)
         l->reserve_fd = open_reserve();
     if (!l->paused)
-        event_add(l->ev, NULL);
+        watch(l);
 }
 
 static bool is_full(int err)
@@ -243,9 +248,9 @@ static bool accept_one(struct listener *l)
 
 /* Level-triggered: what is left is told again.  The batch grows while it is used up, so that a
  * lone connection costs no accept that finds nothing, and a flood few turns. */
-static void on_accept(evutil_socket_t fd, short what, void *arg)
+static void on_accept(struct loop_fd *f, uint32_t what)
 {
-    struct listener *l = arg;
+    struct listener *l = (struct listener *)((char *)f - offsetof(struct listener, ready));
     unsigned n = l->batch;
 
     for (unsigned i = 0; i < n; i++)
@@ -260,7 +265,6 @@ static void free_job(struct loop_job *job)
 {
     struct listener *l = (struct listener *)((char *)job - offsetof(struct listener, job));
 
-    event_free(l->ev);
     free(l);
 }
 
@@ -276,12 +280,10 @@ struct listener *listener_new(struct loop *loop, int fd, listener_cb *cb, void *
     l->job.fn = free_job;
     l->reserve_fd = open_reserve();
     timer_init(&l->again, loop, on_again, l);
-    l->ev = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, on_accept, l);
-    if (l->ev && l->reserve_fd >= 0 && event_add(l->ev, NULL) == 0)
+    l->ready.fn = on_accept;
+    if (l->reserve_fd >= 0 && watch(l) == 0)
         return l;
     err_errno(e, "watching a listening socket");
-    if (l->ev)
-        event_free(l->ev);
     if (l->reserve_fd >= 0)
         close(l->reserve_fd);
     close(fd);
@@ -309,7 +311,7 @@ void listener_pause(struct listener *l)
     if (l->paused)
         return;
     l->paused = true;
-    event_del(l->ev);
+    loop_unwatch(l->loop, l->fd, &l->ready);
 }
 
 void listener_resume(struct listener *l)
@@ -318,14 +320,14 @@ void listener_resume(struct listener *l)
         return;
     l->paused = false;
     if (!timer_is_set(&l->again))
-        event_add(l->ev, NULL);
+        watch(l);
 }
 
 static void end(struct listener *l)
 {
     l->freed = true;
     timer_cancel(&l->again);
-    event_del(l->ev);
+    loop_unwatch(l->loop, l->fd, &l->ready);
     if (l->reserve_fd >= 0)
         close(l->reserve_fd);
     loop_defer(l->loop, &l->job);

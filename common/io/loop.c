@@ -1,11 +1,13 @@
 /* loop.c - the turn: readiness, timers, deferred work.
  *
- * Four descriptors of its own: libevent's epoll, one for errors alone (loop_watch_faults), an
- * eventfd that other threads write to, and a timerfd for the next visit of the wheel.  The last two
- * are edge-triggered and never read: each write or expiry is an edge of its own.  The timerfd is
- * set only when the next visit is EARLIER than what it is set for, or that has passed; a wait that
- * was called off wakes the loop once for nothing, which is cheaper than a system call for every
- * timer.
+ * Three descriptors of its own: an epoll set, an eventfd that other threads write to, and a timerfd
+ * for the next visit of the wheel.  The last two are edge-triggered and never read: each write or
+ * expiry is an edge of its own.  The timerfd is set only when the next visit is EARLIER than what
+ * it is set for, or that has passed; a wait that was called off wakes the loop once for nothing,
+ * which is cheaper than a system call for every timer.
+ *
+ * libevent's base, where there is one, has the epoll set as one of its descriptors: two waits for
+ * each turn.  The loops that carry traffic have none.
  */
 #include "common/io/loop.h"
 
@@ -14,6 +16,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -31,6 +34,7 @@
 #define LOG_FLUSH_MS  1000 /* a folded log line is told after at most that, if the loop turns */
 #define LONG_WAIT_MS  1000 /* from here on waits share wake-ups */
 #define LONG_WAIT_CUT 7    /* 1/128 of the wait: "about 1 %" */
+#define READY_MAX     256  /* taken from the kernel at once */
 
 struct post {
     struct post *next;
@@ -45,9 +49,12 @@ struct sig {
 };
 
 struct loop {
-    struct event_base *base;
-    struct event *post_ev, *timer_ev, *fault_ev;
-    int post_fd, timer_fd, fault_fd;
+    int poll_fd, post_fd, timer_fd;
+    struct loop_fd on_post, on_timer;
+    struct event_base *base; /* NULL: nobody needs it */
+    struct event *poll_ev;   /* our epoll set in it */
+    int n_ready, at_ready;   /* of `ready`: how many there are, which one is told */
+    struct epoll_event ready[READY_MAX];
     uint64_t armed_ms; /* what timer_fd is set for, UINT64_MAX = nothing */
     uint64_t now_ms;
     bool now_known; /* now_ms was read in this turn */
@@ -62,11 +69,6 @@ struct loop {
     unsigned n_sigs;
     struct wheel wheel;
 };
-
-struct event_base *loop_base(struct loop *l)
-{
-    return l->base;
-}
 
 uint64_t loop_now_ms(const struct loop *cl)
 {
@@ -99,8 +101,7 @@ static struct event_base *new_base(void)
      * has no say in what this program runs on */
     if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_NO_CACHE_TIME |
                                        EVENT_BASE_FLAG_IGNORE_ENV) == 0 &&
-        event_config_require_features(cfg,
-                                      EV_FEATURE_ET | EV_FEATURE_O1 | EV_FEATURE_EARLY_CLOSE) == 0)
+        event_config_require_features(cfg, EV_FEATURE_O1) == 0)
         base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     return base;
@@ -150,47 +151,64 @@ static void run_posts(struct loop *l)
     }
 }
 
-static void on_post(evutil_socket_t fd, short what, void *arg)
+static void on_post(struct loop_fd *f, uint32_t events)
 {
-    run_posts(arg);
-    run_notes(arg);
+    struct loop *l = (struct loop *)((char *)f - offsetof(struct loop, on_post));
+
+    run_posts(l);
+    run_notes(l);
 }
 
-static void on_timer_fd(evutil_socket_t fd, short what, void *arg)
+static void on_timer(struct loop_fd *f, uint32_t events)
 {
     /* waking up was all: the turn runs the wheel */
 }
 
-static void on_faults(evutil_socket_t fd, short what, void *arg)
+/* tells what is ready by now, after at most so long */
+static void take_ready(struct loop *l, int timeout_ms)
 {
-    struct epoll_event ev[64];
-    int n;
+    l->n_ready = epoll_wait(l->poll_fd, l->ready, READY_MAX, timeout_ms);
+    for (l->at_ready = 0; l->at_ready < l->n_ready; l->at_ready++) {
+        const struct epoll_event *ev = &l->ready[l->at_ready];
+        struct loop_fd *f = ev->data.ptr;
 
-    do {
-        n = epoll_wait(fd, ev, 64, 0);
-        for (int i = 0; i < n; i++) {
-            struct loop_fault *f = ev[i].data.ptr;
-            f->fn(f);
-        }
-    } while (n == 64);
-}
-
-int loop_watch_faults(struct loop *l, int fd, struct loop_fault *fault)
-{
-    struct epoll_event ev = {.events = EPOLLERR | EPOLLHUP | EPOLLET, .data.ptr = fault};
-
-    return epoll_ctl(l->fault_fd, EPOLL_CTL_ADD, fd, &ev);
-}
-
-static struct event *watch(struct loop *l, int fd, event_callback_fn fn)
-{
-    struct event *ev = event_new(l->base, fd, EV_READ | EV_PERSIST | EV_ET, fn, l);
-
-    if (ev && event_add(ev, NULL) < 0) {
-        event_free(ev);
-        ev = NULL;
+        if (f)
+            f->fn(f, ev->events);
     }
-    return ev;
+    l->n_ready = 0;
+}
+
+static void on_poll(evutil_socket_t fd, short what, void *arg)
+{
+    take_ready(arg, 0);
+}
+
+int loop_watch(struct loop *l, int fd, struct loop_fd *f, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.ptr = f};
+
+    return epoll_ctl(l->poll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+void loop_unwatch(struct loop *l, int fd, struct loop_fd *f)
+{
+    epoll_ctl(l->poll_fd, EPOLL_CTL_DEL, fd, NULL);
+    for (int i = l->at_ready + 1; i < l->n_ready; i++)
+        if (l->ready[i].data.ptr == f)
+            l->ready[i].data.ptr = NULL;
+}
+
+/* It is asked for when a program starts.  Level-triggered: what one look did not take is seen
+ * again. */
+struct event_base *loop_base(struct loop *l)
+{
+    if (!l->base) {
+        l->base = new_base();
+        BUG_ON(!l->base);
+        l->poll_ev = event_new(l->base, l->poll_fd, EV_READ | EV_PERSIST, on_poll, l);
+        BUG_ON(!l->poll_ev || event_add(l->poll_ev, NULL) < 0);
+    }
+    return l->base;
 }
 
 struct loop *loop_new(struct err *e)
@@ -201,16 +219,13 @@ struct loop *loop_new(struct err *e)
     TAILQ_INIT(&l->notes);
     l->armed_ms = UINT64_MAX;
     wheel_init(&l->wheel, clock_mono_ms());
-    l->base = new_base();
+    l->on_post.fn = on_post;
+    l->on_timer.fn = on_timer;
+    l->poll_fd = epoll_create1(EPOLL_CLOEXEC);
     l->post_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    l->fault_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (l->base && l->post_fd >= 0 && l->timer_fd >= 0 && l->fault_fd >= 0) {
-        l->post_ev = watch(l, l->post_fd, on_post);
-        l->timer_ev = watch(l, l->timer_fd, on_timer_fd);
-        l->fault_ev = watch(l, l->fault_fd, on_faults);
-    }
-    if (!l->post_ev || !l->timer_ev || !l->fault_ev) {
+    if (l->poll_fd < 0 || loop_watch(l, l->post_fd, &l->on_post, EPOLLIN | EPOLLET) < 0 ||
+        loop_watch(l, l->timer_fd, &l->on_timer, EPOLLIN | EPOLLET) < 0) {
         err_errno(e, "making an event loop (it takes a few descriptors: see ulimit -n)");
         loop_free(l);
         return NULL;
@@ -256,17 +271,13 @@ void loop_free(struct loop *l)
     drop_posts(l);
     for (unsigned i = 0; i < l->n_sigs; i++)
         event_free(l->sigs[i].ev);
-    if (l->post_ev)
-        event_free(l->post_ev);
-    if (l->timer_ev)
-        event_free(l->timer_ev);
-    if (l->fault_ev)
-        event_free(l->fault_ev);
+    if (l->poll_ev)
+        event_free(l->poll_ev);
     if (l->base)
         event_base_free(l->base);
     close_fd(l->post_fd);
     close_fd(l->timer_fd);
-    close_fd(l->fault_fd);
+    close_fd(l->poll_fd);
     free(l);
 }
 
@@ -291,7 +302,11 @@ void loop_turn(struct loop *l, bool block)
 {
     arm(l);
     l->now_known = false;
-    event_base_loop(l->base, block && l->n_jobs == 0 ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    block = block && l->n_jobs == 0;
+    if (l->base)
+        event_base_loop(l->base, block ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    else
+        take_ready(l, block ? -1 : 0);
     wheel_run(&l->wheel, loop_now_ms(l));
     run_jobs(l);
     if (l->now_ms - l->flush_ms >= LOG_FLUSH_MS) {
@@ -388,7 +403,7 @@ int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void
         return -1;
     s->fn = fn;
     s->arg = arg;
-    s->ev = evsignal_new(l->base, sig, on_signal, s);
+    s->ev = evsignal_new(loop_base(l), sig, on_signal, s);
     if (!s->ev)
         return -1;
     if (event_add(s->ev, NULL) < 0) {

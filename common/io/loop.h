@@ -1,12 +1,15 @@
-/* loop.h - one event loop per thread, over libevent.
+/* loop.h - one event loop per thread: epoll for what is ours, libevent for what others bring.
  *
  *   struct loop *l = loop_new(&e);
  *   timer_init(&t, l, on_timeout, arg);  timer_set(&t, 5000);
  *   loop_run(l);                          (returns after loop_stop)
  *
- * libevent gives readiness and signals; timers are ours: most of them are pushed forward on
- * every request and never fire, so setting one costs O(1) and no libevent call.  Everything
- * but loop_post() belongs to the loop's own thread.
+ * Connections and listeners are watched by loop_watch: the kernel's answer reaches them as it is,
+ * with an error told apart from bytes, and costs a connection no memory of ours but a pointer.
+ * Signals and the descriptors of libraries are watched by libevent (loop_base), whose base has our
+ * epoll set inside it; a loop that nobody asked for its base waits in epoll itself.  Timers are
+ * ours: most of them are pushed forward on every request and never fire, so setting one costs O(1).
+ * Everything but loop_post() and loop_tell() belongs to the loop's own thread.
  */
 #ifndef FSM_IO_LOOP_H
 #define FSM_IO_LOOP_H
@@ -23,6 +26,7 @@ struct loop *loop_new(struct err *e);
 /* Runs what is deferred, drops what was posted and not run.  All of the loop's timers must be
  * unset and its conns closed.  NULL is fine. */
 void loop_free(struct loop *l);
+/* for event_new; made when it is first asked for */
 struct event_base *loop_base(struct loop *l);
 void loop_run(struct loop *l);
 /* One turn: what is ready, then due timers, then deferred work.  block = false only looks.  For
@@ -54,14 +58,16 @@ void loop_untell(struct loop *l, struct loop_note *note);
  * cannot be caught, or the loop has too many. */
 int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void *arg);
 
-/* libevent tells an error (a reset) as "readable and writable", which is what most events say; who
- * has read what came before it would wait for an event that never comes.  So errors are told once
- * more, by themselves: fn(fault) when the descriptor has an error or is hung up in both directions.
- * Embed it; it must outlive the turn in which the descriptor is closed, which ends it. */
-struct loop_fault {
-    void (*fn)(struct loop_fault *fault);
+/* A descriptor's readiness: fn(f, events) with bits of epoll_ctl(2).  Embed it. */
+struct loop_fd {
+    void (*fn)(struct loop_fd *f, uint32_t events);
 };
-int loop_watch_faults(struct loop *l, int fd, struct loop_fault *fault);
+/* events: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET; errors and hang-ups are always told.  -1: errno
+ */
+int loop_watch(struct loop *l, int fd, struct loop_fd *f, uint32_t events);
+/* before fd is closed; fn is not called any more, though an event was on its way.  Harmless for
+ * what is not watched. */
+void loop_unwatch(struct loop *l, int fd, struct loop_fd *f);
 
 /* Work for the end of this turn: flush what the turn produced, free what callbacks may still
  * have named.  Embed it; a job already queued is queued once.  Jobs queued by jobs run in the

@@ -2,12 +2,12 @@
 #include "test/fake/faults.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -107,10 +107,8 @@ WRAP(ssize_t, read, (int fd, void *p, size_t n), (fd, p, n), now_io(EIO), -1)
 WRAP(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n), now_io(ENOSPC), -1)
 WRAP(int, fsync, (int fd), (fd), now(EIO), -1)
 WRAP(int, rename, (const char *from, const char *to), (from, to), now(EIO), -1)
-WRAP(int, event_add, (struct event * ev, const struct timeval *tv), (ev, tv), now(ENOMEM), -1)
-WRAP(struct event *, event_new,
-     (struct event_base * b, evutil_socket_t fd, short what, event_callback_fn fn, void *arg),
-     (b, fd, what, fn, arg), now(ENOMEM), NULL)
+WRAP(int, epoll_ctl, (int set, int op, int fd, struct epoll_event *ev), (set, op, fd, ev),
+     now(ENOSPC), -1)
 
 /* ---- one run after the other ------------------------------------------------------------- */
 

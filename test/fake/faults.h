@@ -21,7 +21,7 @@
  * use SAN=asan, which builds without it, for full coverage.
  *
  * Known: malloc calloc realloc, socket connect accept4 recv send sendmsg, read write fsync rename,
- * event_new event_add.
+ * epoll_ctl.
  */
 #ifndef FSM_TEST_FAKE_FAULTS_H
 #define FSM_TEST_FAKE_FAULTS_H

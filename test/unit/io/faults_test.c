@@ -1,7 +1,7 @@
 /* faults_test.c - files, connections and frames while one call after the other fails. */
 /* objects: test/fake/faults.c */
 /* wrap: malloc calloc realloc socket connect accept4 recv send sendmsg */
-/* wrap: read write fsync rename event_new event_add */
+/* wrap: read write fsync rename epoll_ctl */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include "common/base/clock.h"
 #include "test/unit/io/io_test.h"
 
@@ -284,6 +286,84 @@ START_TEST(now_is_read_once_a_turn)
 }
 END_TEST
 
+/* ---- descriptors ------------------------------------------------------------------------ */
+
+struct watched {
+    struct loop_fd ready; /* first */
+    int fd, told;
+    uint32_t events;
+    struct watched *rival; /* not watched any more once this one was told */
+};
+
+static void on_watched(struct loop_fd *f, uint32_t events)
+{
+    struct watched *w = (struct watched *)f;
+
+    w->told++;
+    w->events = events;
+    if (w->rival)
+        loop_unwatch(l, w->rival->fd, &w->rival->ready);
+}
+
+static void watch_ready(struct watched *w)
+{
+    w->ready.fn = on_watched;
+    w->fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+    ck_assert_int_eq(loop_watch(l, w->fd, &w->ready, EPOLLIN | EPOLLET), 0);
+}
+
+/* both are ready at once */
+static void tell_one_of_two(bool libevent)
+{
+    struct watched a = {.told = 0}, b = {.told = 0};
+
+    io_begin();
+    if (libevent)
+        ck_assert_ptr_nonnull(loop_base(l));
+    a.rival = &b;
+    b.rival = &a;
+    watch_ready(&a);
+    watch_ready(&b);
+    IO_UNTIL(a.told || b.told);
+    ck_assert_uint_eq((a.told ? &a : &b)->events, EPOLLIN);
+    loop_turn(l, false);
+    ck_assert_int_eq(a.told + b.told, 1);
+    close(a.fd);
+    close(b.fd);
+    io_end();
+}
+
+START_TEST(what_is_not_watched_any_more_is_not_told)
+{
+    tell_one_of_two(false);
+}
+END_TEST
+
+START_TEST(a_base_of_libevent_changes_nothing)
+{
+    tell_one_of_two(true);
+}
+END_TEST
+
+START_TEST(an_error_is_told_though_nobody_asked_for_it)
+{
+    struct watched w = {.ready.fn = on_watched};
+    int fd[2];
+
+    io_begin();
+    io_pair(fd);
+    ck_assert_int_eq(loop_watch(l, fd[0], &w.ready, EPOLLOUT | EPOLLET), 0);
+    IO_UNTIL(w.told);
+    ck_assert_uint_eq(w.events, EPOLLOUT);
+    close(fd[1]);
+    IO_UNTIL(w.told > 1);
+    ck_assert_uint_ne(w.events & (EPOLLHUP | EPOLLERR), 0);
+    loop_unwatch(l, fd[0], &w.ready);
+    close(fd[0]);
+    io_end();
+}
+END_TEST
+
 START_TEST(nothing_stays_open)
 {
     unsigned before = io_open_fds();
@@ -302,4 +382,6 @@ UNIT_MAIN("loop", jobs_run_once_at_the_end_of_the_turn,
           a_job_may_free_itself_and_loop_free_runs_the_rest, posts_come_from_any_thread_in_order,
           a_post_may_post, notes_come_from_any_thread_in_order, a_note_may_be_taken_back,
           a_post_wakes_a_sleeping_loop, signals_run_in_the_loop, real_timers_wake_the_loop,
-          an_idle_loop_sleeps, now_is_read_once_a_turn, nothing_stays_open)
+          an_idle_loop_sleeps, now_is_read_once_a_turn, what_is_not_watched_any_more_is_not_told,
+          a_base_of_libevent_changes_nothing, an_error_is_told_though_nobody_asked_for_it,
+          nothing_stays_open)
