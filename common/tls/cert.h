@@ -38,7 +38,7 @@ int64_t cert_not_before(const void *cert);
 int64_t cert_not_after(const void *cert);
 
 /* ---- shared (cert.c) ---- */
-/* exactly this URI or DNS name is among the SANs */
+/* exactly this URI is among the URI SANs, or without "://" this name among the DNS SANs */
 bool cert_has_identity(const void *cert, const char *identity);
 /* RFC 6125 and 9525: DNS SANs (a wildcard is the whole left-most label and stands for one), IP
  * SANs for an address; the CN never counts */

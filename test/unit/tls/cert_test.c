@@ -127,6 +127,25 @@ static void why(const char *says)
     closed();
 }
 
+/* the text of one kind of name in the place of another */
+START_TEST(an_identity_is_a_name_of_its_kind)
+{
+    struct ident dns = made(P256, "/CN=" WEB_ID, "subjectAltName=DNS:" WEB_ID ",DNS:a.b", "");
+    struct ident uri = made(P256, "/CN=x", "subjectAltName=URI:" WEB_ID ",URI:a.b", "");
+
+    ck_assert(!accepts(&dns, NULL, WEB_ID, NULL));
+    why("not who was expected");
+    ck_assert(accepts(&dns, NULL, "a.b", NULL));
+    closed();
+    ck_assert(accepts(&uri, NULL, WEB_ID, NULL));
+    closed();
+    ck_assert(!accepts(&uri, NULL, "a.b", NULL));
+    why("not who was expected");
+    ident_free(&dns);
+    ident_free(&uri);
+}
+END_TEST
+
 START_TEST(a_nul_in_a_name)
 {
     /* DNS "web.example.com\0.evil.org", URI with a NUL, then an honest one */
@@ -501,6 +520,7 @@ int main(void)
     idents_make();
     tcase_set_timeout(t, 60);
     tcase_add_test(t, wildcards);
+    tcase_add_test(t, an_identity_is_a_name_of_its_kind);
     tcase_add_test(t, a_nul_in_a_name);
     tcase_add_test(t, a_line_feed_in_a_name);
     tcase_add_test(t, a_common_name_is_no_name);
