@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <string.h>
 #include "common/base/bug.h"
+#include "common/base/limits.h"
 #include "common/base/version.h"
 #include "common/kube/schemas.h"
 
@@ -44,6 +45,10 @@ static void check_tls_range(struct kube_checker *c, json_t *sidecar)
                       max, min);
 }
 
+#define X(field, key, normal, least, most) KF_INT(key, least, most),
+static const struct kube_schema limits = {.fields = (const struct kube_field[]){LIMITS(X) KF_END}};
+#undef X
+
 static KUBE_SCHEMA(sidecar, check_tls_range, KF_BOOL("enablePrivilegedInitContainer"),
                    KF_STR("logLevel", .oneof = LOG_LEVELS, .dflt = "error"), KF_STR("sidecarImage"),
                    KF_STR("initContainerImage"), KF_STR("healthcheckImage"),
@@ -56,7 +61,7 @@ static KUBE_SCHEMA(sidecar, check_tls_range, KF_BOOL("enablePrivilegedInitContai
                    KF_STR("tlsMaxProtocolVersion", .oneof = TLS_VERSIONS), KF_STRS("cipherSuites"),
                    KF_STRS("ecdhCurves"),
                    KF_STR("localProxyMode", .oneof = "Localhost PodIP", .dflt = "Localhost"),
-                   KF_OBJ("localDNSProxy", local_dns),
+                   KF_OBJ("localDNSProxy", local_dns), KF_OBJ("limits", limits),
                    /* v1alpha1, v1alpha2: no effect */
                    KF_STR("sidecarClass"), KF_ANY("sidecarDrivers"));
 

@@ -52,6 +52,7 @@ void mesh_settings_read(const json_t *mc, struct mesh_settings *out)
         .cert_validity_ms =
             validity_of(json_str(spec, "certificate.serviceCertValidityDuration", NULL)),
         .max_proxies = json_int(spec, "sidecar.maxDataPlaneConnections", 0),
+        .limits = json_at(spec, "sidecar.limits"),
         .feature_flags = json_object_get(spec, "featureFlags"),
     };
     snprintf(out->sidecar_log_level, sizeof(out->sidecar_log_level), "%s",

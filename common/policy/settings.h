@@ -32,6 +32,7 @@ struct mesh_settings {
     int64_t cert_validity_ms;
     int64_t max_proxies; /* 0 = no limit */
     char fsm_log_level[16];
+    const json_t *limits;        /* of sidecars; borrowed from the MeshConfig; may be NULL */
     const json_t *feature_flags; /* borrowed from the MeshConfig; may be NULL */
 };
 

@@ -65,10 +65,14 @@ json_t *spec_compile(const struct mesh_settings *set, const struct mesh_pod *p)
         json_pack("{s:b,s:b}", "EnableSidecarActiveHealthChecks", set->active_health_checks,
                   "EnableAutoDefaultRoute", set->auto_default_route);
 
-    return json_pack("{s:s,s:I,s:o,s:o,s:o,s:{},s:s}", "SidecarLogLevel", set->sidecar_log_level,
-                     "SidecarTimeout", (json_int_t)set->sidecar_timeout_s, "Traffic", traffic,
-                     "FeatureFlags", flags, "Probes", probes_of(p), "Observability",
-                     "LocalProxyMode", set->proxy_pod_ip ? "PodIP" : "Localhost");
+    json_t *spec =
+        json_pack("{s:s,s:I,s:o,s:o,s:o,s:{},s:s}", "SidecarLogLevel", set->sidecar_log_level,
+                  "SidecarTimeout", (json_int_t)set->sidecar_timeout_s, "Traffic", traffic,
+                  "FeatureFlags", flags, "Probes", probes_of(p), "Observability", "LocalProxyMode",
+                  set->proxy_pod_ip ? "PodIP" : "Localhost");
+    if (json_object_size(set->limits) > 0)
+        json_object_set(spec, "Limits", (json_t *)set->limits);
+    return spec;
 }
 
 json_t *spec_proxy(const struct mesh_pod *p, const char *trust_domain)

@@ -21,7 +21,7 @@
 #include "common/proxy/chain.h"
 #include "common/proxy/cluster.h"
 #include "common/proxy/ipset.h"
-#include "common/proxy/limits.h"
+#include "common/base/limits.h"
 #include "common/tls/tls.h"
 
 struct engine;

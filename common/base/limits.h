@@ -1,11 +1,12 @@
 /* limits.h - every bound and wait of the engine in one table: the struct, the defaults, the keys by
- * which a document sets them (Spec.Limits, fsm-document(5)) and the words of the tests.
+ * which a MeshConfig (spec.sidecar.limits) and a document (Spec.Limits, fsm-document(5)) set them,
+ * and the words of the tests.
  *
  * What happens when one is passed: fsm-sidecar(8), LIMITS.  "Process": for all workers together,
  * exactly; the others hold for what they name.
  */
-#ifndef FSM_PROXY_LIMITS_H
-#define FSM_PROXY_LIMITS_H
+#ifndef FSM_BASE_LIMITS_H
+#define FSM_BASE_LIMITS_H
 
 #include <stddef.h>
 #include <stdint.h>

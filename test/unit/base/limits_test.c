@@ -4,7 +4,7 @@
 #include <string.h>
 #include "common/base/buf.h"
 #include "common/base/file.h"
-#include "common/proxy/limits.h"
+#include "common/base/limits.h"
 #include "test/unit/unit.h"
 
 START_TEST(every_default_is_one_that_may_be_set)

@@ -1,5 +1,5 @@
 /* limits.c - see limits.h */
-#include "common/proxy/limits.h"
+#include "common/base/limits.h"
 
 const struct view_limits limits_default = {
 #define X(field, key, normal, least, most) .field = normal,
