@@ -39,5 +39,6 @@ class Program(Case):
 
 CASES = [
     Program("services-5000", "a mesh of 5,000 services of 10 endpoints, all visible"),
-    Program("change-5000", "one endpoint changes among 5,000 services, under load", main="p99_us"),
+    Program("change-5000", "one endpoint changes among 5,000 services, under load", main="ms"),
+    Program("proxies-200", "one endpoint changes among 5,000 services, for 200 proxies", main="ms"),
 ]

@@ -138,17 +138,19 @@ class Mesh:
     def openssl(self, *args, text=b""):
         return subprocess.run(["openssl", *args], cwd=self.tmp, input=text, capture_output=True, check=True).stdout
 
-    def start(self, core, args, log):
+    def start(self, core, args, log, nice=0):
+        if nice:
+            args = ["nice", "-n", str(nice)] + args
         if core is not None:
             args = ["taskset", "-c", str(core)] + args
         p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=open(self.tmp / log, "w"))
         self.procs.append(p)
         return p
 
-    def controller(self):
+    def controller(self, nice=0):
         p = self.start(self.core_other, [str(self.bin / "fsm-controller"), "-d", "-f", str(self.tmp / "res"), "--ca-dir",
                        str(self.tmp / "ca"), "--token-key", str(self.tmp / "token.pub"), "--listen", f"127.0.0.1:{PORT_API}",
-                       "--admin", f"127.0.0.1:{PORT_ADMIN}"], "controller.log")
+                       "--admin", f"127.0.0.1:{PORT_ADMIN}"], "controller.log", nice)
         while True:
             try:
                 if get(PORT_ADMIN, "/health/ready")[0] == 200:
