@@ -28,7 +28,7 @@ static struct document_conf conf_of(const struct sidecar *sc)
 }
 
 /* builds a view of doc with the current certificate and makes it the one in use */
-static int publish(struct sidecar *sc, const struct document *doc, struct err *e)
+static int publish(struct sidecar *sc, struct document *doc, struct err *e)
 {
     const struct document_conf c = conf_of(sc);
     struct view *v = document_view(&c, doc, e);
@@ -126,7 +126,7 @@ static void print_presented(const struct document *doc)
 }
 
 /* builds the tables and throws them away, with an engine that has no thread */
-static int try_document(struct sidecar *sc, const struct document *doc, struct err *e)
+static int try_document(struct sidecar *sc, struct document *doc, struct err *e)
 {
     const struct engine_opts o = {.workers = 0, .access_fd = -1};
     struct loop *l = loop_new(e);

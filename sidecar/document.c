@@ -8,6 +8,7 @@
 #include <string.h>
 #include "common/base/json.h"
 #include "common/base/json_tree.h"
+#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/policy/document_store.h"
 #include "common/proxy/engine.h"
@@ -21,7 +22,7 @@
 
 struct build {
     const struct document_conf *conf;
-    const struct document *whole;
+    struct document *whole;
     const json_t *doc;       /* its part that is no fragments */
     const struct view *base; /* to share clusters with, or NULL */
     const struct view
@@ -561,7 +562,7 @@ static int read_opaque_out(struct build *b, struct chain *c, const struct at *up
     return 0;
 }
 
-static int read_out_ranges(struct build *b, struct port_rules *p, struct chain *c,
+static int read_out_ranges(struct build *b, struct port_rules *p, struct rule *r,
                            const struct at *up, const struct json_tree *j)
 {
     struct at a = {up, "DestinationIPRanges", 0};
@@ -577,7 +578,7 @@ static int read_out_ranges(struct build *b, struct port_rules *p, struct chain *
         struct at here = {&a, NULL, i++};
         if (read_range(b, &here, json_tree_text(one), &net) < 0)
             return -1;
-        port_rules_range(p, &net, c);
+        port_rules_range(p, &net, r);
     }
     return 0;
 }
@@ -653,7 +654,7 @@ static void drop_item(struct build *b, const struct item *it)
 {
     const struct json_tree *ranges = json_tree_get(it->value, "DestinationIPRanges");
     struct port_rules *p = view_edit_ports(b->v, false, it->number);
-    struct chain *c = port_rules_find(p, it->name);
+    struct rule *r = port_rules_find(p, it->name);
     if (p->overlaps)
         read_again(b, it->number);
     tree_foreach(one, ranges)
@@ -661,9 +662,9 @@ static void drop_item(struct build *b, const struct item *it)
         struct cidr net;
         struct err why;
         if (cidr_parse(json_tree_text(one), &net, &why) == 0)
-            port_rules_unrange(p, &net, c);
+            port_rules_unrange(p, &net, r);
     }
-    port_rules_remove(b->slots, p, c);
+    port_rules_remove(b->slots, p, r);
 }
 
 static int on_old_item(const struct document_fragment *old, const struct document_fragment *now,
@@ -679,18 +680,30 @@ static int on_old_item(const struct document_fragment *old, const struct documen
     return 0;
 }
 
+/* slots: of the chain that was made of it before, or NULL; returns owned */
+static struct chain *item_chain(struct build *b, const struct item *it, const uint32_t *slots)
+{
+    struct chain *c = it->value ? new_chain(b, &it->at, it->name, it->value, false) : NULL;
+    if (c && slots)
+        chain_know_slots(c, slots);
+    if (!c || fill_outbound(b, c, &it->at, it->value) == 0)
+        return c;
+    chain_unref(b->slots, c);
+    return NULL;
+}
+
+/* The chain is made to see whether it can be, and let go. */
 static int put_item(struct build *b, const struct item *it)
 {
-    struct chain *c;
-    struct port_rules *p;
     if (it->number == 0)
         return bad(b, &it->at_port, "expected the key to be a port");
-    if (!it->value || !(c = new_chain(b, &it->at, it->name, it->value, false)))
+    struct chain *c = item_chain(b, it, NULL);
+    if (!c)
         return -1;
-    p = view_edit_ports(b->v, false, it->number);
-    port_rules_add(p, c);
-    if (fill_outbound(b, c, &it->at, it->value) < 0 ||
-        read_out_ranges(b, p, c, &it->at, it->value) < 0)
+    struct rule *r = rule_new_lazy(c);
+    struct port_rules *p = view_edit_ports(b->v, false, it->number);
+    port_rules_add(p, r);
+    if (read_out_ranges(b, p, r, &it->at, it->value) < 0)
         return -1;
     if (p->overlaps && b->matches)
         read_again(b, it->number);
@@ -725,8 +738,8 @@ static void choose_any(struct port_rules *p)
 {
     p->any = NULL;
     for (uint32_t i = p->n; i-- > 0;)
-        if (document_item_is_rangeless(slice_str(p->chains[i]->name)))
-            p->any = p->chains[i];
+        if (document_item_is_rangeless(slice_str(p->rules[i]->name)))
+            p->any = p->rules[i];
         else
             break; /* they stand behind those with ranges */
 }
@@ -857,8 +870,8 @@ static int read_inbound_port(struct build *b, struct port_rules *p, const struct
     struct chain *c = new_chain(b, a, a->key, j, true);
     if (!c)
         return -1;
-    port_rules_add(p, c);
-    p->any = c;
+    p->any = rule_new(c);
+    port_rules_add(p, p->any);
     struct at *tcp = c->kind == CHAIN_DETECT ? &opaque : &targets;
     struct filter_list f = filters_of(c, &mesh_in_filter, mesh_in_conf_new(c->mem, b->stats));
     if (read_split(b, c, tcp, json_tree_get(j, tcp->key), &c->tcp) < 0 ||
@@ -973,15 +986,15 @@ static int read_spec(struct build *b)
     lim->patience_ms = b->conf->patience_ms;
     if (read_limits(b, &spec) < 0)
         return -1;
-    b->http1_per_request = json_bool(b->doc, "Spec.Traffic.HTTP1PerRequestLoadBalancing", false);
-    b->http2_per_request = json_bool(b->doc, "Spec.Traffic.HTTP2PerRequestLoadBalancing", true);
     return 0;
 }
 
-/* who we are leaves in a header field */
-static int read_proxy(struct build *b)
+/* what every chain depends on: who we are, which leaves in a header field, and Spec.Traffic */
+static int read_common(struct build *b)
 {
     struct at a = {NULL, "Proxy", 0};
+    b->http1_per_request = json_bool(b->doc, "Spec.Traffic.HTTP1PerRequestLoadBalancing", false);
+    b->http2_per_request = json_bool(b->doc, "Spec.Traffic.HTTP2PerRequestLoadBalancing", true);
     b->trust_domain = json_str(b->doc, "Proxy.TrustDomain", "cluster.local");
     snprintf(b->stats, sizeof b->stats, "%s,%s,%s,%s", json_str(b->doc, "Proxy.Namespace", ""),
              json_str(b->doc, "Proxy.Workload.Kind", ""),
@@ -1084,6 +1097,38 @@ static int add_listeners(struct build *b)
     return b->conf->dry ? 0 : document_listeners(b->v, b->conf, b->e);
 }
 
+/* ---- chains, as they are asked for -------------------------------------------------------------
+ */
+
+/* any thread: it only reads the document, which the view holds */
+static struct chain *make_item(const struct rule *r, void *arg)
+{
+    struct document *doc = arg;
+    struct buf text = BUF_INIT;
+    struct err e = {""};
+    struct build b = {
+        .whole = doc, .doc = document_rest(doc), .tree = arena_new(TREE_BYTES), .e = &e};
+    struct document_fragment f = {.name = slice_str(r->name)};
+    struct chain *c = NULL;
+    struct item it;
+    if (document_fragment_text(doc, DOCUMENT_ITEM, f.name, &text) && read_common(&b) == 0) {
+        f.text = buf_slice(&text);
+        item_open(&b, &it, &f);
+        c = item_chain(&b, &it, r->slots);
+        item_close(&it);
+    }
+    if (!c)
+        log_error("document", "an item that was read before cannot be read again: %s", e.text);
+    arena_free(b.tree);
+    buf_free(&text);
+    return c;
+}
+
+static void free_maker(void *arg)
+{
+    document_unref(arg);
+}
+
 static bool same_part(const json_t *a, const json_t *b, const char *key)
 {
     return json_object_get(a, key) == json_object_get(b, key);
@@ -1100,16 +1145,17 @@ static void choose_base(struct build *b)
 static int build_all(struct build *b)
 {
     choose_base(b);
-    if (read_proxy(b) < 0 || read_spec(b) < 0 || read_inbound(b) < 0 || read_outbound(b) < 0 ||
+    if (read_common(b) < 0 || read_spec(b) < 0 || read_inbound(b) < 0 || read_outbound(b) < 0 ||
         read_allowed_endpoints(b) < 0)
         return -1;
     set_fallbacks(b);
+    b->v->maker = (struct view_maker){make_item, free_maker, document_ref(b->whole)};
     b->v->mesh_tls = !is_absent(json_object_get(b->doc, "Certificate"));
     b->v->transport = b->conf->transport ? transport_ref(b->conf->transport) : NULL;
     return add_listeners(b);
 }
 
-struct view *document_view(const struct document_conf *c, const struct document *doc, struct err *e)
+struct view *document_view(const struct document_conf *c, struct document *doc, struct err *e)
 {
     struct build b = {.conf = c,
                       .whole = doc,

@@ -6,6 +6,10 @@
  * What did not change since the view in use is shared with it: fragments are compared with those of
  * the document that made it, other parts are recognised by their JSON value being the same object
  * (document_update shares them).  Control thread.
+ *
+ * Outbound items are many, and most pods use a few: each is read to see whether it can be used, and
+ * thrown away; the first connection to it reads it again, in some 50 microseconds, and from then on
+ * it stays.
  */
 #ifndef FSM_SIDECAR_DOCUMENT_H
 #define FSM_SIDECAR_DOCUMENT_H
@@ -30,8 +34,8 @@ struct document_conf {
 
 /* The two listeners of a pod: every view of a document without static ones has them.  -1 and e */
 int document_listeners(struct view *v, const struct document_conf *c, struct err *e);
-/* borrows doc; returns owned */
-struct view *document_view(const struct document_conf *c, const struct document *doc,
-                           struct err *e);
+/* The view holds a reference to doc: outbound chains are made of it as connections ask for them.
+ * returns owned */
+struct view *document_view(const struct document_conf *c, struct document *doc, struct err *e);
 
 #endif

@@ -8,7 +8,7 @@
  *   q = pages_copy(p); pages_put(q, name, text);          p is as it was
  *   pages_diff(p, q, fn, arg);
  *
- * One thread for all versions that share pages.
+ * One thread for all versions that share pages; others may read a version that it keeps.
  */
 #ifndef FSM_BASE_PAGES_H
 #define FSM_BASE_PAGES_H

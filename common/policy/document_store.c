@@ -152,6 +152,12 @@ size_t document_bytes(const struct document *d)
     return sum;
 }
 
+bool document_fragment_text(const struct document *d, enum document_place place, struct slice name,
+                            struct buf *out)
+{
+    return pages_get(d->pages[place], name, out);
+}
+
 json_t *document_fragment_value(struct slice text)
 {
     json_t *j = json_loadb(text.p, text.n, JSON_DECODE_ANY, NULL);

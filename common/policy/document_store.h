@@ -12,7 +12,8 @@
  *   document_diff(d, n, DOCUMENT_CLUSTER, fn, arg);
  *   document_show(n, status, &out);                    config_dump
  *
- * Depends on document.h, jansson, LZ4 and the base layer alone.  One thread.
+ * Depends on document.h, jansson, LZ4 and the base layer alone.  One thread,
+ * but where it says otherwise.
  */
 #ifndef FSM_POLICY_DOCUMENT_STORE_H
 #define FSM_POLICY_DOCUMENT_STORE_H
@@ -54,6 +55,10 @@ struct document_fragment {
     struct slice name; /* unique in its place and stable */
     struct slice text; /* JSON, wire form; p == NULL: not there */
 };
+/* Appends the text of the fragment by that name; false: there is none.  Any thread, while somebody
+ * holds the document. */
+bool document_fragment_text(const struct document *d, enum document_place place, struct slice name,
+                            struct buf *out);
 /* the key in TrafficMatches of an item by that name: its port */
 struct slice document_item_port(struct slice name);
 /* ... and its document_item_key() */

@@ -74,8 +74,15 @@ int chain_regex(struct chain *c, struct matcher *m, const char *pattern, struct 
     return 0;
 }
 
+void chain_know_slots(struct chain *c, const uint32_t *slots)
+{
+    c->known_slots = slots;
+}
+
 uint32_t chain_slot(struct chain *c, struct cluster_slots *s, const char *cluster)
 {
+    if (c->known_slots)
+        return *c->known_slots++;
     uint32_t slot = cluster_slot_ref(s, cluster);
     c->slots = grow(c->mem, c->slots, c->n_slots, &c->cap_slots, sizeof *c->slots);
     c->slots[c->n_slots++] = slot;
@@ -109,6 +116,48 @@ void chain_seal(struct chain *c)
     if (c->adding)
         c->hosts = hosts_seal(c->adding);
     c->adding = NULL;
+}
+
+static struct rule *rule_alloc(const struct chain *c, uint32_t n_slots)
+{
+    size_t name = strlen(c->name) + 1;
+    struct rule *r = xmalloc(sizeof *r + n_slots * sizeof r->slots[0] + name);
+    *r = (struct rule){.refs = 1, .n_slots = n_slots, .name = (char *)(r->slots + n_slots)};
+    memcpy(r->slots + n_slots, c->name, name);
+    return r;
+}
+
+struct rule *rule_new(struct chain *c)
+{
+    struct rule *r = rule_alloc(c, 0);
+    r->chain = c;
+    return r;
+}
+
+struct rule *rule_new_lazy(struct chain *c)
+{
+    struct rule *r = rule_alloc(c, c->n_slots);
+    if (c->n_slots)
+        memcpy(r->slots, c->slots, c->n_slots * sizeof r->slots[0]);
+    c->n_slots = 0; /* the rule's now */
+    chain_unref(NULL, c);
+    return r;
+}
+
+struct rule *rule_ref(struct rule *r)
+{
+    r->refs++;
+    return r;
+}
+
+void rule_unref(struct cluster_slots *s, struct rule *r)
+{
+    if (!r || --r->refs)
+        return;
+    chain_unref(s, r->chain);
+    for (uint32_t i = 0; i < r->n_slots; i++)
+        cluster_slot_unref(s, r->slots[i]);
+    free(r);
 }
 
 const struct vhost *chain_host(const struct chain *c, struct slice authority)

@@ -64,6 +64,7 @@ struct chain {
     uint32_t n_regexes, cap_regexes;
     uint32_t *slots; /* references held; in mem */
     uint32_t n_slots, cap_slots;
+    const uint32_t *known_slots; /* chain_know_slots(): the next one's, and none held */
 };
 
 /* returns owned (one reference); name is copied */
@@ -74,12 +75,32 @@ void chain_unref(struct cluster_slots *s, struct chain *c);
 /* ---- building ---- */
 /* the pattern is compiled into *m, which lies in the chain's arena */
 int chain_regex(struct chain *c, struct matcher *m, const char *pattern, struct err *e);
+/* The chain is made a second time, by any thread: chain_slot() gives these in their order, which
+ * somebody else holds as long as the chain lives; borrowed. */
+void chain_know_slots(struct chain *c, const uint32_t *slots);
 /* the slot of a cluster, referenced as long as the chain lives */
 uint32_t chain_slot(struct chain *c, struct cluster_slots *s, const char *cluster);
 /* host may be "*" for any; v lies in the chain's arena.  -1: longer than a host can be */
 int chain_add_host(struct chain *c, const char *host, const struct vhost *v);
 /* after the last host; then hosts may be looked up */
 void chain_seal(struct chain *c);
+
+/* ---- a chain's place in a view ----
+ * What a document says about thousands of destinations is turned into chains as they are asked for:
+ * such a rule has been looked at once, and holds the slots of its clusters. */
+struct rule {
+    uint32_t refs;
+    uint32_t n_slots;
+    struct chain *chain; /* atomic; NULL: not made yet.  Owned */
+    const char *name;    /* the chain's */
+    uint32_t slots[];    /* references; then the name */
+};
+/* returns owned (one reference); takes c */
+struct rule *rule_new(struct chain *c);
+/* the same, but c is let go until somebody asks for it */
+struct rule *rule_new_lazy(struct chain *c);
+struct rule *rule_ref(struct rule *r);
+void rule_unref(struct cluster_slots *s, struct rule *r);
 
 /* ---- lookup ---- */
 /* NULL if no host fits */

@@ -46,15 +46,15 @@ struct port_rules *port_rules_new(uint16_t port, uint64_t tag)
     return p;
 }
 
-/* the place of the first chain that is not before name */
+/* the place of the first rule that is not before name */
 static uint32_t chains_search(const struct port_rules *p, const char *name)
 {
     uint32_t lo = 0, hi = p->n;
-    if (hi && strcmp(p->chains[hi - 1]->name, name) < 0)
+    if (hi && strcmp(p->rules[hi - 1]->name, name) < 0)
         return hi; /* mostly they come in order */
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (strcmp(p->chains[mid]->name, name) < 0)
+        if (strcmp(p->rules[mid]->name, name) < 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -62,49 +62,49 @@ static uint32_t chains_search(const struct port_rules *p, const char *name)
     return lo;
 }
 
-void port_rules_add(struct port_rules *p, struct chain *c)
+void port_rules_add(struct port_rules *p, struct rule *r)
 {
-    uint32_t at = chains_search(p, c->name);
+    uint32_t at = chains_search(p, r->name);
     if (p->n == p->cap) {
         p->cap = p->cap ? p->cap + p->cap / 4 + 1 : 2;
-        p->chains = xreallocarray(p->chains, p->cap, sizeof *p->chains);
+        p->rules = xreallocarray(p->rules, p->cap, sizeof *p->rules);
     }
-    memmove(p->chains + at + 1, p->chains + at, (p->n - at) * sizeof *p->chains);
-    p->chains[at] = c;
+    memmove(p->rules + at + 1, p->rules + at, (p->n - at) * sizeof *p->rules);
+    p->rules[at] = r;
     p->n++;
 }
 
-void port_rules_range(struct port_rules *p, const struct cidr *range, struct chain *c)
+void port_rules_range(struct port_rules *p, const struct cidr *range, struct rule *r)
 {
     if (!p->by_addr)
         p->by_addr = lpm_new();
-    const void *other = lpm_put(p->by_addr, range, c);
-    p->overlaps |= other && other != c;
+    const void *other = lpm_put(p->by_addr, range, r);
+    p->overlaps |= other && other != r;
 }
 
-void port_rules_unrange(struct port_rules *p, const struct cidr *range, const struct chain *c)
+void port_rules_unrange(struct port_rules *p, const struct cidr *range, const struct rule *r)
 {
     if (p->by_addr)
-        lpm_del(p->by_addr, range, c);
+        lpm_del(p->by_addr, range, r);
 }
 
-void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct chain *c)
+void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct rule *r)
 {
-    uint32_t at = chains_search(p, c->name);
-    while (at < p->n && p->chains[at] != c)
+    uint32_t at = chains_search(p, r->name);
+    while (at < p->n && p->rules[at] != r)
         at++;
     BUG_ON(at == p->n);
     p->n--;
-    memmove(p->chains + at, p->chains + at + 1, (p->n - at) * sizeof *p->chains);
-    if (p->any == c)
+    memmove(p->rules + at, p->rules + at + 1, (p->n - at) * sizeof *p->rules);
+    if (p->any == r)
         p->any = NULL;
-    chain_unref(s, c);
+    rule_unref(s, r);
 }
 
-struct chain *port_rules_find(const struct port_rules *p, const char *name)
+struct rule *port_rules_find(const struct port_rules *p, const char *name)
 {
     uint32_t at = chains_search(p, name);
-    return at < p->n && strcmp(p->chains[at]->name, name) == 0 ? p->chains[at] : NULL;
+    return at < p->n && strcmp(p->rules[at]->name, name) == 0 ? p->rules[at] : NULL;
 }
 
 static struct port_rules *port_rules_copy(const struct port_rules *p)
@@ -115,9 +115,9 @@ static struct port_rules *port_rules_copy(const struct port_rules *p)
     q->n = p->n;
     q->cap = p->n + 1;
     q->by_addr = p->by_addr ? lpm_copy(p->by_addr) : NULL;
-    q->chains = xreallocarray(NULL, q->cap, sizeof *q->chains);
+    q->rules = xreallocarray(NULL, q->cap, sizeof *q->rules);
     for (uint32_t i = 0; i < p->n; i++)
-        q->chains[i] = chain_ref(p->chains[i]);
+        q->rules[i] = rule_ref(p->rules[i]);
     return q;
 }
 
@@ -132,9 +132,9 @@ void port_rules_unref(struct cluster_slots *s, struct port_rules *p)
     if (!p || --p->refs)
         return;
     for (uint32_t i = 0; i < p->n; i++)
-        chain_unref(s, p->chains[i]);
+        rule_unref(s, p->rules[i]);
     lpm_free(p->by_addr);
-    free(p->chains);
+    free(p->rules);
     free(p);
 }
 
@@ -167,6 +167,8 @@ void view_free(struct view *v)
     }
     ipset_unref(v->allowed);
     transport_unref(v->transport);
+    if (v->maker.free)
+        v->maker.free(v->maker.arg);
     free(v->listeners);
     free(v->clusters);
     free(v);
@@ -304,13 +306,30 @@ int view_add_listener(struct view *v, const char *name, const struct ip_port *ad
     return 0;
 }
 
+/* The first who asks makes it; of two at one time one's is thrown away. */
+static struct chain *make_chain(const struct view *v, struct rule *r)
+{
+    struct chain *none = NULL, *made = v->maker.make ? v->maker.make(r, v->maker.arg) : NULL;
+    if (!made)
+        return NULL;
+    if (__atomic_compare_exchange_n(&r->chain, &none, made, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+        return made;
+    chain_unref(NULL, made);
+    return none;
+}
+
+static struct chain *rule_chain(const struct view *v, struct rule *r)
+{
+    struct chain *c = __atomic_load_n(&r->chain, __ATOMIC_ACQUIRE);
+    return c ? c : make_chain(v, r);
+}
+
 struct chain *view_chain(const struct view *v, bool inbound, const struct ip_port *dst)
 {
     const struct port_rules *p = ports_find(&v->ports[inbound], dst->port);
-    if (p) {
-        struct chain *c = p->by_addr ? lpm_get(p->by_addr, &dst->ip) : NULL;
-        if (c || (c = p->any))
-            return c;
-    }
-    return v->fallback[inbound];
+    struct rule *r = p && p->by_addr ? lpm_get(p->by_addr, &dst->ip) : NULL;
+    if (!r && p)
+        r = p->any;
+    return r ? rule_chain(v, r) : v->fallback[inbound];
 }

@@ -50,21 +50,21 @@ struct port_rules {
     uint32_t refs;
     uint64_t tag;
     uint16_t port;
-    bool overlaps;         /* two chains have the same range: which has it hangs on the order */
-    struct lpm *by_addr;   /* original destination -> struct chain, or NULL */
-    struct chain *any;     /* else this, or NULL */
-    struct chain **chains; /* references, by name */
+    bool overlaps;       /* two rules have the same range: which has it hangs on the order */
+    struct lpm *by_addr; /* original destination -> struct rule, or NULL */
+    struct rule *any;    /* else this, or NULL */
+    struct rule **rules; /* references, by name */
     uint32_t n, cap;
 };
 struct port_rules *port_rules_new(uint16_t port, uint64_t tag);
-/* takes the chain; for ranges: then port_rules_range with each */
-void port_rules_add(struct port_rules *p, struct chain *c);
-void port_rules_range(struct port_rules *p, const struct cidr *range, struct chain *c);
-/* the reverse of both: first the ranges, then the chain, whose reference is given back */
-void port_rules_unrange(struct port_rules *p, const struct cidr *range, const struct chain *c);
-void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct chain *c);
+/* takes the rule; for ranges: then port_rules_range with each */
+void port_rules_add(struct port_rules *p, struct rule *r);
+void port_rules_range(struct port_rules *p, const struct cidr *range, struct rule *r);
+/* the reverse of both: first the ranges, then the rule, whose reference is given back */
+void port_rules_unrange(struct port_rules *p, const struct cidr *range, const struct rule *r);
+void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct rule *r);
 /* borrowed; NULL if there is none of that name */
-struct chain *port_rules_find(const struct port_rules *p, const char *name);
+struct rule *port_rules_find(const struct port_rules *p, const char *name);
 struct port_rules *port_rules_ref(struct port_rules *p);
 void port_rules_unref(struct cluster_slots *s, struct port_rules *p);
 
@@ -83,6 +83,15 @@ struct view_listener {
     struct lsock *sock;     /* ref */
 };
 
+/* makes the chains of rules that were let go */
+struct view_maker {
+    /* Any thread that holds the view.  Returns owned, with the rule's slots (chain_know_slots);
+     * NULL: it cannot be made, which was to be found out before. */
+    struct chain *(*make)(const struct rule *r, void *arg);
+    void (*free)(void *arg); /* control thread */
+    void *arg;
+};
+
 struct view {
     int32_t refs; /* atomic */
     struct engine *engine;
@@ -97,6 +106,7 @@ struct view {
     bool mesh_tls;               /* peers in `allowed` must use mutual TLS */
     struct transport *transport; /* NULL = no certificate yet */
     struct view_limits limits;
+    struct view_maker maker; /* .make NULL: all chains are there */
 };
 
 /* returns owned, empty but for the limits' defaults */

@@ -39,8 +39,8 @@ static struct port_rules *port(uint16_t number, uint64_t tag, const char *target
 
     if (target)
         chain_slot(c, slots, target);
-    port_rules_add(p, c);
-    p->any = c;
+    p->any = rule_new(c);
+    port_rules_add(p, p->any);
     return p;
 }
 
@@ -111,7 +111,8 @@ START_TEST(the_most_specific_range_goes_first)
 {
     struct view *v = view_new(engine);
     struct port_rules *p = port_rules_new(80, 1);
-    struct chain *wide = chain_new("wide", CHAIN_TCP, 0), *one = chain_new("one", CHAIN_TCP, 0);
+    struct rule *wide = rule_new(chain_new("wide", CHAIN_TCP, 0)),
+                *one = rule_new(chain_new("one", CHAIN_TCP, 0));
     struct cidr range;
     struct ip_port dst;
     struct err e;
@@ -124,9 +125,9 @@ START_TEST(the_most_specific_range_goes_first)
     port_rules_range(p, &range, one);
     view_put_ports(v, false, p);
     ip_port_parse("10.1.1.1:80", &dst);
-    ck_assert_ptr_eq(view_chain(v, false, &dst), one);
+    ck_assert_ptr_eq(view_chain(v, false, &dst), one->chain);
     ip_port_parse("10.1.1.2:80", &dst);
-    ck_assert_ptr_eq(view_chain(v, false, &dst), wide);
+    ck_assert_ptr_eq(view_chain(v, false, &dst), wide->chain);
     ip_port_parse("11.1.1.2:80", &dst);
     ck_assert_ptr_null(view_chain(v, false, &dst));
     view_free(v);

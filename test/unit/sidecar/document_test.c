@@ -2,6 +2,8 @@
  * expect is usable, what is wrong is named by its place, what did not change is shared. */
 /* objects: sidecar/document.c */
 #include <glob.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/file.h"
@@ -31,8 +33,7 @@ static void teardown(void)
     loop_free(loop);
 }
 
-static struct view *view_of(const struct document *doc, const struct document *before,
-                            struct err *e)
+static struct view *view_of(struct document *doc, const struct document *before, struct err *e)
 {
     const struct document_conf c = {.engine = engine, .before = before, .dry = true};
 
@@ -236,6 +237,113 @@ static struct document *next_of(const struct document *d, const char *text)
     return n;
 }
 
+static const struct rule *rule_at(const struct view *v, const char *text)
+{
+    struct ip_port dst;
+
+    ip_port_parse(text, &dst);
+    return lpm_get(v->ports[0].v[0]->by_addr, &dst.ip);
+}
+
+/* Nothing stands in memory of what nobody asked for; what somebody did ask for stays, holds no
+ * slots of its own, and outlives the document that it was made of. */
+START_TEST(chains_are_made_as_they_are_asked_for)
+{
+    static const char two[] =
+        "{\"Outbound\":{\"TrafficMatches\":{\"80\":["
+        "{\"DestinationIPRanges\":[\"10.1.1.1\"],\"Protocol\":\"tcp\",\"TargetClusters\":{\"c\":1}}"
+        ","
+        "{\"DestinationIPRanges\":[\"10.1.1.2\"],\"Protocol\":\"tcp\",\"TargetClusters\":{\"d\":1}}"
+        "]},"
+        "\"ClustersConfigs\":{\"c\":{\"Endpoints\":{}},\"d\":{\"Endpoints\":{}}}}}";
+    struct err e;
+    json_t *parsed = parse(two);
+    struct document *doc = document_of(parsed, &e);
+    struct document *next =
+        next_of(doc, "{\"Outbound\":{\"TrafficMatches\":{\"80\":{\"10.1.1.2\":null}}}}");
+    struct view *a = view_of(doc, NULL, &e), *b;
+    struct ip_port dst;
+
+    document_unref(doc); /* a holds it */
+    const struct rule *one = rule_at(a, "10.1.1.1:80"), *other = rule_at(a, "10.1.1.2:80");
+    ck_assert_ptr_null(one->chain);
+    ck_assert_uint_eq(one->n_slots, 1);
+    ip_port_parse("10.1.1.1:80", &dst);
+    struct chain *c = view_chain(a, false, &dst);
+    ck_assert_ptr_eq(c, one->chain);
+    ck_assert_ptr_null(other->chain);
+    ck_assert_uint_eq(c->n_slots, 0);
+    ck_assert_uint_eq(c->tcp->t[0].slot, one->slots[0]);
+    ck_assert_str_eq(view_cluster(a, one->slots[0])->name, "c");
+    engine_publish(engine, a);
+    loop_turn(loop, false);
+    b = view_of(next, doc, &e);
+    ck_assert_ptr_eq(view_chain(b, false, &dst), c);
+    engine_publish(engine, b);
+    loop_turn(loop, false);
+    loop_turn(loop, false); /* a is freed here */
+    ck_assert_ptr_eq(view_chain(b, false, &dst), c);
+    document_unref(next);
+    json_decref(parsed);
+}
+END_TEST
+
+#define ASKERS 4
+static pthread_barrier_t at_once;
+
+struct asker {
+    const struct view *view;
+    struct chain *got[32];
+};
+
+static void *ask(void *arg)
+{
+    struct asker *a = arg;
+    struct ip_port dst;
+
+    ip_port_parse("10.1.1.0:80", &dst);
+    for (unsigned i = 0; i < 32; i++) {
+        dst.ip.b[3] = (uint8_t)i;
+        pthread_barrier_wait(&at_once);
+        a->got[i] = view_chain(a->view, false, &dst);
+    }
+    return NULL;
+}
+
+/* several workers meet a new destination at one time: all get the same */
+START_TEST(workers_agree_on_a_chain)
+{
+    json_t *items = json_array(), *doc;
+    struct asker askers[ASKERS];
+    pthread_t threads[ASKERS];
+    struct err e;
+
+    for (int i = 0; i < 32; i++) {
+        char range[16];
+        snprintf(range, sizeof range, "10.1.1.%d", i);
+        json_array_append_new(items, json_pack("{s:[s],s:s,s:{s:i}}", "DestinationIPRanges", range,
+                                               "Protocol", "tcp", "TargetClusters", "c", 1));
+    }
+    doc = json_pack("{s:{s:{s:o}}}", "Outbound", "TrafficMatches", "80", items);
+    struct view *v = view_of_json(doc, &e);
+    pthread_barrier_init(&at_once, NULL, ASKERS);
+    for (unsigned i = 0; i < ASKERS; i++) {
+        askers[i].view = v;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ask, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < ASKERS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < 32; i++)
+        for (unsigned k = 0; k < ASKERS; k++) {
+            ck_assert_ptr_nonnull(askers[k].got[i]);
+            ck_assert_ptr_eq(askers[k].got[i], askers[0].got[i]);
+        }
+    pthread_barrier_destroy(&at_once);
+    view_free(v);
+    json_decref(doc);
+}
+END_TEST
+
 /* a cluster more than there were: everything else is the same object */
 START_TEST(what_did_not_change_is_shared)
 {
@@ -407,6 +515,8 @@ int main(void)
     tcase_add_test(tc, a_fault_is_named_by_its_place);
     tcase_add_test(tc, the_tables_say_what_the_document_says);
     tcase_add_test(tc, what_did_not_change_is_shared);
+    tcase_add_test(tc, chains_are_made_as_they_are_asked_for);
+    tcase_add_test(tc, workers_agree_on_a_chain);
     tcase_add_test(tc, a_change_leads_where_the_whole_leads);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
