@@ -127,17 +127,19 @@ static void why(const char *says)
     closed();
 }
 
+#define SPIFFE "spiffe://cluster.local/ns/shop/sa/web"
+
 /* the text of one kind of name in the place of another */
 START_TEST(an_identity_is_a_name_of_its_kind)
 {
-    struct ident dns = made(P256, "/CN=" WEB_ID, "subjectAltName=DNS:" WEB_ID ",DNS:a.b", "");
-    struct ident uri = made(P256, "/CN=x", "subjectAltName=URI:" WEB_ID ",URI:a.b", "");
+    struct ident dns = made(P256, "/CN=x", "subjectAltName=DNS:" SPIFFE ",DNS:a.b", "");
+    struct ident uri = made(P256, "/CN=x", "subjectAltName=URI:" SPIFFE ",URI:a.b", "");
 
-    ck_assert(!accepts(&dns, NULL, WEB_ID, NULL));
+    ck_assert(!accepts(&dns, NULL, SPIFFE, NULL));
     why("not who was expected");
     ck_assert(accepts(&dns, NULL, "a.b", NULL));
     closed();
-    ck_assert(accepts(&uri, NULL, WEB_ID, NULL));
+    ck_assert(accepts(&uri, NULL, SPIFFE, NULL));
     closed();
     ck_assert(!accepts(&uri, NULL, "a.b", NULL));
     why("not who was expected");
