@@ -26,7 +26,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/io/loop_mem.h"
 #include "common/io/wheel.h"
 
 #define JOB_ROUNDS    16 /* jobs queued by jobs by jobs ... in one turn */
@@ -90,11 +89,9 @@ uint64_t loop_next_ms(const struct loop *l)
 
 static struct event_base *new_base(void)
 {
-    struct event_config *cfg;
+    struct event_config *cfg = event_config_new();
     struct event_base *base = NULL;
 
-    loop_mem_init();
-    cfg = event_config_new();
     if (!cfg)
         return NULL;
     /* one thread: no locks; own timers: libevent need not look at the clock; and the environment
