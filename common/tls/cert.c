@@ -20,21 +20,35 @@ static struct slice san_slice(const struct cert_san *s)
 
 /* ---- identity ------------------------------------------------------------------------------ */
 
+/* A name with a colon is a URI and counts only as such; a DNS name has none.  A CA that checks who
+ * owns a DNS name has not looked at the URI that its text may be. */
+static bool of_its_kind(const struct cert_san *s)
+{
+    bool uri = memchr(s->p, ':', s->n) != NULL;
+
+    return s->type == (uri ? CERT_SAN_URI : CERT_SAN_DNS) && printable(s->p, s->n);
+}
+
+static bool is_spiffe(const struct cert_san *s)
+{
+    return of_its_kind(s) && slice_starts(san_slice(s), SLICE_LIT("spiffe://"));
+}
+
 struct want {
     const char *text;
     struct ip ip; /* family 0: text is a DNS name */
     bool found;
+    unsigned spiffes;
 };
 
 static bool match_identity(const struct cert_san *s, void *arg)
 {
     struct want *w = arg;
-    /* a CA that checks who owns a DNS name has not looked at the URI that its text may be */
-    enum cert_san_type type = strstr(w->text, "://") ? CERT_SAN_URI : CERT_SAN_DNS;
 
-    if (s->type == type && printable(s->p, s->n) && slice_eq_str(san_slice(s), w->text))
+    w->spiffes += is_spiffe(s);
+    if (of_its_kind(s) && slice_eq_str(san_slice(s), w->text))
         w->found = true;
-    return !w->found;
+    return true;
 }
 
 bool cert_has_identity(const void *cert, const char *identity)
@@ -42,7 +56,7 @@ bool cert_has_identity(const void *cert, const char *identity)
     struct want w = {.text = identity};
 
     cert_each_san(cert, match_identity, &w);
-    return w.found;
+    return w.found && w.spiffes <= 1;
 }
 
 /* ---- host ---------------------------------------------------------------------------------- */
@@ -115,27 +129,45 @@ static void text_add(char *out, size_t size, const char *p, size_t n)
     out[used + n] = '\0';
 }
 
+/* "\n" and the name, or nothing: a name cut short would be another one */
+static void add_whole(char *out, size_t size, struct slice name)
+{
+    if (strlen(out) + name.n + 1 >= size)
+        return;
+    if (out[0] != '\0')
+        text_add(out, size, "\n", 1);
+    text_add(out, size, name.p, name.n);
+}
+
+struct peer_names {
+    struct tls_peer *peer;
+    unsigned spiffes;
+};
+
 static bool peer_san(const struct cert_san *s, void *arg)
 {
-    struct tls_peer *peer = arg;
+    struct peer_names *names = arg;
+    struct tls_peer *peer = names->peer;
 
-    if (s->type == CERT_SAN_IP || !printable(s->p, s->n))
+    if (!of_its_kind(s))
         return true;
-    if (s->type == CERT_SAN_URI && peer->spiffe[0] == '\0' && s->n < sizeof(peer->spiffe) &&
-        slice_starts(san_slice(s), SLICE_LIT("spiffe://")))
+    if (is_spiffe(s) && names->spiffes++ == 0 && s->n < sizeof(peer->spiffe))
         text_add(peer->spiffe, sizeof(peer->spiffe), (const char *)s->p, s->n);
     if (s->type == CERT_SAN_DNS && peer->principal[0] == '\0' && s->n < sizeof(peer->principal))
         text_add(peer->principal, sizeof(peer->principal), (const char *)s->p, s->n);
-    if (peer->sans[0] != '\0')
-        text_add(peer->sans, sizeof(peer->sans), "\n", 1);
-    text_add(peer->sans, sizeof(peer->sans), (const char *)s->p, s->n);
+    add_whole(peer->sans, sizeof(peer->sans), san_slice(s));
     return true;
 }
 
 void cert_peer(const void *cert, struct tls_peer *out)
 {
+    struct peer_names names = {.peer = out};
+
     out->spiffe[0] = out->principal[0] = out->sans[0] = '\0';
-    cert_each_san(cert, peer_san, out);
+    cert_each_san(cert, peer_san, &names);
+    /* SPIFFE X509-SVID 2: exactly one, else it is nobody's */
+    if (names.spiffes > 1)
+        out->spiffe[0] = out->sans[0] = '\0';
     if (out->principal[0] == '\0')
         cert_subject_cn(cert, out->principal, sizeof(out->principal));
     out->not_after = cert_not_after(cert);

@@ -38,7 +38,8 @@ int64_t cert_not_before(const void *cert);
 int64_t cert_not_after(const void *cert);
 
 /* ---- shared (cert.c) ---- */
-/* exactly this URI is among the URI SANs, or without "://" this name among the DNS SANs */
+/* Exactly this name is among the SANs: a URI (it has a colon) as a URI, any other as a DNS name;
+ * and there are not two spiffe:// names (SPIFFE X509-SVID 2). */
 bool cert_has_identity(const void *cert, const char *identity);
 /* RFC 6125 and 9525: DNS SANs (a wildcard is the whole left-most label and stands for one), IP
  * SANs for an address; the CN never counts */

@@ -82,9 +82,10 @@ int tls_conn_start(struct conn *c, struct tls_ctx *ctx, const struct tls_start *
 
 struct tls_peer {
     bool present;        /* a certificate was shown, and verified */
-    char spiffe[2049];   /* the first spiffe:// URI SAN, or ""; its standard's bound */
+    char spiffe[2049];   /* the spiffe:// URI SAN, or "": none, or several; its standard's bound */
     char principal[256]; /* the first DNS SAN, or the CN if there is none; "" if neither */
-    /* all SANs, DNS and URI, "\n"-separated, cut at the size */
+    /* all SANs, DNS and URI, "\n"-separated; those that do not fit whole are left out, and all of
+     * a certificate with several spiffe:// names */
     char sans[4096];
     int64_t not_after; /* seconds since the epoch */
 };

@@ -211,6 +211,44 @@ START_TEST(a_common_name_is_no_name)
 }
 END_TEST
 
+START_TEST(a_name_of_the_other_kind)
+{
+    struct ident c = made(
+        P256, "/CN=x", "subjectAltName=DNS:spiffe://td/ns/a/sa/b,URI:web.example.com,DNS:ok", "");
+    struct tls_peer seen;
+
+    ck_assert(!accepts(&c, NULL, "spiffe://td/ns/a/sa/b", NULL));
+    closed();
+    ck_assert(!accepts(&c, NULL, "web.example.com", NULL));
+    closed();
+    ck_assert(accepts(&c, NULL, "ok", &seen));
+    ck_assert_str_eq(seen.spiffe, "");
+    ck_assert_str_eq(seen.principal, "ok");
+    ck_assert_str_eq(seen.sans, "ok");
+    closed();
+    ident_free(&c);
+}
+END_TEST
+
+START_TEST(two_identities_are_none)
+{
+    struct ident c =
+        made(P256, "/CN=x",
+             "subjectAltName=URI:spiffe://td/ns/a/sa/b,URI:spiffe://td/ns/a/sa/c,DNS:d", "");
+    struct tls_peer seen;
+
+    ck_assert(!accepts(&c, NULL, "spiffe://td/ns/a/sa/b", NULL));
+    closed();
+    ck_assert(!accepts(&c, NULL, "d", NULL));
+    closed();
+    ck_assert(accepts(&c, NULL, NULL, &seen));
+    ck_assert_str_eq(seen.spiffe, "");
+    ck_assert_str_eq(seen.sans, "");
+    closed();
+    ident_free(&c);
+}
+END_TEST
+
 START_TEST(many_names_and_long_ones)
 {
     struct buf x = BUF_INIT;
@@ -224,16 +262,16 @@ START_TEST(many_names_and_long_ones)
     buf_puts(&x, "subjectAltName=@n\n[n]\n");
     for (int i = 0; i < 150; i++)
         buf_printf(&x, "DNS.%d=host-%d.example.com\n", i, i);
-    buf_printf(&x, "URI.1=%sx\nURI.2=%s\nURI.3=spiffe://td/ns/a/sa/b\n", longest, longest);
+    buf_printf(&x, "URI.1=%s\nDNS.150=end.example.com\n", longest);
     c = made(P256, "/CN=many", x.p, "");
     ck_assert_msg(accepts(&c, "host-149.example.com", NULL, NULL), "%s", cli.why);
     closed();
-    ck_assert(accepts(&c, NULL, longest, NULL));
-    closed();
-    ck_assert(accepts(&c, NULL, "spiffe://td/ns/a/sa/b", &seen));
-    ck_assert_str_eq(seen.spiffe, longest); /* the first that fits */
+    ck_assert(accepts(&c, NULL, longest, &seen));
+    ck_assert_str_eq(seen.spiffe, longest);
     ck_assert_str_eq(seen.principal, "host-0.example.com");
-    ck_assert_uint_eq(strlen(seen.sans), sizeof(seen.sans) - 1);
+    /* the long one has no room left, and is not cut; what is short enough follows */
+    ck_assert_ptr_null(strstr(seen.sans, "spiffe://"));
+    ck_assert_ptr_nonnull(strstr(seen.sans, "host-149.example.com\nend.example.com"));
     closed();
     ck_assert(!accepts(&c, "host-150.example.com", NULL, NULL));
     why("does not cover");
@@ -526,6 +564,8 @@ int main(void)
     tcase_add_test(t, a_nul_in_a_name);
     tcase_add_test(t, a_line_feed_in_a_name);
     tcase_add_test(t, a_common_name_is_no_name);
+    tcase_add_test(t, a_name_of_the_other_kind);
+    tcase_add_test(t, two_identities_are_none);
     tcase_add_test(t, many_names_and_long_ones);
     tcase_add_test(t, dates);
     tcase_add_test(t, what_a_certificate_is_for);
