@@ -25,10 +25,12 @@
  *   patient        ... at most so many connections, and so many streams, of a worker
  *   revoked_ms     a tunnel that the present view would refuse goes on so long; 0 = for ever
  *   linger_ms      reading on after the last byte, so that it is not lost to a reset
- *   half_closed_ms a client that ended its side behind its request waits so long for the response
- * to begin; 0 = as for any other min_rate       bytes a second, over idle_ms, of a client that
- * others wait for conns          open at once, of each direction; process pending        streams of
- * one cluster that wait for a connection; process idle_conns     kept per endpoint and worker
+ *   half_closed_ms a client that ended its side behind its request waits so long for the
+ *                  response to begin; 0 = as for any other
+ *   min_rate       bytes a second, over idle_ms, of a client that others wait for
+ *   conns          open at once, of each direction; process
+ *   pending        streams of one cluster that wait for a connection; process
+ *   idle_conns     kept per endpoint and worker
  *   memory_mib     process; 0 = by the cgroup's limit, if there is one
  *   head_bytes, line_bytes, fields    of one head
  *   h2_streams     open at once on one connection

@@ -563,6 +563,11 @@ bool h2_wants_write(const struct h2c *c)
     return !c->dead && nghttp2_session_want_write(c->ng);
 }
 
+bool h2_draining(const struct h2c *c)
+{
+    return c->draining;
+}
+
 bool h2_done(const struct h2c *c)
 {
     if (c->out_len)

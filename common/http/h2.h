@@ -216,6 +216,7 @@ void h2_reset(struct h2s *s, enum h2_code code);
 /* Graceful: a GOAWAY now, the final one after a round trip (server, RFC 9113 6.8); streams under
  * way finish; then h2_done(). */
 void h2_drain(struct h2c *c);
+bool h2_draining(const struct h2c *c);
 /* at once: GOAWAY with code; every stream ends */
 void h2_terminate(struct h2c *c, enum h2_code code);
 void h2_ping(struct h2c *c);

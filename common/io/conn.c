@@ -243,6 +243,23 @@ bool conn_gone(const struct conn *c)
     return c->dead || c->closed || (poll(&p, 1, 0) == 1 && p.revents & bad);
 }
 
+static bool has_any(const struct conn *c, short events)
+{
+    struct pollfd p = {.fd = c->fd, .events = events};
+
+    return c->dead || c->closed || poll(&p, 1, 0) == 1;
+}
+
+bool conn_is_quiet(const struct conn *c)
+{
+    return !has_any(c, POLLIN | POLLRDHUP);
+}
+
+bool conn_has_ended(const struct conn *c)
+{
+    return has_any(c, POLLRDHUP);
+}
+
 size_t conn_unsent(const struct conn *c)
 {
     int n = 0;

@@ -136,11 +136,56 @@ static enum reason match(struct down *d)
     return d->inbound ? source_entry(d, c, &in) : REASON_OK;
 }
 
+static bool principal_fits(const struct source_rule *r, const struct tls_peer *p)
+{
+    if (!r->n_principals || r->skip_verify)
+        return true;
+    for (uint32_t i = 0; i < r->n_principals; i++) {
+        struct slice want = slice_str(r->principals[i]), rest = slice_str(p->sans);
+        if (slice_eq_str(want, p->principal))
+            return true;
+        while (rest.p)
+            if (slice_eq(slice_cut(&rest, '\n'), want))
+                return true;
+    }
+    return false;
+}
+
+/* Would one that came in this way be let in by the chain now?  REASON_OK, with d->denied renewed,
+ * or why not.  info: of its TLS, NULL = plaintext */
+static enum reason entry_now(struct down *d, const struct chain *c, const struct tls_info *info)
+{
+    struct entry in;
+    enum reason why = source_entry(d, c, &in);
+    if (why != REASON_OK)
+        return why;
+    if (d->mesh)
+        return in.mesh ? REASON_OK : REASON_REVOKED;
+    if (!info)
+        return in.plain ? REASON_OK : REASON_REVOKED;
+    /* its certificate was not looked at, and would be now */
+    if (!in.rule || (d->unverified && !in.rule->skip_verify))
+        return REASON_REVOKED;
+    d->denied = !principal_fits(in.rule, &info->peer);
+    return REASON_OK;
+}
+
+static enum reason entry_holds(struct down *d, const struct chain *c)
+{
+    const struct tls_info *info = d->mesh ? NULL : tls_conn_info(d->conn);
+    enum reason why = entry_now(d, c, info);
+    if (info)
+        tls_conn_forget_info(d->conn);
+    return why;
+}
+
 const struct chain *down_chain(struct down *d)
 {
     if (d->generation == worker_view(d->w)->generation)
         return d->chain;
     enum reason why = match(d);
+    if (why == REASON_OK && d->inbound && d->ops)
+        why = entry_holds(d, d->chain);
     if (why == REASON_OK)
         return d->chain;
     if (!d->ops)
@@ -185,21 +230,6 @@ static void start_tunnel(struct down *d)
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
-static bool principal_fits(const struct source_rule *r, const struct tls_peer *p)
-{
-    if (!r->n_principals || r->skip_verify)
-        return true;
-    for (uint32_t i = 0; i < r->n_principals; i++) {
-        struct slice want = slice_str(r->principals[i]), rest = slice_str(p->sans);
-        if (slice_eq_str(want, p->principal))
-            return true;
-        while (rest.p)
-            if (slice_eq(slice_cut(&rest, '\n'), want))
-                return true;
-    }
-    return false;
-}
-
 static int keep_identity(struct down *d, const struct tls_info *info)
 {
     if (!info->peer.present)
@@ -217,7 +247,7 @@ static int keep_identity(struct down *d, const struct tls_info *info)
 
 static void enter_by_tls(struct down *d, const struct tls_info *info)
 {
-    struct entry in;
+    enum reason why;
     d->w->stat[WSTAT_TLS_DOWN]++;
     d->w->stat[WSTAT_TLS_DOWN_RESUMED] += info->resumed;
     if (keep_identity(d, info) < 0) {
@@ -226,9 +256,11 @@ static void enter_by_tls(struct down *d, const struct tls_info *info)
     }
     if (!down_chain(d))
         return;
-    source_entry(d, d->chain, &in);
-    if (!d->mesh)
-        d->denied = in.rule && !principal_fits(in.rule, &info->peer);
+    why = entry_now(d, d->chain, info);
+    if (why != REASON_OK) {
+        refuse(d, why);
+        return;
+    }
     if (strcmp(info->alpn, MESH_ALPN_TCP) == 0 || d->chain->kind == CHAIN_TCP) {
         if (d->denied)
             refuse(d, REASON_DENIED);
@@ -245,27 +277,14 @@ static void on_tls_open(struct down *d)
     tls_conn_forget_info(d->conn);
 }
 
-/* came in that way, and still may */
-static bool entry_holds(const struct down *d, const struct entry *in)
-{
-    const struct tls_info *info = d->mesh ? NULL : tls_conn_info(d->conn);
-    bool holds = d->mesh ? in->mesh : in->plain;
-    if (info) {
-        holds = in->rule && principal_fits(in->rule, &info->peer);
-        tls_conn_forget_info(d->conn);
-    }
-    return holds;
-}
-
-const struct chain *down_still_allowed(const struct down *d)
+const struct chain *down_still_allowed(struct down *d)
 {
     const struct chain *c = view_chain(worker_view(d->w), d->inbound, &d->dst);
-    struct entry in;
     if (!c || c->kind == CHAIN_REFUSE)
         return NULL;
     if (!d->inbound)
         return c;
-    return source_entry(d, c, &in) == REASON_OK && entry_holds(d, &in) ? c : NULL;
+    return entry_holds(d, c) == REASON_OK && !d->denied ? c : NULL;
 }
 
 static void start_tls(struct down *d, struct tls_ctx *ctx)
@@ -338,7 +357,8 @@ static void enter_inbound(struct down *d, struct slice first)
         d->mesh = true;
         start_tls(d, t->server);
     } else if (r == 1 && in.rule) {
-        start_tls(d, !t ? NULL : in.rule->skip_verify ? t->open_server : t->plain_server);
+        d->unverified = in.rule->skip_verify;
+        start_tls(d, !t ? NULL : d->unverified ? t->open_server : t->plain_server);
     } else if (in.plain) {
         classify(d, first);
     } else {

@@ -4,8 +4,9 @@
  * accept ─► original destination ─► chain ─► source address ─► first bytes ─► codec
  *
  * The codec owns the connection's callback once it runs.  A chain belongs to a view: before each
- * new stream down_chain() looks whether the view changed and matches anew, so that a kept-alive
- * connection follows the configuration.
+ * new stream down_chain() looks whether the view changed, matches anew and asks whether the peer
+ * would still come in as it did (plaintext, its certificate), so that a kept-alive connection
+ * follows the configuration.
  */
 #ifndef FSM_PROXY_DOWN_H
 #define FSM_PROXY_DOWN_H
@@ -63,10 +64,11 @@ struct down {
     struct loop_job job;
     uint8_t n_sticks;
     bool inbound;
-    bool mesh;    /* came by mutual TLS between proxies */
-    bool denied;  /* its certificate is not one of those the rule names */
-    bool guessed; /* the client is silent: the opaque upstream is dialled */
-    bool patient; /* not let in yet: waits for a newer view */
+    bool mesh;       /* came by mutual TLS between proxies */
+    bool denied;     /* its certificate is not one of those the rule names */
+    bool unverified; /* came by TLS in which its certificate was not asked for */
+    bool guessed;    /* the client is silent: the opaque upstream is dialled */
+    bool patient;    /* not let in yet: waits for a newer view */
     bool closed;
 };
 
@@ -78,7 +80,7 @@ void downs_try_again(struct worker *w);
 /* NULL: the current view has nothing for this connection any more (it is closed by then) */
 const struct chain *down_chain(struct down *d);
 /* The chain of the current view that would take such a connection now; NULL: none would. */
-const struct chain *down_still_allowed(const struct down *d);
+const struct chain *down_still_allowed(struct down *d);
 /* the codec's close comes first; idempotent; memory stays until the end of the turn */
 void down_close(struct down *d, enum reason why);
 /* as down_close, but the peer sees a reset */

@@ -99,12 +99,17 @@ static void io_lost(struct h2_io *io, enum reason why)
     down_close(((struct h2_down *)io)->d, why);
 }
 
+/* told that it is to end, it has a moment to answer (h2_drain) */
 static void on_idle(void *arg)
 {
     struct h2_down *h = arg;
 
-    h2_drain(h->io.h2);
-    h2_io_wake(&h->io);
+    if (h2_draining(h->io.h2)) {
+        down_close(h->d, REASON_IDLE);
+    } else {
+        h2_drain(h->io.h2);
+        h2_io_wake(&h->io);
+    }
 }
 
 /* a head was begun and does not end; it keeps everything else on the connection waiting */
@@ -137,7 +142,7 @@ static void io_turn(struct h2_io *io)
     if (h2_mid_head(io->h2))
         wait_for(h, on_head_late, lim->head_ms);
     else if (h2_streams(io->h2) == 0)
-        wait_for(h, on_idle, lim->idle_ms);
+        wait_for(h, on_idle, h2_draining(io->h2) ? DRAIN_IDLE_MS : lim->idle_ms);
     else if (h->d->timer.fn == on_head_late)
         timer_cancel(&h->d->timer);
 }
@@ -156,6 +161,8 @@ static void down_drain(void *codec)
     if (h->io.ended)
         return;
     h2_drain(h->io.h2);
+    if (h->d->timer.fn == on_idle)
+        timer_cancel(&h->d->timer); /* it has less time now */
     h2_io_wake(&h->io);
 }
 
@@ -184,7 +191,7 @@ int h2_down_start(struct down *d)
     if (!h)
         return -1;
     h->d = d;
-    if (h2_io_start(&h->io, w, d->conn, H2_SERVER, &callbacks, &io_ops) < 0) {
+    if (h2_io_start(&h->io, w, d->conn, H2_SERVER, d->mesh, &callbacks, &io_ops) < 0) {
         wmem_obj_put(w->mem, &w->s_h2_down, h);
         return -1;
     }

@@ -182,14 +182,14 @@ static void on_event(struct conn *c, unsigned ev, void *arg)
         read_all(io);
 }
 
-int h2_io_start(struct h2_io *io, struct worker *w, struct conn *c, enum h2_side side,
+int h2_io_start(struct h2_io *io, struct worker *w, struct conn *c, enum h2_side side, bool trusted,
                 const struct h2_callbacks *cb, const struct h2_io_ops *ops)
 {
     io->ops = ops;
     io->w = w;
     io->conn = c;
     io->job.fn = flush_job;
-    io->h2 = h2_new(w->h2_pool, side, &w->h2_limits, cb, io);
+    io->h2 = h2_new(w->h2_pool, side, trusted ? &w->h2_trusted_limits : &w->h2_limits, cb, io);
     if (!io->h2)
         return -1;
     conn_set_cb(c, on_event, io);

@@ -38,8 +38,9 @@ struct h2_io {
     bool ended;
 };
 
-/* -1: no memory.  Takes over the connection's callback. */
-int h2_io_start(struct h2_io *io, struct worker *w, struct conn *c, enum h2_side side,
+/* trusted: resets are not counted, see h2_trusted_limits.  -1: no memory.  Takes over the
+ * connection's callback. */
+int h2_io_start(struct h2_io *io, struct worker *w, struct conn *c, enum h2_side side, bool trusted,
                 const struct h2_callbacks *cb, const struct h2_io_ops *ops);
 /* something was submitted, or is to be looked at: flush at the end of the turn */
 void h2_io_wake(struct h2_io *io);

@@ -153,20 +153,26 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
     }
 }
 
-/* no new streams; closes with the last one, at the end of the turn */
+/* No new streams; closes with the last one, at the end of the turn.  One that says so before it
+ * took any is a failed attempt. */
 static void on_goaway(struct h2c *c, uint32_t code)
 {
     struct h2_up *up = of_io(h2_user(c));
 
     (void)code;
-    upconn_unlist(&up->u);
+    if (up->greeting && !up->io.ended)
+        upconn_close(&up->u, REASON_UP_CLOSED);
+    else
+        upconn_unlist(&up->u);
 }
 
 static void on_settings(struct h2c *c)
 {
     struct h2_up *up = of_io(h2_user(c));
 
-    if (!up->greeting || up->io.ended)
+    /* RFC 9113 6.5.2: no stream is taken for now; it may be told otherwise while the time to
+     * connect lasts */
+    if (!up->greeting || up->io.ended || h2_room(c) == 0)
         return;
     up->greeting = false;
     upconn_ready(&up->u);
@@ -236,9 +242,9 @@ static int up_open(struct upconn *u)
     struct h2_up *up = (struct h2_up *)u;
 
     up->greeting = u->kind == UP_H2;
-    return h2_io_start(&up->io, u->ep->w, u->conn, H2_CLIENT, &callbacks, &io_ops) < 0 ? -1
-           : up->greeting                                                              ? 1
-                                                                                       : 0;
+    return h2_io_start(&up->io, u->ep->w, u->conn, H2_CLIENT, true, &callbacks, &io_ops) < 0 ? -1
+           : up->greeting                                                                    ? 1
+                                                                                             : 0;
 }
 
 static unsigned up_room(const struct upconn *u)

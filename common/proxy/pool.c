@@ -231,12 +231,17 @@ static void opened(struct upconn *u)
 void upconn_ready(struct upconn *u)
 {
     struct stream *s;
+    bool served = false;
     timer_cancel(&u->timer);
     u->open = true;
     while (!u->closed && (s = TAILQ_FIRST(&u->waiting)) && u->ops->room(u)) {
+        served = true;
         unwait(s);
         give(u, s);
     }
+    /* one that takes nobody is a failed attempt: another would be no better */
+    if (!served && !TAILQ_EMPTY(&u->waiting))
+        upconn_close(u, REASON_UP_CLOSED);
     /* more than the peer takes at once: they look for another */
     while ((s = TAILQ_FIRST(&u->waiting))) {
         unwait(s);
@@ -384,12 +389,25 @@ void upconn_idle(struct upconn *u)
         timer_set(&u->timer, v->limits.idle_ms);
 }
 
+/* What the server did since the loop last looked may lie unread still: an end, which would cost a
+ * request that may not be repeated, or bytes that nobody asked for, which would be taken for the
+ * next answer (RFC 9112 9.2).  So the kernel is asked. */
 static struct upconn *idle_take(struct epool *ep)
 {
-    struct upconn *u = TAILQ_FIRST(&ep->idle);
-    if (u)
+    struct upconn *u;
+    while ((u = TAILQ_FIRST(&ep->idle))) {
         upconn_unlist(u);
+        if (conn_is_quiet(u->conn))
+            break;
+        upconn_close(u, REASON_OK);
+    }
     return u;
+}
+
+/* As idle_take; what lies unread may be of any kind, and is told by the session in time. */
+static bool shared_ended(const struct upconn *u)
+{
+    return u->open && u->ops->idle(u) && conn_has_ended(u->conn);
 }
 
 /* a shared connection with room, else one that still connects, else NULL */
@@ -398,7 +416,7 @@ static struct upconn *shared_find(struct epool *ep, enum up_kind kind)
     struct upconn *u, *next, *soon = NULL;
     for (u = TAILQ_FIRST(&ep->shared); u; u = next) {
         next = TAILQ_NEXT(u, link);
-        if (upconn_stale(u))
+        if (upconn_stale(u) || (u->kind == kind && shared_ended(u)))
             upconn_unlist(u);
         else if (u->kind == kind && !u->open)
             soon = u;

@@ -13,7 +13,25 @@ void stream_becomes_tunnel(struct stream *s)
 {
     s->tunnel = true;
     s->lost_ms = 0;
-    LIST_INSERT_HEAD(&s->w->tunnels, s, tunnels);
+    TAILQ_INSERT_TAIL(&s->w->tunnels, s, tunnels);
+}
+
+static struct streams *list_of(struct stream *s)
+{
+    return s->lost_ms ? &s->w->lost : &s->w->tunnels;
+}
+
+void tunnel_gone(struct stream *s)
+{
+    TAILQ_REMOVE(list_of(s), s, tunnels);
+}
+
+/* since: from then on it is not allowed; 0 = it is */
+static void move(struct stream *s, uint64_t since)
+{
+    tunnel_gone(s);
+    s->lost_ms = since;
+    TAILQ_INSERT_TAIL(list_of(s), s, tunnels);
 }
 
 /* an upgrade was a request first: has it a route still? */
@@ -39,52 +57,50 @@ static bool allowed(const struct stream *s)
     return c && (s->req ? route_holds(s, c) : target_holds(s, c));
 }
 
-/* notes since when each is not allowed; how many are not */
-static unsigned judge(struct worker *w)
+static void judge(struct worker *w)
 {
-    struct stream *s;
-    unsigned n = 0;
-    LIST_FOREACH (s, &w->tunnels, tunnels) {
-        if (allowed(s))
-            s->lost_ms = 0;
-        else if (!s->lost_ms)
-            s->lost_ms = loop_now_ms(w->loop);
-        n += s->lost_ms != 0;
+    struct stream *s, *next, *last = TAILQ_LAST(&w->lost, streams);
+    uint64_t now = loop_now_ms(w->loop);
+    for (s = TAILQ_FIRST(&w->tunnels); s; s = next) {
+        next = TAILQ_NEXT(s, tunnels);
+        if (!allowed(s))
+            move(s, now);
     }
-    return n;
+    /* those that were lost before */
+    for (s = last ? TAILQ_FIRST(&w->lost) : NULL; s; s = next) {
+        next = s == last ? NULL : TAILQ_NEXT(s, tunnels);
+        if (allowed(s))
+            move(s, 0);
+    }
 }
 
 void tunnels_judge(struct worker *w)
 {
     uint32_t ms = worker_view(w)->limits.revoked_ms;
-    if (ms && judge(w) && !timer_is_set(&w->revoke))
+    if (!ms)
+        return;
+    judge(w);
+    if (!TAILQ_EMPTY(&w->lost) && !timer_is_set(&w->revoke))
         timer_set(&w->revoke, ms);
 }
 
-/* one whose time is over, or NULL; *next: when another's will be */
-static struct stream *overdue(struct worker *w, uint64_t now, uint32_t ms, uint64_t *next)
-{
-    struct stream *s;
-    *next = 0;
-    LIST_FOREACH (s, &w->tunnels, tunnels) {
-        if (s->lost_ms && now >= s->lost_ms + ms)
-            return s;
-        if (s->lost_ms && (!*next || s->lost_ms + ms < *next))
-            *next = s->lost_ms + ms;
-    }
-    return NULL;
-}
+/* Those whose time is over, a few at once: many end with the rule that let them begin, and others
+ * have their turn in between. */
+#define REVOKED_PER_TURN 64
 
 void tunnels_revoke(void *arg)
 {
     struct worker *w = arg;
-    uint64_t now = loop_now_ms(w->loop), next;
+    uint64_t now = loop_now_ms(w->loop);
     uint32_t ms = worker_view(w)->limits.revoked_ms;
     struct stream *s;
-    while (ms && (s = overdue(w, now, ms, &next))) {
+    for (unsigned n = 0; ms && (s = TAILQ_FIRST(&w->lost)); n++) {
+        uint64_t end = s->lost_ms + ms;
+        if (end > now || n == REVOKED_PER_TURN) {
+            timer_set(&w->revoke, end > now ? end - now : 1);
+            return;
+        }
         log_debug("stream", "tunnel is not allowed any more");
-        stream_close(s, REASON_REVOKED); /* and maybe others with it: look anew */
+        stream_close(s, REASON_REVOKED); /* and maybe others with it */
     }
-    if (ms && next)
-        timer_set(&w->revoke, next - now);
 }

@@ -141,7 +141,7 @@ void stream_close(struct stream *s, enum reason why)
     timer_cancel(&s->deadline);
     timer_cancel(&s->pace);
     if (s->tunnel)
-        LIST_REMOVE(s, tunnels);
+        tunnel_gone(s);
     upstream_cancel(s);
     bool up_well = s->up.complete && s->up.ended && (!s->tunnel || why == REASON_OK);
     bool down_well = s->down.ended && (!s->tunnel || why == REASON_OK);
@@ -505,11 +505,28 @@ static void no_tunnel(struct stream *s)
     }
 }
 
+/* RFC 9110 7.8: no server may switch to a protocol that the request did not name
+ * (stream_asks_upgrade: it named one) */
+static bool asked_for(const struct http_head *req, const struct http_head *response)
+{
+    const struct http_field *asked = http_find(req, HDR_UPGRADE);
+    for (unsigned i = 0; asked && i < response->n_fields; i++)
+        if (response->fields[i].id == HDR_UPGRADE &&
+            !slice_ieq(response->fields[i].value, asked->value))
+            return false;
+    return asked != NULL;
+}
+
 static void final_response(struct stream *s, struct http_head *h, bool end)
 {
     const struct filter_list *f = &s->route->filters;
     bool connect = s->req->method == HTTP_M_CONNECT;
     bool tunnel = h->status == 101 || (connect && h->status < 300);
+    if (h->status == 101 && !asked_for(s->req, h)) {
+        s->up_fault = FAULT_UNASKED_101;
+        stream_fail(s, REASON_UP_PROTOCOL);
+        return;
+    }
     http_drop_hop_by_hop(h, h->status == 101);
     for (uint32_t i = f->n; i-- > 0;)
         if (f->calls[i].filter->response)

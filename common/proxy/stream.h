@@ -49,6 +49,7 @@
 #define STREAM_LOW  (16u * 1024) /* go on */
 /* bytes one connection moves before others get their turn */
 #define TURN_BYTES (512 * 1024)
+#define TURN_PIECE 256 /* what a piece of a body costs beside its bytes: chunks may be tiny */
 
 /* what is spoken to the upstream */
 enum up_kind {
@@ -144,7 +145,7 @@ struct stream {
     struct epool *ep;            /* ref: the endpoint chosen last */
     struct upconn *dialing;      /* waits for this one */
     TAILQ_ENTRY(stream) waiting; /* in it, or in w->patient */
-    LIST_ENTRY(stream) tunnels;  /* of the worker, if tunnel */
+    TAILQ_ENTRY(stream) tunnels; /* of the worker, if tunnel: lost if lost_ms */
     uint64_t tried;              /* endpoints of the cluster that failed, by index */
     struct timer idle, deadline, pace;
     struct loop_job job;         /* frees */
@@ -260,6 +261,8 @@ void stream_pace_look(struct stream *s);
 bool stream_still_taken(const struct stream *s);
 /* revoke.c: bytes both ways from now on; stream_close ends it */
 void stream_becomes_tunnel(struct stream *s);
+/* revoke.c: it ends */
+void tunnel_gone(struct stream *s);
 /* both directions looked at: ends the stream when it is over */
 void stream_check_end(struct stream *s);
 

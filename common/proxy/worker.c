@@ -86,13 +86,14 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->scratch = xmalloc(SCRATCH_SIZE);
     w->pipe[0] = w->pipe[1] = -1;
     w->h1_limits = h1_limits_default;
-    w->h2_limits = h2_limits_default;
+    w->h2_limits = w->h2_trusted_limits = h2_limits_default;
     w->splits = table_new(free);
     w->peers = table_new(free);
     w->alog = access_log_new(engine_access_writer(e), loop);
     timer_init(&w->trim, loop, on_trim, w);
     timer_init(&w->revoke, loop, tunnels_revoke, w);
-    LIST_INIT(&w->tunnels);
+    TAILQ_INIT(&w->tunnels);
+    TAILQ_INIT(&w->lost);
     TAILQ_INIT(&w->patient);
     upstream_init(w);
     return w;
@@ -246,6 +247,8 @@ void worker_take(void *arg)
     w->h2_limits.resets_per_s = v->limits.h2_resets;
     w->h2_limits.control_per_s = v->limits.h2_control;
     w->h2_limits.continuations = (uint16_t)v->limits.h2_continuations;
+    w->h2_trusted_limits = w->h2_limits;
+    w->h2_trusted_limits.resets_per_s = UINT32_MAX;
     worker_listen(w);
     upstream_sync(w);
     if (old)

@@ -79,15 +79,20 @@ struct worker {
     int pipe[2]; /* for the length of a call: splice (tunnel.c); -1 = none */
     struct h1_limits h1_limits;
     struct h2_limits h2_limits;
+    /* Of servers, and of other proxies of the mesh, which keep their own clients in bounds: one of
+     * them gives up as many streams at once as its clients had under way, and others share the
+     * connection. */
+    struct h2_limits h2_trusted_limits;
 
     LIST_HEAD(, wlistener) listeners;
     LIST_HEAD(, down) downs;
     uint32_t n_patient_downs;     /* that wait for a view which lets them in */
     TAILQ_HEAD(, stream) patient; /* wait for a view in which their cluster has an endpoint */
     uint32_t n_patient;
-    LIST_HEAD(, stream) tunnels; /* bytes both ways */
-    struct timer revoke;         /* those that are not allowed any more end then */
-    struct wcluster **clusters;  /* by slot; NULL = not used yet */
+    TAILQ_HEAD(streams, stream) tunnels; /* bytes both ways */
+    struct streams lost;        /* ... that are not allowed any more, the longest so first */
+    struct timer revoke;        /* those that are not allowed any more end then */
+    struct wcluster **clusters; /* by slot; NULL = not used yet */
     uint32_t n_clusters;
     struct wcluster *passthrough; /* counts what goes to original destinations */
     struct table *splits;         /* split key -> struct wsplit */
