@@ -403,6 +403,10 @@ void h2_reset(struct h2s *s, enum h2_code code)
 {
     struct stream *st = (struct stream *)s;
 
+    /* RFC 9113 8.1: behind a response that came before the request was whole; nghttp2 would drop
+     * what still waits of it, a head without a body or trailers */
+    if (code == H2_NO_ERROR && !st->closed && !s->conn->dead)
+        h2_pump(s->conn);
     if (st->closed || st->local_reset || s->conn->dead)
         return;
     st->local_reset = true;
