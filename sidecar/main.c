@@ -108,6 +108,7 @@ static void stay(void *arg)
 
 void sidecar_drain(struct sidecar *sc, bool then_exit)
 {
+    upgrade_cancel();
     engine_drain(sc->engine, (unsigned)sc->conf.drain_ms, DRAIN_QUIET_MS,
                  then_exit ? on_drained : stay, sc);
 }
@@ -329,12 +330,14 @@ static int start(struct sidecar *sc, struct err *e)
         loop_on_signal(sc->loop, SIGUSR2, on_usr2, sc) < 0 ||
         loop_on_signal(sc->loop, SIGCHLD, upgrade_on_child, sc) < 0)
         return err_set(e, "cannot take signals");
+    handover_hold_signals(false);
     upgrade_ready(sc);
     return 0;
 }
 
 static void stop(struct sidecar *sc)
 {
+    upgrade_cancel();
     source_free(sc->source);
     probes_free(sc->probes);
     admin_free(sc->admin);
@@ -368,6 +371,7 @@ int main(int argc, char **argv)
     struct sidecar *sc = &sidecar;
     struct err e = {""};
     int status;
+    handover_hold_signals(true);
     sc->argv = argv_copy(argc, argv);
     if (opt_parse(&prog, argc, argv, &common, &status) < 0)
         return status;

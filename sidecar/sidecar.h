@@ -102,6 +102,8 @@ int upgrade_begin(struct sidecar *sc, struct err *e);
 void upgrade_on_child(int sig, void *sidecar);
 /* SIGTERM: true if there is a successor, which has been told; we leave when both have drained */
 bool upgrade_end(struct sidecar *sc);
+/* ends a successor that does not serve yet; harmless if there is none */
+void upgrade_cancel(void);
 /* After the loop has ended: true if it must run on, because we are the first of the line and our
  * successor lives.  What served connections is freed. */
 bool upgrade_stay_behind(struct sidecar *sc);

@@ -49,9 +49,14 @@ int upgrade_take(struct sidecar *sc, struct err *e)
 
 static void serving(const struct stats *s, void *arg)
 {
+    struct sidecar *sc = arg;
     (void)s;
-    (void)arg;
-    handover_ready();
+    if (handover_ready() == 0)
+        return;
+    log_error(SUB, "the predecessor ended before this process could serve: nobody watches it, so "
+                   "it leaves");
+    sc->status = 1;
+    loop_stop(sc->loop);
 }
 
 /* the workers have the view when they answer what is asked behind it */
@@ -59,7 +64,7 @@ void upgrade_ready(struct sidecar *sc)
 {
     json_decref(sc->saved);
     sc->saved = NULL;
-    engine_collect(sc->engine, serving, NULL);
+    engine_collect(sc->engine, serving, sc);
 }
 
 /* ---- the predecessor's side --------------------------------------------------------------------
@@ -167,7 +172,6 @@ static void on_follower(pid_t pid, const char *why, void *arg)
         return;
     }
     log_info(SUB, "the successor serves, finishing what is open pid=%d", (int)pid);
-    bool ending = engine_draining(sc->engine); /* we were told to while it started */
     sc->follower = pid;
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     engine_stop_accepting(sc->engine);
@@ -178,12 +182,14 @@ static void on_follower(pid_t pid, const char *why, void *arg)
     sc->admin = NULL;
     sc->probes = NULL;
     sc->source = NULL;
-    if (ending) {
-        kill(pid, SIGTERM);
-        upgrade_end(sc);
-    } else {
-        engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
-    }
+    engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
+}
+
+/* we are to end, not to be followed */
+void upgrade_cancel(void)
+{
+    if (handover_cancel())
+        log_info(SUB, "this process is to end: the successor that was starting was ended");
 }
 
 static char *state_of(struct sidecar *sc)

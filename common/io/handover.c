@@ -127,8 +127,23 @@ static char **environment(int state, int pipe)
     return env;
 }
 
+static void held_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR2);
+}
+
+void handover_hold_signals(bool hold)
+{
+    sigset_t set;
+
+    held_signals(&set);
+    pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 /* The descriptors keep their numbers and lose close-on-exec (dup2 of itself, posix_spawn(3)); the
- * successor takes signals as a new program does. */
+ * successor takes signals as a new program does, those held aside. */
 static int spawn(char *const argv[], int state, int pipe, struct err *e)
 {
     posix_spawn_file_actions_t fa;
@@ -136,12 +151,12 @@ static int spawn(char *const argv[], int state, int pipe, struct err *e)
     char **env = environment(state, pipe);
     int fds[FDS_MAX], rc;
     unsigned n = listening(fds);
-    sigset_t none;
+    sigset_t held;
 
-    sigemptyset(&none);
+    held_signals(&held);
     posix_spawn_file_actions_init(&fa);
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigmask(&attr, &held);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
     posix_spawn_file_actions_adddup2(&fa, state, state);
     posix_spawn_file_actions_adddup2(&fa, pipe, pipe);
@@ -158,16 +173,29 @@ static int spawn(char *const argv[], int state, int pipe, struct err *e)
     return err_errno(e, "starting %s", handover_program(NULL));
 }
 
-static void finish(const char *why)
+static void stop_watching(bool kill_it)
 {
     timer_cancel(&next.timer);
     event_free(next.ev);
     close(next.pipe);
     next.active = false;
-    if (why) {
+    if (kill_it) {
         kill(next.pid, SIGKILL);
         waitpid(next.pid, NULL, 0);
     }
+}
+
+bool handover_cancel(void)
+{
+    if (!next.active)
+        return false;
+    stop_watching(true);
+    return true;
+}
+
+static void finish(const char *why)
+{
+    stop_watching(why != NULL);
     next.done(why ? 0 : next.pid, why, next.arg);
 }
 
@@ -299,14 +327,17 @@ int handover_unix_socket(const char *path)
     return -1;
 }
 
-void handover_ready(void)
+int handover_ready(void)
 {
+    int rc = 0;
+
     while (got.n > 0)
         close(take(0));
     if (!got.pipe)
-        return;
+        return 0;
     if (write(got.pipe, "", 1) != 1)
-        log_warn("handover", "the predecessor has gone already");
+        rc = -1;
     close(got.pipe);
     got.pipe = 0;
+    return rc;
 }

@@ -9,6 +9,9 @@
  *   done(0, why): the successor failed,
  *     nothing has changed
  *
+ * The successor is started with SIGHUP and SIGUSR2 blocked (handover_hold_signals), so that those
+ * sent to all of a line wait until it has handlers for them.
+ *
  * The state is whatever the program wants to tell itself, keys included: it passes through
  * anonymous memory that nobody else can open.  One thread: the control loop's.
  */
@@ -22,6 +25,9 @@
 #include "common/base/err.h"
 #include "common/io/loop.h"
 
+/* SIGHUP and SIGUSR2 wait, first thing in main; until hold is false */
+void handover_hold_signals(bool hold);
+
 /* where this program lies, to be called at start: a path still finds the file that replaced it.
  * NULL and e if the kernel does not tell */
 const char *handover_program(struct err *e);
@@ -33,12 +39,17 @@ typedef void handover_cb(pid_t successor, const char *why, void *arg);
 int handover_begin(struct loop *l, char *const argv[], struct slice state, unsigned timeout_ms,
                    handover_cb *done, void *arg, struct err *e);
 
+/* Ends the successor that is being started, without a word to done: we leave, and nobody would
+ * watch it.  false: none is. */
+bool handover_cancel(void);
+
 /* 1: there is a predecessor, its state is appended to out (wipe it); 0: there is none; -1 and e */
 int handover_take(struct buf *out, struct err *e);
 /* a socket inherited that listens on this address (Unix: by path), the caller's from then on; -1 */
 int handover_socket(const struct ip_port *addr);
 int handover_unix_socket(const char *path);
-/* tells the predecessor, and closes what was inherited and not asked for; harmless without one */
-void handover_ready(void);
+/* Tells the predecessor, and closes what was inherited and not asked for; harmless without one.
+ * -1: the predecessor has gone meanwhile, and whoever watched it knows nothing of us: leave. */
+int handover_ready(void);
 
 #endif
