@@ -245,6 +245,7 @@ static int connection_option(struct h1_parser *p, struct slice name)
     return 0;
 }
 
+/* An option names a field, so there are not more of them: each is looked for among the fields. */
 static int on_connection(struct h1_parser *p, struct slice list)
 {
     while (list.p) {
@@ -252,6 +253,8 @@ static int on_connection(struct h1_parser *p, struct slice list)
 
         if (r < 0)
             return r;
+        if (++p->options > p->lim->fields)
+            return FAULT_FIELDS_MANY;
     }
     return 0;
 }

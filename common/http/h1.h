@@ -27,7 +27,7 @@
 struct h1_limits {
     uint32_t head_bytes;    /* the whole head: 431 */
     uint32_t line_bytes;    /* the request or status line without its CRLF: 414 */
-    uint16_t fields;        /* at most HTTP_FIELDS_MAX: 431 */
+    uint16_t fields;        /* at most HTTP_FIELDS_MAX; options of Connection as well: 431 */
     uint16_t ext_bytes;     /* chunk extensions of one chunk */
     uint32_t ext_total;     /* chunk extensions of one body */
     uint32_t trailer_bytes; /* the trailer section: 431 */
@@ -51,6 +51,7 @@ struct h1_parser {
     bool blank;                  /* the one empty line allowed before a request was met */
     uint16_t seen;               /* what the fields so far said */
     uint8_t host;                /* index of the Host field */
+    uint16_t options;            /* in Connection fields */
     uint32_t question;           /* offset of '?' in the target, 0 = none */
     uint64_t length;             /* value of Content-Length */
 };

@@ -110,14 +110,32 @@ static bool gather_claim(struct chan *ch)
     return true;
 }
 
+/* Little pieces lie together behind what was written to the text, so that a body of many of them
+ * is one entry, and not as many system calls as they are by 64. */
+#define COPY_MAX 64
+
+static void gather_add(struct gather *g, const char *p, size_t n)
+{
+    struct iovec *last = g->n ? &g->iov[g->n - 1] : NULL;
+    char *place = g->text + g->text_used;
+    if (n <= COPY_MAX && p != place && g->text_used + n <= GATHER_TEXT) {
+        p = memmove(place, p, n);
+        g->text_used += n;
+    }
+    if (last && (char *)last->iov_base + last->iov_len == p)
+        last->iov_len += n;
+    else
+        g->iov[g->n++] = (struct iovec){(void *)p, n};
+    g->bytes += n;
+}
+
 void chan_put(struct chan *ch, const void *p, size_t n)
 {
     struct gather *g = ch->g;
     if (n == 0)
         return;
     if (gather_claim(ch)) {
-        g->iov[g->n++] = (struct iovec){(void *)p, n};
-        g->bytes += n;
+        gather_add(g, p, n);
     } else if (!ch->broken && pageq_append(g->mem, &ch->out, p, n) < 0) {
         chan_break(ch);
     }

@@ -28,7 +28,11 @@ struct h1_down {
     bool old_client;  /* HTTP/1.0 */
     bool head_reply;  /* the request was HEAD */
     bool lingering;   /* closing, and it is waited until the client has seen it */
+    uint8_t n_turn;   /* requests taken in this turn */
 };
+
+/* a client that sends many ahead has so many answered before others have their turn */
+#define REQUESTS_PER_TURN 32
 
 static void on_event(struct conn *c, unsigned ev, void *arg);
 static void rest_job(struct loop_job *job);
@@ -312,8 +316,10 @@ static void process(struct h1_down *h, struct slice in)
             break;
         } else if (x->half) {
             take_body(h, &in);
-        } else if (!take_head(h, &in)) {
+        } else if (h->n_turn == REQUESTS_PER_TURN || !take_head(h, &in)) {
             break;
+        } else {
+            h->n_turn++;
         }
     }
     if (!x->closed && h1_half_keep_rest(x, x->closing ? slice_of(NULL, 0) : in) < 0)
@@ -357,7 +363,7 @@ static int read_once(struct h1_down *h, size_t *budget)
     ssize_t n = h1_half_read(x, bulk ? RBUF_SIZE : WMEM_BLOCK_MAX, &in);
     if (n > 0) {
         process(h, in);
-        *budget -= (size_t)n < *budget ? (size_t)n : *budget;
+        *budget = h1_half_spend(x, *budget, (size_t)n);
         return *budget > 0;
     }
     if (n == H1_NO_ROOM)
@@ -374,18 +380,19 @@ static void read_all(struct h1_down *h)
     struct h1_half *x = &h->x;
     size_t budget = TURN_BYTES;
     x->busy = true;
+    h->n_turn = 0;
     if (takes_bytes(h) && !inbuf_empty(&x->in)) {
         process(h, inbuf_slice(&x->in));
         h1_half_flush_all(x);
     }
-    while (!x->closed && !x->eof && takes_bytes(h)) {
+    while (!x->closed && !x->eof && takes_bytes(h) && h->n_turn < REQUESTS_PER_TURN) {
         int more = read_once(h, &budget);
         h1_half_flush_all(x);
         if (!more)
             break;
     }
     x->busy = false;
-    if (!budget)
+    if (!budget || h->n_turn == REQUESTS_PER_TURN)
         h1_half_wake(x);
     /* the client had ended before the tunnel was agreed on */
     if (x->tunnel && x->eof && x->half)

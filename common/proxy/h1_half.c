@@ -205,6 +205,7 @@ int h1_half_take_body(struct h1_half *h, struct slice *in)
     while (h->half) {
         int ev = h1_body_next(&h->body, in, &data);
         if (ev == H1_BODY_DATA) {
+            h->pieces++;
             stream_data(h->half, data);
         } else if (ev == H1_BODY_WANT_MEM) {
             if (!h->trail && !(h->trail = trail_new(h->w->mem, h->body.lim)))
@@ -217,6 +218,13 @@ int h1_half_take_body(struct h1_half *h, struct slice *in)
         }
     }
     return 0;
+}
+
+size_t h1_half_spend(struct h1_half *h, size_t budget, size_t n)
+{
+    size_t cost = n + (size_t)TURN_PIECE * h->pieces;
+    h->pieces = 0;
+    return cost < budget ? budget - cost : 0;
 }
 
 int h1_half_keep_rest(struct h1_half *h, struct slice in)

@@ -36,13 +36,14 @@ struct h1_half {
     struct h1_body body; /* of the message being received */
     struct h1_trail *trail;
     bool busy;
-    bool body_done; /* the message was received whole */
-    bool tunnel;    /* bytes both ways, no more messages */
-    bool held;      /* the stream takes nothing now */
-    bool chunked;   /* what we send leaves in chunks */
-    bool eof;       /* the peer has ended its side */
-    bool closing;   /* only what waits is still sent */
-    bool closed;    /* the connection is no longer ours to use */
+    bool body_done;  /* the message was received whole */
+    uint32_t pieces; /* of bodies, since h1_half_spend */
+    bool tunnel;     /* bytes both ways, no more messages */
+    bool held;       /* the stream takes nothing now */
+    bool chunked;    /* what we send leaves in chunks */
+    bool eof;        /* the peer has ended its side */
+    bool closing;    /* only what waits is still sent */
+    bool closed;     /* the connection is no longer ours to use */
 };
 
 void h1_half_start(struct h1_half *h, struct worker *w, struct conn *c);
@@ -81,6 +82,8 @@ void h1_half_drop_partial(struct h1_half *h);
 /* Gives body bytes from the front of *in, and the end with its trailers, to the stream; ask
  * whether `half` is still there.  0, or enum http_fault. */
 int h1_half_take_body(struct h1_half *h, struct slice *in);
+/* what is left of a turn's budget after a read of n bytes and what was made of them */
+size_t h1_half_spend(struct h1_half *h, size_t budget, size_t n);
 /* what process left over; -1: it cannot be kept */
 int h1_half_keep_rest(struct h1_half *h, struct slice in);
 /* what was put to any connection, and what the stream has for the other half, is written */

@@ -124,7 +124,7 @@ static int read_once(struct h1_up *h, size_t *budget)
     ssize_t n = h1_half_read(&h->x, h->in_body ? RBUF_SIZE : WMEM_BLOCK_MAX, &in);
     if (n > 0) {
         process(h, in);
-        *budget -= (size_t)n < *budget ? (size_t)n : *budget;
+        *budget = h1_half_spend(&h->x, *budget, (size_t)n);
         return *budget > 0;
     }
     if (n == H1_NO_ROOM)
