@@ -62,11 +62,18 @@ class Verdict:
         return self.value / self.reference if self.reference else 0.0
 
 
+def row(rows, case, proxy, metric):
+    return next((r for r in rows if (r["case"], r["proxy"], r["metric"]) == (case, proxy, metric)), None)
+
+
 def figure(rows, case, proxy, metric):
-    for r in rows:
-        if (r["case"], r["proxy"], r["metric"]) == (case, proxy, metric):
-            return r["median"]
-    return None
+    r = row(rows, case, proxy, metric)
+    return r["median"] if r else None
+
+
+def noise(rows, case, proxy, metric):
+    r = row(rows, case, proxy, metric)
+    return r["noise"] if r else 0.0
 
 
 def best_peer(rows, case, metric):

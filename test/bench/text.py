@@ -1,5 +1,5 @@
 """What a run prints: a table for each case, and the goals at the end."""
-from bench import goals, results
+from bench import goals, results, setup
 
 SHOWN = ["cpu_us_per_request", "cpu_us_per_mb", "rps", "p50_us", "p99_us", "ms", "rss_kb", "anon_kb", "bytes_per_conn",
          "bytes", "syscalls_per_request", "instructions_per_request"]
@@ -51,6 +51,16 @@ def by_reason(left_out):
     return out
 
 
+def disturbed(rows, g):
+    """A figure of no peer's from a machine on which others worked says little without a peer's beside it."""
+    noise = goals.noise(rows, g.case, g.proxy, g.metric)
+    best, peer = goals.best_peer(rows, g.case, g.metric)
+    if g.against or noise <= setup.Options.noise:
+        return ""
+    beside = f", {peer} {number(best)}" if peer else ""
+    return f"  NOISY: others' cores {noise:.2f}{beside}"
+
+
 def goal_table(rows):
     found = goals.verdicts(rows)
     if not found:
@@ -62,4 +72,5 @@ def goal_table(rows):
         is_ratio = bool(g.against)
         got = f"{v.ratio:.2f} x {v.peer}" if is_ratio else f"{number(v.value)} {results.UNITS.get(g.metric, '')}"
         aim = f"{g.aim:g}" + (f" x {g.aim_against}" if g.aim_against else "")
-        print(f"  {state:8} {g.case:16} {g.proxy:12} {g.metric:20} {got:20} goal {g.words():16} aim {aim}")
+        print(f"  {state:8} {g.case:16} {g.proxy:12} {g.metric:20} {got:20} goal {g.words():16} aim {aim}"
+              f"{disturbed(rows, g)}")
