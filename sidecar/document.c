@@ -264,11 +264,9 @@ static int on_cluster(const struct document_fragment *old, const struct document
     return rc;
 }
 
-/* Outbound: many; what the view before has is taken over, then what differs is made */
+/* Outbound: many; build_all() has taken over what the view before has, what differs is made */
 static int read_clusters(struct build *b)
 {
-    if (b->base)
-        view_share_clusters(b->v, b->base);
     return document_diff(b->base ? b->conf->before : NULL, b->whole, DOCUMENT_CLUSTER, on_cluster,
                          b);
 }
@@ -733,15 +731,14 @@ static int on_item_again(const struct document_fragment *old, const struct docum
     return on_new_item(old, now, arg);
 }
 
-/* without ranges: for the addresses that nobody has; the first by name */
+/* Without ranges: for the addresses that nobody has; the first by name.  They stand behind those
+ * with ranges. */
 static void choose_any(struct port_rules *p)
 {
-    p->any = NULL;
-    for (uint32_t i = p->n; i-- > 0;)
-        if (document_item_is_rangeless(slice_str(p->rules[i]->name)))
-            p->any = p->rules[i];
-        else
-            break; /* they stand behind those with ranges */
+    char first[16];
+    snprintf(first, sizeof first, "%u/1", p->port);
+    struct rule *r = port_rules_from(p, first);
+    p->any = r && document_item_is_rangeless(slice_str(r->name)) ? r : NULL;
 }
 
 static int read_items(struct build *b)
@@ -1145,6 +1142,8 @@ static void choose_base(struct build *b)
 static int build_all(struct build *b)
 {
     choose_base(b);
+    if (b->base)
+        view_share_clusters(b->v, b->base);
     if (read_common(b) < 0 || read_spec(b) < 0 || read_inbound(b) < 0 || read_outbound(b) < 0 ||
         read_allowed_endpoints(b) < 0)
         return -1;

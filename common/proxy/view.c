@@ -46,15 +46,27 @@ struct port_rules *port_rules_new(uint16_t port, uint64_t tag)
     return p;
 }
 
-/* the place of the first rule that is not before name */
-static uint32_t chains_search(const struct port_rules *p, const char *name)
+/* the last block that begins with name or before it, or the first */
+static uint32_t block_search(const struct port_rules *p, const char *name)
 {
-    uint32_t lo = 0, hi = p->n;
-    if (hi && strcmp(p->rules[hi - 1]->name, name) < 0)
-        return hi; /* mostly they come in order */
+    uint32_t lo = 0, hi = p->n_blocks;
+    while (hi - lo > 1) {
+        uint32_t mid = (lo + hi) / 2;
+        if (strcmp(p->blocks[mid]->v[0]->name, name) <= 0)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* the place of the first rule that is not before name */
+static uint32_t rule_search(const struct rule_block *b, const char *name)
+{
+    uint32_t lo = 0, hi = b->n;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
-        if (strcmp(p->rules[mid]->name, name) < 0)
+        if (strcmp(b->v[mid]->name, name) < 0)
             lo = mid + 1;
         else
             hi = mid;
@@ -62,15 +74,71 @@ static uint32_t chains_search(const struct port_rules *p, const char *name)
     return lo;
 }
 
+static void rule_block_unref(struct cluster_slots *s, struct rule_block *b)
+{
+    if (--b->refs)
+        return;
+    for (uint32_t i = 0; i < b->n; i++)
+        rule_unref(s, b->v[i]);
+    free(b);
+}
+
+/* an empty one, at that place */
+static struct rule_block *block_insert(struct port_rules *p, uint32_t at)
+{
+    struct rule_block *b = xcalloc(1, sizeof *b);
+    b->refs = 1;
+    if (p->n_blocks == p->cap_blocks) {
+        p->cap_blocks = p->cap_blocks ? p->cap_blocks + p->cap_blocks / 4 + 1 : 1;
+        p->blocks = xreallocarray(p->blocks, p->cap_blocks, sizeof *p->blocks);
+    }
+    memmove(p->blocks + at + 1, p->blocks + at, (p->n_blocks - at) * sizeof *p->blocks);
+    p->blocks[at] = b;
+    p->n_blocks++;
+    return b;
+}
+
+/* the block for p alone */
+static struct rule_block *block_edit(struct port_rules *p, uint32_t i)
+{
+    struct rule_block *shared = p->blocks[i], *b;
+    if (shared->refs == 1)
+        return shared;
+    b = p->blocks[i] = xmalloc(sizeof *b);
+    *b = *shared;
+    b->refs = 1;
+    for (uint32_t k = 0; k < b->n; k++)
+        rule_ref(b->v[k]);
+    shared->refs--;
+    return b;
+}
+
+/* Makes room in the full block i: its second half goes to the next one.  They mostly come in
+ * order: then nothing does. */
+static void block_split(struct port_rules *p, uint32_t i, bool at_end)
+{
+    struct rule_block *next = block_insert(p, i + 1), *b = p->blocks[i];
+    uint32_t keep = at_end ? b->n : b->n / 2;
+    next->n = b->n - keep;
+    memcpy(next->v, b->v + keep, next->n * sizeof *b->v);
+    b->n = keep;
+}
+
 void port_rules_add(struct port_rules *p, struct rule *r)
 {
-    uint32_t at = chains_search(p, r->name);
-    if (p->n == p->cap) {
-        p->cap = p->cap ? p->cap + p->cap / 4 + 1 : 2;
-        p->rules = xreallocarray(p->rules, p->cap, sizeof *p->rules);
+    uint32_t i = block_search(p, r->name);
+    struct rule_block *b = p->n_blocks ? block_edit(p, i) : block_insert(p, 0);
+    uint32_t at = rule_search(b, r->name);
+    if (b->n == VIEW_BLOCK) {
+        block_split(p, i, at == b->n && i + 1 == p->n_blocks);
+        if (at >= b->n) {
+            at -= b->n;
+            b = p->blocks[i + 1];
+        }
     }
-    memmove(p->rules + at + 1, p->rules + at, (p->n - at) * sizeof *p->rules);
-    p->rules[at] = r;
+    memmove(b->v + at + 1, b->v + at, (b->n - at) * sizeof *b->v);
+    b->v[at] = r;
+    b->n++;
     p->n++;
 }
 
@@ -90,21 +158,38 @@ void port_rules_unrange(struct port_rules *p, const struct cidr *range, const st
 
 void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct rule *r)
 {
-    uint32_t at = chains_search(p, r->name);
-    while (at < p->n && p->rules[at] != r)
-        at++;
-    BUG_ON(at == p->n);
+    BUG_ON(port_rules_find(p, r->name) != r);
+    uint32_t i = block_search(p, r->name);
+    struct rule_block *b = block_edit(p, i);
+    uint32_t at = rule_search(b, r->name);
+    b->n--;
+    memmove(b->v + at, b->v + at + 1, (b->n - at) * sizeof *b->v);
     p->n--;
-    memmove(p->rules + at, p->rules + at + 1, (p->n - at) * sizeof *p->rules);
+    if (b->n == 0) {
+        free(b);
+        p->n_blocks--;
+        memmove(p->blocks + i, p->blocks + i + 1, (p->n_blocks - i) * sizeof *p->blocks);
+    }
     if (p->any == r)
         p->any = NULL;
     rule_unref(s, r);
 }
 
+struct rule *port_rules_from(const struct port_rules *p, const char *name)
+{
+    uint32_t i = block_search(p, name), at;
+    if (p->n == 0)
+        return NULL;
+    at = rule_search(p->blocks[i], name);
+    if (at < p->blocks[i]->n)
+        return p->blocks[i]->v[at];
+    return i + 1 < p->n_blocks ? p->blocks[i + 1]->v[0] : NULL;
+}
+
 struct rule *port_rules_find(const struct port_rules *p, const char *name)
 {
-    uint32_t at = chains_search(p, name);
-    return at < p->n && strcmp(p->rules[at]->name, name) == 0 ? p->rules[at] : NULL;
+    struct rule *r = port_rules_from(p, name);
+    return r && strcmp(r->name, name) == 0 ? r : NULL;
 }
 
 static struct port_rules *port_rules_copy(const struct port_rules *p)
@@ -113,11 +198,14 @@ static struct port_rules *port_rules_copy(const struct port_rules *p)
     q->overlaps = p->overlaps;
     q->any = p->any;
     q->n = p->n;
-    q->cap = p->n + 1;
     q->by_addr = p->by_addr ? lpm_copy(p->by_addr) : NULL;
-    q->rules = xreallocarray(NULL, q->cap, sizeof *q->rules);
-    for (uint32_t i = 0; i < p->n; i++)
-        q->rules[i] = rule_ref(p->rules[i]);
+    q->n_blocks = p->n_blocks;
+    q->cap_blocks = p->n_blocks + 1;
+    q->blocks = xreallocarray(NULL, q->cap_blocks, sizeof *q->blocks);
+    for (uint32_t i = 0; i < p->n_blocks; i++) {
+        q->blocks[i] = p->blocks[i];
+        q->blocks[i]->refs++;
+    }
     return q;
 }
 
@@ -131,10 +219,10 @@ void port_rules_unref(struct cluster_slots *s, struct port_rules *p)
 {
     if (!p || --p->refs)
         return;
-    for (uint32_t i = 0; i < p->n; i++)
-        rule_unref(s, p->rules[i]);
+    for (uint32_t i = 0; i < p->n_blocks; i++)
+        rule_block_unref(s, p->blocks[i]);
     lpm_free(p->by_addr);
-    free(p->rules);
+    free(p->blocks);
     free(p);
 }
 
@@ -148,13 +236,22 @@ struct view *view_new(struct engine *e)
     return v;
 }
 
+static void cluster_block_unref(struct cluster_slots *s, struct cluster_block *b)
+{
+    if (!b || --b->refs)
+        return;
+    for (uint32_t i = 0; i < VIEW_BLOCK; i++)
+        cluster_unref(s, b->v[i]);
+    free(b);
+}
+
 void view_free(struct view *v)
 {
     if (!v)
         return;
     struct cluster_slots *s = engine_slots(v->engine);
-    for (uint32_t i = 0; i < v->n_clusters; i++)
-        cluster_unref(s, v->clusters[i]);
+    for (uint32_t i = 0; i < v->n_clusters / VIEW_BLOCK; i++)
+        cluster_block_unref(s, v->clusters[i]);
     for (int d = 0; d < 2; d++) {
         for (uint32_t i = 0; i < v->ports[d].n; i++)
             port_rules_unref(s, v->ports[d].v[i]);
@@ -171,6 +268,7 @@ void view_free(struct view *v)
         v->maker.free(v->maker.arg);
     free(v->listeners);
     free(v->clusters);
+    free(v->local);
     free(v);
 }
 
@@ -182,34 +280,79 @@ struct cluster *view_keep_cluster(const struct view *base, struct cluster_slots 
     return c && c->tag == tag ? cluster_ref(c) : NULL;
 }
 
+static void clusters_grow(struct view *v, uint32_t slots)
+{
+    uint32_t had = v->n_clusters / VIEW_BLOCK, n = (slots + VIEW_BLOCK - 1) / VIEW_BLOCK;
+    if (n <= had)
+        return;
+    v->clusters = xreallocarray(v->clusters, n, sizeof *v->clusters);
+    memset(v->clusters + had, 0, (n - had) * sizeof *v->clusters);
+    v->n_clusters = n * VIEW_BLOCK;
+}
+
+/* the slot's place in a block that is v's alone; v has room for it */
+static struct cluster **cluster_edit(struct view *v, uint32_t slot)
+{
+    struct cluster_block **at = &v->clusters[slot / VIEW_BLOCK], *shared = *at;
+    if (!shared || shared->refs > 1) {
+        *at = xcalloc(1, sizeof **at);
+        if (shared) {
+            **at = *shared;
+            shared->refs--;
+        }
+        (*at)->refs = 1;
+        for (uint32_t i = 0; shared && i < VIEW_BLOCK; i++)
+            if ((*at)->v[i])
+                cluster_ref((*at)->v[i]);
+    }
+    return &(*at)->v[slot % VIEW_BLOCK];
+}
+
 void view_put_cluster(struct view *v, struct cluster *c)
 {
     if (c->slot >= v->n_clusters) {
         uint32_t n = cluster_slots_count(engine_slots(v->engine));
-        n = n > c->slot ? n + n / 8 : c->slot + 1;
-        v->clusters = xreallocarray(v->clusters, n, sizeof *v->clusters);
-        memset(v->clusters + v->n_clusters, 0, (n - v->n_clusters) * sizeof *v->clusters);
-        v->n_clusters = n;
+        clusters_grow(v, n > c->slot ? n + n / 8 : c->slot + 1);
     }
-    cluster_unref(engine_slots(v->engine), v->clusters[c->slot]);
-    v->clusters[c->slot] = c;
+    struct cluster **at = cluster_edit(v, c->slot);
+    cluster_unref(engine_slots(v->engine), *at);
+    *at = c;
+    if (c->flags & CLUSTER_LOCAL) {
+        v->local = xreallocarray(v->local, v->n_local + 1, sizeof *v->local);
+        v->local[v->n_local++] = c->slot;
+    }
+}
+
+static void drop_slot(struct view *v, uint32_t slot)
+{
+    if (!view_cluster(v, slot))
+        return;
+    struct cluster **at = cluster_edit(v, slot);
+    cluster_unref(engine_slots(v->engine), *at);
+    *at = NULL;
 }
 
 void view_share_clusters(struct view *v, const struct view *base)
 {
-    for (uint32_t i = 0; i < base->n_clusters; i++)
-        if (base->clusters[i] && !(base->clusters[i]->flags & CLUSTER_LOCAL))
-            view_put_cluster(v, cluster_ref(base->clusters[i]));
+    clusters_grow(v, base->n_clusters);
+    for (uint32_t i = 0; i < base->n_clusters / VIEW_BLOCK; i++) {
+        BUG_ON(v->clusters[i]);
+        v->clusters[i] = base->clusters[i];
+        if (v->clusters[i])
+            v->clusters[i]->refs++;
+    }
+    for (uint32_t i = 0; i < base->n_local; i++) {
+        const struct cluster *c = view_cluster(base, base->local[i]);
+        if (c && c->flags & CLUSTER_LOCAL)
+            drop_slot(v, base->local[i]);
+    }
 }
 
 void view_drop_cluster(struct view *v, const char *name)
 {
-    struct cluster_slots *s = engine_slots(v->engine);
-    int64_t slot = cluster_slot_find(s, name);
-    if (slot < 0 || slot >= v->n_clusters)
-        return;
-    cluster_unref(s, v->clusters[slot]);
-    v->clusters[slot] = NULL;
+    int64_t slot = cluster_slot_find(engine_slots(v->engine), name);
+    if (slot >= 0)
+        drop_slot(v, (uint32_t)slot);
 }
 
 /* the place of port, or where it belongs */

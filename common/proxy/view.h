@@ -45,16 +45,25 @@ void transport_unref(struct transport *t);
 #define MESH_ALPN_HTTP1 "fsm-http/1.1"
 #define MESH_ALPN_TCP   "fsm-tcp"
 
+/* Views that differ a little share what did not change by the block. */
+#define VIEW_BLOCK 64
+
+struct rule_block {
+    uint32_t refs, n;
+    struct rule *v[VIEW_BLOCK]; /* references */
+};
+
 /* rules of one destination port */
 struct port_rules {
     uint32_t refs;
     uint64_t tag;
     uint16_t port;
-    bool overlaps;       /* two rules have the same range: which has it hangs on the order */
-    struct lpm *by_addr; /* original destination -> struct rule, or NULL */
-    struct rule *any;    /* else this, or NULL */
-    struct rule **rules; /* references, by name */
-    uint32_t n, cap;
+    bool overlaps;              /* two rules have the same range: which has it hangs on the order */
+    struct lpm *by_addr;        /* original destination -> struct rule, or NULL */
+    struct rule *any;           /* else this, or NULL */
+    struct rule_block **blocks; /* references; none is empty; the rules are in order of name */
+    uint32_t n_blocks, cap_blocks;
+    uint32_t n; /* rules */
 };
 struct port_rules *port_rules_new(uint16_t port, uint64_t tag);
 /* takes the rule; for ranges: then port_rules_range with each */
@@ -65,12 +74,19 @@ void port_rules_unrange(struct port_rules *p, const struct cidr *range, const st
 void port_rules_remove(struct cluster_slots *s, struct port_rules *p, struct rule *r);
 /* borrowed; NULL if there is none of that name */
 struct rule *port_rules_find(const struct port_rules *p, const char *name);
+/* the first whose name is not before this one; borrowed, NULL if there is none */
+struct rule *port_rules_from(const struct port_rules *p, const char *name);
 struct port_rules *port_rules_ref(struct port_rules *p);
 void port_rules_unref(struct cluster_slots *s, struct port_rules *p);
 
 struct ports {
     uint32_t n, cap;
     struct port_rules **v; /* sorted by port */
+};
+
+struct cluster_block {
+    uint32_t refs;
+    struct cluster *v[VIEW_BLOCK]; /* references; NULL = not in this view */
 };
 
 struct lsock; /* the sockets of one address, shared by views: lsock.h */
@@ -96,8 +112,10 @@ struct view {
     int32_t refs; /* atomic */
     struct engine *engine;
     uint64_t generation;
-    struct cluster **clusters; /* by slot; NULL = not in this view */
-    uint32_t n_clusters;       /* slots */
+    struct cluster_block **clusters; /* by slot / VIEW_BLOCK; NULL = none */
+    uint32_t n_clusters;             /* slots that there is room for */
+    uint32_t *local;                 /* slots of those that are CLUSTER_LOCAL */
+    uint32_t n_local;
     struct ports ports[2];     /* outbound, inbound */
     struct chain *fallback[2]; /* what no rule names */
     struct view_listener *listeners;
@@ -119,7 +137,7 @@ struct cluster *view_keep_cluster(const struct view *base, struct cluster_slots 
                                   const char *name, uint64_t tag);
 /* takes c */
 void view_put_cluster(struct view *v, struct cluster *c);
-/* references to all of base's clusters that are not CLUSTER_LOCAL */
+/* references to all of base's clusters that are not CLUSTER_LOCAL; v has none yet */
 void view_share_clusters(struct view *v, const struct view *base);
 void view_drop_cluster(struct view *v, const char *name);
 /* a reference to base's rules of that port if the tag is the same (and not 0), else NULL */
@@ -143,7 +161,8 @@ int view_add_listener(struct view *v, const char *name, const struct ip_port *ad
 struct chain *view_chain(const struct view *v, bool inbound, const struct ip_port *dst);
 static inline struct cluster *view_cluster(const struct view *v, uint32_t slot)
 {
-    return slot < v->n_clusters ? v->clusters[slot] : NULL;
+    const struct cluster_block *b = slot < v->n_clusters ? v->clusters[slot / VIEW_BLOCK] : NULL;
+    return b ? b->v[slot % VIEW_BLOCK] : NULL;
 }
 
 #endif

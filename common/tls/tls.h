@@ -72,7 +72,7 @@ void tls_sessions_free(struct tls_sessions *s);
 struct tls_start {
     const char *sni;               /* client: server_name to send; NULL = none */
     const char *verify_host;       /* client: DNS name or IP the certificate must carry; or */
-    const char *verify_identity;   /* client: exact SPIFFE URI or DNS SAN it must carry (mesh) */
+    const char *verify_identity;   /* client: exact URI (with "://") or DNS SAN it must carry */
     struct tls_sessions *sessions; /* client: resume from and save to; NULL = never */
     const char *session_key;
 };

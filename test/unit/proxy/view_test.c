@@ -1,5 +1,8 @@
 /* view_test.c - snapshots: what is kept of the one before, and when the old one goes. */
 #include "common/proxy/view.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include "common/proxy/engine.h"
 #include "test/unit/io/io_test.h"
 
@@ -134,6 +137,106 @@ START_TEST(the_most_specific_range_goes_first)
 }
 END_TEST
 
+#define NAMES 400
+
+static struct rule *named(unsigned i)
+{
+    char name[16];
+
+    snprintf(name, sizeof name, "r%03u", i);
+    return rule_new(chain_new(name, CHAIN_TCP, 0));
+}
+
+/* the rules are those that `there` says, each found by its name and in order */
+static void has_rules(const struct port_rules *p, const bool *there)
+{
+    uint32_t n = 0;
+    char name[16];
+
+    for (unsigned i = NAMES; i-- > 0;) {
+        snprintf(name, sizeof name, "r%03u", i);
+        const struct rule *r = port_rules_find(p, name), *next = port_rules_from(p, name);
+        ck_assert_int_eq(r != NULL, there[i]);
+        n += there[i];
+        if (r)
+            ck_assert_ptr_eq(r, next);
+        for (unsigned k = i; k < NAMES && (!next || k < strtoul(next->name + 1, NULL, 10)); k++)
+            ck_assert(!there[k]);
+    }
+    ck_assert_uint_eq(p->n, n);
+}
+
+/* Views share the blocks of what did not change; a change in one is not seen in another. */
+START_TEST(rules_come_and_go_in_copies)
+{
+    bool there[NAMES] = {false}, before[NAMES];
+    struct view *a = view_new(engine), *b;
+    uint64_t seed = 7;
+    char name[16];
+
+    for (unsigned round = 0; round < 60; round++) {
+        b = view_new(engine);
+        view_share_ports(b, a, false);
+        struct port_rules *old = a->ports[0].n ? a->ports[0].v[0] : NULL;
+        struct port_rules *p = view_edit_ports(b, false, 80);
+        memcpy(before, there, sizeof before);
+        for (unsigned k = 0; k < (round % 3 ? 3u : 90u); k++) {
+            unsigned i = (unsigned)(unit_random(&seed) % NAMES);
+            snprintf(name, sizeof name, "r%03u", i);
+            if (there[i])
+                port_rules_remove(slots, p, port_rules_find(p, name));
+            else
+                port_rules_add(p, named(i));
+            there[i] = !there[i];
+        }
+        has_rules(p, there);
+        if (old)
+            has_rules(old, before);
+        view_free(a);
+        has_rules(p, there);
+        a = b;
+    }
+    view_free(a);
+}
+END_TEST
+
+/* ... and so with clusters; an application's own are never taken over */
+START_TEST(clusters_are_shared_by_the_block)
+{
+    struct view *a = view_new(engine), *b = view_new(engine);
+    struct endpoint ep = {.weight = 1};
+    struct cluster_def local = {
+        .name = "own", .tag = 1, .eps = &ep, .n = 1, .flags = CLUSTER_LOCAL};
+    char name[16];
+
+    ip_port_parse("127.0.0.1:1", &ep.addr);
+    view_put_cluster(a, cluster_new(slots, &local));
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "c%u", i);
+        view_put_cluster(a, cluster(name, 0));
+    }
+    view_share_clusters(b, a);
+    uint32_t own = (uint32_t)cluster_slot_find(slots, "own"),
+             last = (uint32_t)cluster_slot_find(slots, "c199"),
+             first = (uint32_t)cluster_slot_find(slots, "c150");
+    ck_assert_ptr_nonnull(view_cluster(a, own));
+    ck_assert_ptr_null(view_cluster(b, own));
+    ck_assert_ptr_eq(a->clusters[last / VIEW_BLOCK], b->clusters[last / VIEW_BLOCK]);
+    ck_assert_uint_eq(view_cluster(b, last)->refs, 1);
+    view_drop_cluster(b, "c199");
+    ck_assert_ptr_null(view_cluster(b, last));
+    ck_assert_str_eq(view_cluster(a, last)->name, "c199");
+    view_put_cluster(b, cluster("c150", 0));
+    ck_assert_ptr_ne(view_cluster(a, first), view_cluster(b, first));
+    view_free(a);
+    ck_assert_str_eq(view_cluster(b, first)->name, "c150");
+    ck_assert_int_eq(cluster_slot_find(slots, "c199"), -1);
+    ck_assert_int_eq(cluster_slot_find(slots, "own"), -1);
+    view_free(b);
+    ck_assert_int_eq(cluster_slot_find(slots, "c0"), -1);
+}
+END_TEST
+
 /* the old view is gone a turn after the new one came, but for what both have */
 START_TEST(a_retired_view_is_freed)
 {
@@ -222,6 +325,8 @@ int main(void)
     tcase_add_test(tc, equal_tags_are_kept);
     tcase_add_test(tc, ports_are_found_whatever_their_order);
     tcase_add_test(tc, the_most_specific_range_goes_first);
+    tcase_add_test(tc, rules_come_and_go_in_copies);
+    tcase_add_test(tc, clusters_are_shared_by_the_block);
     tcase_add_test(tc, a_retired_view_is_freed);
     tcase_add_test(tc, a_view_that_was_never_taken_is_freed);
     tcase_add_test(tc, sockets_are_shared_by_views);
