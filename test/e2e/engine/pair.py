@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -998,6 +999,71 @@ def a_successor_that_comes_after_the_end_was_asked_for_ends_too():
         assert sc.p.wait(10) == 0, sc.p.returncode
         with socket.socket() as s:
             s.bind(("127.0.0.1", sc.admin))  # nobody has it any more
+
+
+@check
+def signals_that_come_at_once_wait_for_their_handlers():
+    sc, _ = solo()
+    for _ in range(3):
+        before = set(descendants(sc.p.pid))
+        log = open(sc.log).read().count("in force")
+        sc.p.send_signal(signal.SIGUSR2)
+        sc.p.send_signal(signal.SIGHUP)
+        eventually("no successor", lambda: set(descendants(sc.p.pid)) - before, 10)
+        eventually("it is not read again", lambda: open(sc.log).read().count("in force") > log, 10)
+        time.sleep(0.2)
+    assert "nothing has changed" not in open(sc.log).read()
+    sc.p.send_signal(signal.SIGTERM)
+    assert sc.p.wait(10) == 0, sc.p.returncode
+
+
+def inbound_document(version, sources):
+    _, server = documents()
+    name = str(S("web").inb)
+    match = dict(server["Inbound"]["TrafficMatches"][name], SourceIPRanges=sources)
+    return dict(server, Version=version, Outbound=None, AllowedEndpoints={},
+                Inbound=dict(server["Inbound"], TrafficMatches={name: match})), name
+
+
+@check
+def a_rule_that_changes_holds_for_kept_connections():
+    """of a source outside the mesh: plaintext, a certificate, another principal"""
+    rules = [None, {"mTLS": True, "AuthenticatedPrincipals": ["c.c.cluster.local"]},
+             {"mTLS": True, "AuthenticatedPrincipals": ["x.x.cluster.local"]}]
+    doc, target = inbound_document("1", {"127.0.0.1/32": rules[0]})
+    port = free_port()
+    listen = [{"Address": f"127.0.0.1:{port}", "Direction": "Inbound",
+               "OriginalDst": f"127.0.0.1:{target}"}]
+    sc = Sidecar(SIDECAR, f"rules{port}", dict(doc, Listeners=listen), os.path.join(TMP, "pki"), "w")
+    wait_port(port)
+
+    def ask(s):
+        try:
+            s.sendall(f"GET /hello HTTP/1.1\r\nHost: web\r\n\r\n".encode())
+            return read_head(s)[0][9:12] or b"end"
+        except (OSError, AssertionError):
+            return b"end"
+
+    def change(n):
+        sc.write(dict(inbound_document(str(n + 1), {"127.0.0.1/32": rules[n]})[0], Listeners=listen))
+        sc.p.send_signal(signal.SIGHUP)
+        eventually("the document", lambda: f"version={n + 1}" in open(sc.log).read())
+
+    plain = socket.create_connection(("127.0.0.1", port))
+    plain.settimeout(5)
+    assert ask(plain) == b"200"
+    change(1)
+    assert ask(plain) == b"end"
+    context = ssl.create_default_context(cafile=os.path.join(TMP, "pki", "ca.crt"))
+    context.check_hostname = False
+    context.load_cert_chain(os.path.join(TMP, "pki", "c.crt"), os.path.join(TMP, "pki", "c.key"))
+    known = context.wrap_socket(socket.create_connection(("127.0.0.1", port)))
+    known.settimeout(5)
+    assert ask(known) == b"200"
+    change(2)
+    assert ask(known) == b"403"
+    sc.p.kill()
+    sc.p.wait()
 
 
 @check
