@@ -235,14 +235,17 @@ static ssize_t canon_escapes(struct slice path, unsigned flags, char *out)
     return o - out;
 }
 
-/* ".;..." or "..;..." */
+/* ".;..." or "..;...", also with the semicolon escaped, which who decodes it sends on bare; escapes
+ * are canonical here */
 static bool dots_with_parameter(const char *seg, size_t n)
 {
     size_t dots = 0;
 
     while (dots < n && seg[dots] == '.')
         dots++;
-    return (dots == 1 || dots == 2) && dots < n && seg[dots] == ';';
+    if (dots != 1 && dots != 2)
+        return false;
+    return (n > dots && seg[dots] == ';') || (n - dots >= 3 && memcmp(seg + dots, "%3B", 3) == 0);
 }
 
 /* Removes "." and ".." segments in place (RFC 3986 5.2.4, but ".." above the root is refused).

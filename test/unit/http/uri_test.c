@@ -159,6 +159,14 @@ static const struct path_row paths[] = {
     {"/a/..;x", 0, "dots"},
     {"/.;/b", 0, "dots"},
     {"/a/%2e%2E;/b", 0, "dots"},
+    {"/a/..%3b/b", 0, "dots"}, /* the same to one behind a server that decodes it */
+    {"/a/..%3B/b", 0, "dots"},
+    {"/a/.%3b", 0, "dots"},
+    {"/a/%2e%2e%3bx=y/b", 0, "dots"},
+    {"/a/...%3b/b", 0, "/a/...%3B/b"},
+    {"/a/.b%3b/b", 0, "/a/.b%3B/b"},
+    {"/a/..%3a/b", 0, "/a/..%3A/b"},
+    {"/a/..%253b/b", 0, "/a/..%253b/b"}, /* decoded once, it is a file of that name */
     {"/a/...;/b", 0, "/a/...;/b"},
     {"/a/.b;/c;d", 0, "/a/.b;/c;d"},
     {"/%c0%ae%c0%ae/a", 0, "utf8"},
