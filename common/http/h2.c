@@ -601,7 +601,8 @@ int h2_recv(struct h2c *c, uint64_t now_ms, const void *p, size_t n)
         r = c->failed ? 0 : nghttp2_session_mem_recv(c->ng, from, step);
         if (r < 0)
             broken(c, (int)r);
-        h2_pump(c); /* a GOAWAY that nghttp2 queued becomes known here */
+        h2_pump(c); /* a GOAWAY that nghttp2 queued becomes known here, and resets */
+        h2_walked(c);
         say_goodbye(c);
         dispatch(c);
         from += step;

@@ -46,9 +46,11 @@ struct h2_limits {
     uint32_t header_bytes;  /* decoded header list, as SETTINGS counts it: 431; 4 times: flood */
     uint16_t header_count;  /* at most HTTP_FIELDS_MAX: 431 */
     uint16_t trailer_count;
-    uint16_t info_heads;    /* 1xx responses on one stream */
-    uint32_t resets_per_s;  /* RST_STREAM from the peer, and streams it made us reset */
-    uint32_t control_per_s; /* PING, SETTINGS, PRIORITY, empty DATA, surplus WINDOW_UPDATE */
+    uint16_t info_heads;   /* 1xx responses on one stream */
+    uint32_t resets_per_s; /* RST_STREAM from the peer, and streams it made us reset */
+    /* PING, SETTINGS, PRIORITY, unknown frames, empty DATA, surplus WINDOW_UPDATE; the same on
+     * streams that ended, and what cannot have been under way when we reset them */
+    uint32_t control_per_s;
     uint32_t out_bytes;     /* output kept; above, h2_write takes nothing */
     uint16_t continuations; /* CONTINUATION frames of one header block */
 };

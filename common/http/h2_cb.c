@@ -18,6 +18,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
 
     if (f->hd.type != NGHTTP2_HEADERS)
         return 0;
+    c->walk.frames--;
     c->mid_head = true;
     c->head_decoded = 0;
     if (!st && c->server && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
@@ -162,7 +163,7 @@ static int data_received(struct stream *st, const nghttp2_frame *f)
     if (!st->final_head && !st->muted) /* RFC 9113 8.1: a body without a head */
         reset(st, NGHTTP2_PROTOCOL_ERROR, FAULT_MALFORMED);
     if (!(f->hd.flags & NGHTTP2_FLAG_END_STREAM)) {
-        if (f->hd.length == 0)
+        if (f->hd.length == f->data.padlen)
             h2_count_control(st->pub.conn);
         return 0;
     }
@@ -172,13 +173,18 @@ static int data_received(struct stream *st, const nghttp2_frame *f)
     return 0;
 }
 
-/* a peer may send a few for each DATA frame of ours; more is counted */
-static void window_update(struct h2c *c, struct stream *st)
+void h2_count_window(struct h2c *c)
 {
     if (c->window_updates)
         c->window_updates--;
     else
         h2_count_control(c);
+}
+
+static void window_update(struct h2c *c, struct stream *st)
+{
+    c->walk.windows--;
+    h2_count_window(c);
     if (st)
         h2_unblock(st);
     else
@@ -198,9 +204,12 @@ static const uint8_t ping_user[8] = "fsm-ping", ping_drain[8] = "fsmdrain";
 
 static void ping_received(struct h2c *c, const nghttp2_frame *f)
 {
-    if (!(f->hd.flags & NGHTTP2_FLAG_ACK)) {
+    if (!(f->hd.flags & NGHTTP2_FLAG_ACK) || c->pings == 0) {
         h2_count_control(c);
-    } else if (memcmp(f->ping.opaque_data, ping_drain, 8) == 0 && c->drain_sent) {
+        return;
+    }
+    c->pings--;
+    if (memcmp(f->ping.opaque_data, ping_drain, 8) == 0 && c->drain_sent) {
         /* everything the peer sent before it knew of the first GOAWAY has arrived */
         nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(c->ng), NGHTTP2_NO_ERROR,
@@ -279,8 +288,12 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 {
     struct h2c *c = user;
 
-    if (hd->type == NGHTTP2_HEADERS && h2_is_stray(c, hd->stream_id))
+    if (hd->type == NGHTTP2_DATA) {
+        c->walk.data -= (int64_t)hd->length;
+        c->walk.frames -= hd->length == 0;
+    } else if (hd->type == NGHTTP2_HEADERS && h2_is_stray(c, hd->stream_id)) {
         h2_fail(c, H2_E_PROTOCOL, NGHTTP2_STREAM_CLOSED);
+    }
     return 0;
 }
 
@@ -401,6 +414,9 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
         return 0;
     case NGHTTP2_RST_STREAM:
         reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id);
+        return 0;
+    case NGHTTP2_PING:
+        c->pings += !(f->hd.flags & NGHTTP2_FLAG_ACK);
         return 0;
     case NGHTTP2_GOAWAY:
         c->final_goaway |= f->goaway.last_stream_id != INT32_MAX;

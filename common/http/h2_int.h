@@ -154,7 +154,14 @@ struct h2c {
         int32_t resets[4];      /* streams that the peer reset last */
         unsigned n_resets;      /* ever */
         unsigned continuations; /* of the present header block */
+        /* Frames that were seen and that nghttp2 has not shown to h2_cb.c: what it passed over,
+         * once it has read as far (below zero: shown after they were judged). */
+        int frames;   /* DATA without bytes, and HEADERS */
+        int windows;  /* WINDOW_UPDATE */
+        int64_t data; /* bytes of DATA */
     } walk;
+    uint64_t late_frames, late_bytes; /* passed over as being under way, ever */
+    unsigned pings;                   /* sent, whose answer has not come */
 };
 
 struct stream *h2_stream_new(struct h2c *c, int32_t id);
@@ -181,6 +188,10 @@ void h2_unblock(struct stream *st);
 void h2_unblock_all(struct h2c *c);
 /* looks at the frames of the next n bytes of input before nghttp2 reads them */
 void h2_walk(struct h2c *c, const uint8_t *p, size_t n);
+/* nghttp2 has read them: what it passed over is counted */
+void h2_walked(struct h2c *c);
+/* a peer may send a few for each DATA frame of ours; more is counted */
+void h2_count_window(struct h2c *c);
 /* DATA or HEADERS on a stream that is closed, and not because we reset it */
 bool h2_is_stray(const struct h2c *c, int32_t id);
 /* Nothing more is told of a stream because of what the peer sent, but that it was refused.  A head

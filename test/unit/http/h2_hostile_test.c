@@ -464,13 +464,181 @@ static void one_empty_data(unsigned i)
     frame(NGHTTP2_DATA, 0, 1, "", 0);
 }
 
+/* all of it padding */
+static void one_padded_data(unsigned i)
+{
+    if (i == 0)
+        headers(1, 0, POST);
+    frame(NGHTTP2_DATA, 8, 1, "\x01", 2);
+}
+
+static void one_unasked_pong(unsigned i)
+{
+    frame(NGHTTP2_PING, 1, 0, "fsm-ping", 8);
+}
+
+static void one_unknown(unsigned i)
+{
+    frame(0xfa, 0, 0, "x", 1);
+}
+
+static void one_priority_update(unsigned i)
+{
+    frame(0x10, 0, 0, "\0\0\0\1u=1", 7);
+}
+
+/* a stream that we reset, and a peer that knows it */
+static void reset_by_us(uint32_t id)
+{
+    headers(id, 0, POST);
+    ck_assert_int_eq(send_wire(&server, &back), 0);
+    h2_reset(server.last, H2_NO_ERROR);
+    send_wire(&server, &back);
+}
+
+static void one_late_empty_data(unsigned i)
+{
+    if (i == 0)
+        reset_by_us(1);
+    frame(NGHTTP2_DATA, 0, 1, "", 0);
+}
+
+static void one_late_end(unsigned i)
+{
+    if (i == 0)
+        reset_by_us(1);
+    frame(NGHTTP2_DATA, F_END_STREAM, 1, "", 0);
+}
+
+static void one_late_head(unsigned i)
+{
+    if (i == 0)
+        reset_by_us(1);
+    headers(1, F_END_STREAM, "x: y\n");
+}
+
+static void one_late_window_update(unsigned i)
+{
+    if (i == 0)
+        reset_by_us(1);
+    frame(NGHTTP2_WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4);
+}
+
+static void one_late_reset(unsigned i)
+{
+    if (i == 0)
+        reset_by_us(1);
+    frame(NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+}
+
+/* refused before our SETTINGS are acknowledged: nothing is kept of such a stream */
+static void one_frame_on_a_refused_stream(unsigned i)
+{
+    for (unsigned k = 0; i == 0 && k < 257; k++)
+        headers(k * 2 + 1, 0, POST);
+    frame(NGHTTP2_DATA, 0, 256 * 2 + 1, "", 0);
+}
+
+static void (*const floods[])(unsigned) = {one_reset,           one_self_made_reset,
+                                           one_malformed,       one_ping,
+                                           one_setting,         one_priority,
+                                           one_window_update,   one_empty_data,
+                                           one_padded_data,     one_unasked_pong,
+                                           one_unknown,         one_priority_update,
+                                           one_late_empty_data, one_late_end,
+                                           one_late_head,       one_late_window_update,
+                                           one_late_reset,      one_frame_on_a_refused_stream};
+
 START_TEST(floods_end_the_connection)
 {
-    static void (*const kinds[])(unsigned) = {one_reset,         one_self_made_reset, one_malformed,
-                                              one_ping,          one_setting,         one_priority,
-                                              one_window_update, one_empty_data};
+    expect_flood(5000, floods[_i]);
+}
+END_TEST
 
-    expect_flood(5000, kinds[_i]);
+/* bytes of DATA on stream id; returns what the session said */
+static int data_of(uint32_t id, size_t n)
+{
+    static const char bytes[16384];
+    int r = 0;
+
+    for (size_t part; n && r == 0; n -= part) {
+        part = n < sizeof(bytes) ? n : sizeof(bytes);
+        frame(NGHTTP2_DATA, 0, id, bytes, part);
+        r = send_wire(&server, &back);
+    }
+    return r;
+}
+
+/* uploads answered early: each peer goes on up to the window that it has, and ends */
+START_TEST(what_was_under_way_when_we_reset_is_forgiven_however_much)
+{
+    for (uint32_t id = 1; id < 1000; id += 2) {
+        reset_by_us(id);
+        ck_assert_int_eq(data_of(id, h2_limits_default.stream_window), 0);
+        if (id % 4 == 1)
+            frame(NGHTTP2_DATA, F_END_STREAM, id, "", 0);
+        else
+            headers(id, F_END_STREAM, "x: y\n");
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+        ck_assert_str_eq(back.p, "");
+    }
+}
+END_TEST
+
+START_TEST(what_cannot_have_been_under_way_when_we_reset_ends_the_connection)
+{
+    reset_by_us(1);
+    ck_assert_int_eq(data_of(1, h2_limits_default.stream_window), 0);
+    ck_assert_int_eq(data_of(1, 1), H2_E_PROTOCOL);
+    ck_assert_str_eq(back.p, "goaway STREAM_CLOSED\n");
+}
+END_TEST
+
+/* also when more streams were reset than are remembered */
+START_TEST(what_cannot_have_been_under_way_on_many_ends_the_connection)
+{
+    for (uint32_t id = 1; id < 41; id += 2)
+        reset_by_us(id);
+    ck_assert_int_eq(data_of(1, 20 * (size_t)h2_limits_default.stream_window), 0);
+    ck_assert_int_eq(data_of(1, 1), H2_E_PROTOCOL);
+}
+END_TEST
+
+/* the answer has ended, and the peer goes on telling of its window */
+START_TEST(window_updates_behind_the_end_are_paid_by_what_was_sent)
+{
+    server.echo = true;
+    for (uint32_t id = 1; id < 10000; id += 2) {
+        headers(id, 0, POST);
+        frame(NGHTTP2_DATA, F_END_STREAM, id, "x", 1);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+        frame(NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4);
+        frame(NGHTTP2_WINDOW_UPDATE, 0, id, "\0\0\0\1", 4);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+    }
+    ck_assert_uint_eq(h2_streams(server.c), 0);
+}
+END_TEST
+
+/* the header of each frame is the last thing of one piece */
+START_TEST(frames_in_pieces_are_counted_once)
+{
+    headers(1, 0, POST);
+    for (unsigned i = 0; i < 900; i++) {
+        frame(NGHTTP2_PING, 0, 0, "12345678", 8);
+        for (size_t at = 0; at < wire.len; at += 9)
+            ck_assert_int_eq(
+                h2_recv(server.c, now, wire.p + at, wire.len - at < 9 ? wire.len - at : 9), 0);
+        buf_clear(&wire);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+    }
+    for (unsigned i = 0; i < 2000; i++) {
+        frame(NGHTTP2_DATA, 0, 1, "xy", 2);
+        ck_assert_int_eq(h2_recv(server.c, now, wire.p, 9), 0);
+        ck_assert_int_eq(h2_recv(server.c, now, wire.p + 9, 2), 0);
+        buf_clear(&wire);
+    }
+    ck_assert_uint_eq(server.body.len, 4000);
 }
 END_TEST
 
@@ -709,7 +877,12 @@ int main(void)
     tcase_add_test(srv, a_frame_above_the_size_ends_the_connection);
     tcase_add_test(srv, data_beyond_the_window_ends_it);
     tcase_add_test(srv, padding_counts_and_is_not_shown);
-    tcase_add_loop_test(srv, floods_end_the_connection, 0, 8);
+    tcase_add_loop_test(srv, floods_end_the_connection, 0, COUNT(floods));
+    tcase_add_test(srv, what_was_under_way_when_we_reset_is_forgiven_however_much);
+    tcase_add_test(srv, what_cannot_have_been_under_way_when_we_reset_ends_the_connection);
+    tcase_add_test(srv, what_cannot_have_been_under_way_on_many_ends_the_connection);
+    tcase_add_test(srv, window_updates_behind_the_end_are_paid_by_what_was_sent);
+    tcase_add_test(srv, frames_in_pieces_are_counted_once);
     tcase_add_test(srv, what_floods_in_a_second_is_fine_in_many);
     tcase_add_test(srv, a_request_reset_in_the_same_breath_is_not_told);
     tcase_add_test(srv, endless_continuations_end_the_connection);
