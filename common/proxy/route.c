@@ -34,19 +34,51 @@ static bool method_fits(const struct route *r, const struct http_head *h)
     return false;
 }
 
-static bool header_fits(const struct header_match *m, const struct http_head *h)
+static bool is_named(const struct http_field *f, const struct header_match *m)
 {
+    return !f->dropped && f->id == m->id && (m->id != HDR_OTHER || slice_ieq(f->name, m->name));
+}
+
+/* size: bytes of the values, each with two for what is put between them */
+static bool combined_fits(const struct header_match *m, const struct http_head *h, size_t size)
+{
+    char some[1024], *text = size <= sizeof some ? some : malloc(size), *p = text;
+    if (!text)
+        return false;
     for (unsigned i = 0; i < h->n_fields; i++) {
         const struct http_field *f = &h->fields[i];
-        if (f->dropped || f->id != m->id)
+        if (!is_named(f, m))
             continue;
-        if (m->id == HDR_OTHER && !slice_ieq(f->name, m->name))
-            continue;
-        if (matcher_test(&m->value, f->value))
-            return true;
+        if (f->value.n)
+            p = mempcpy(p, f->value.p, f->value.n);
+        p = mempcpy(p, m->id == HDR_COOKIE ? "; " : ", ", 2);
     }
-    /* HTTP/2 requests carry the host in a pseudo-header */
-    return m->id == HDR_HOST && matcher_test(&m->value, h->authority);
+    bool fits = matcher_test(&m->value, slice_of(text, size - 2));
+    if (text != some)
+        free(text);
+    return fits;
+}
+
+/* Fields of one name are one, in their order, to whoever reads them (RFC 9110 5.3; cookies: 9113
+ * 8.2.3): what one line of them says must not decide alone.  The host is what is forwarded as it,
+ * wherever it stood. */
+static bool header_fits(const struct header_match *m, const struct http_head *h)
+{
+    const struct http_field *first = NULL;
+    size_t size = 0;
+    unsigned n = 0;
+    if (m->id == HDR_HOST)
+        return matcher_test(&m->value, h->authority);
+    for (unsigned i = 0; i < h->n_fields; i++) {
+        const struct http_field *f = &h->fields[i];
+        if (!is_named(f, m))
+            continue;
+        first = n++ ? first : f;
+        size += f->value.n + 2;
+    }
+    if (n > 1)
+        return combined_fits(m, h, size);
+    return first && matcher_test(&m->value, first->value);
 }
 
 static bool headers_fit(const struct route *r, const struct http_head *h)

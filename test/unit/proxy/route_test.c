@@ -107,11 +107,65 @@ START_TEST(headers_all_have_to_fit)
     ck_assert_int_eq(find("/", NULL, &why), -1);
     field("x-user", "nobody");
     ck_assert_int_eq(find("/", NULL, &why), -1);
-    field("x-user", "tester");
+    fields[0].value = SLICE_LIT("tester");
     ck_assert_int_eq(find("/", NULL, &why), 0); /* the host comes from the authority */
-    fields[1].dropped = true;
+    field("host", "web");
+    head.authority = SLICE_LIT("db"); /* which is forwarded, whatever Host was */
+    ck_assert_int_eq(find("/", NULL, &why), -1);
+    head.authority = SLICE_LIT("web");
+    fields[0].dropped = true;
     ck_assert_int_eq(find("/", NULL, &why), -1);
     done();
+}
+END_TEST
+
+/* RFC 9110 5.3, 9113 8.2.3: as many lines are one */
+START_TEST(lines_of_one_name_are_matched_as_one)
+{
+    static char longish[3000];
+    static const struct {
+        const char *name, *pattern;
+        const char *values[3];
+        bool fits;
+    } rows[] = {{"x-role", "user", {"user"}, true},
+                {"x-role", "user", {"user", "admin"}, false},
+                {"x-role", "user", {"admin", "user"}, false},
+                {"x-role", "user", {"user", "user"}, false},
+                {"x-role", "user", {"user", ""}, false},
+                {"x-role", "user", {"", "user"}, false},
+                {"x-role", "user, admin", {"user", "admin"}, true},
+                {"x-role", "user, admin", {"user, admin"}, true},
+                {"x-role", "admin, user", {"user", "admin"}, false},
+                {"x-role", "(a|b)(, (a|b))*", {"a", "b", "a"}, true},
+                {"x-role", "(a|b)(, (a|b))*", {"a", "c", "a"}, false},
+                {"x-role", ", ", {"", ""}, true},
+                {"cookie", "a=1; b=2", {"a=1", "b=2"}, true},
+                {"cookie", "a=1, b=2", {"a=1", "b=2"}, false},
+                {"x-role", "l+, end", {longish, "end"}, true},
+                {"x-role", "l+", {longish, "end"}, false}};
+    struct header_match m;
+    enum reason why;
+    struct err e;
+
+    memset(longish, 'l', sizeof longish - 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        setup();
+        m = (struct header_match){.name = slice_str(rows[i].name)};
+        m.id = (uint16_t)http_hdr_id(m.name);
+        ck_assert_int_eq(matcher_init_regex(&m.value, a, rows[i].pattern, &e), 0);
+        struct route *r = add(".*");
+        r->headers = &m;
+        r->n_headers = 1;
+        field("x-other", "user");
+        for (unsigned k = 0; k < 3 && rows[i].values[k]; k++)
+            field(rows[i].name, rows[i].values[k]);
+        ck_assert_msg(find("/", NULL, &why) == (rows[i].fits ? 0 : -1), "row %zu: %s", i,
+                      rows[i].pattern);
+        fields[0].dropped = true;
+        ck_assert_int_eq(find("/", NULL, &why), rows[i].fits ? 0 : -1);
+        matcher_release(&m.value);
+        done();
+    }
 }
 END_TEST
 
@@ -197,4 +251,5 @@ END_TEST
 
 UNIT_MAIN("route", the_first_that_fits_in_order, methods_without_a_number_go_by_their_text,
           headers_all_have_to_fit, routes_that_name_the_identity_go_first, hosts_have_one_form,
-          address_sets)
+          lines_of_one_name_are_matched_as_one, routes_that_name_the_identity_go_first,
+          hosts_have_one_form, address_sets)
