@@ -160,12 +160,20 @@ void rule_unref(struct cluster_slots *s, struct rule *r)
     free(r);
 }
 
+const struct vhost *chain_host_by(const struct chain *c, struct slice authority, char *buf,
+                                  struct slice *name)
+{
+    struct slice h = host_normal(authority, buf);
+    const struct vhost *v = c->hosts && h.n ? hosts_find(c->hosts, h) : NULL;
+    *name = v ? h : authority;
+    return v ? v : c->any_host;
+}
+
 const struct vhost *chain_host(const struct chain *c, struct slice authority)
 {
     char buf[HOST_MAX];
-    struct slice h = host_normal(authority, buf);
-    const struct vhost *v = c->hosts && h.n ? hosts_find(c->hosts, h) : NULL;
-    return v ? v : c->any_host;
+    struct slice name;
+    return chain_host_by(c, authority, buf, &name);
 }
 
 struct slice chain_default_host(const struct chain *c)

@@ -105,6 +105,9 @@ void rule_unref(struct cluster_slots *s, struct rule *r);
 /* ---- lookup ---- */
 /* NULL if no host fits */
 const struct vhost *chain_host(const struct chain *c, struct slice authority);
+/* name: what it was found by, in buf (HOST_MAX); authority itself where any would have done */
+const struct vhost *chain_host_by(const struct chain *c, struct slice authority, char *buf,
+                                  struct slice *name);
 /* The host of a request that names none (HTTP/1.0): if the address that was dialled leaves no
  * choice, one of its names.  Empty: there is a choice. */
 struct slice chain_default_host(const struct chain *c);

@@ -19,6 +19,7 @@
     X(DOWN_TLS, "downstream_tls_error", 0, DOWN) /* handshake failed */                            \
     X(HEAD_TIMEOUT, "request_head_timeout", 408, DOWN)                                             \
     X(PATH, "bad_path", 400, DOWN)                       /* no canonical form */                   \
+    X(MAX_FORWARDS, "max_forwards", 405, DOWN)           /* TRACE or OPTIONS, meant for us */      \
     X(SLOW_CLIENT, "downstream_idle_timeout", 408, DOWN) /* body or reader stalled */              \
     X(TOO_SLOW, "downstream_too_slow", 408, DOWN)        /* ... or below the minimum rate */       \
     /* policy */                                                                                   \

@@ -177,18 +177,26 @@ static void count_answer(struct stream *s, unsigned status)
         s->w->stat[WSTAT_DOWN_RQ_1XX + status / 100 - 1]++;
 }
 
+/* 204 has no length (RFC 9110 8.6), and 405 says what is allowed (15.5.6): of TRACE, the only
+ * method that it answers, nothing but to be asked about */
+static unsigned fields_of_answer(unsigned status)
+{
+    return status == 204 ? 0 : status == 405 ? 3 : 2;
+}
+
 void stream_answer(struct stream *s, unsigned status, struct slice body, enum reason why)
 {
     char length[24];
-    struct http_field fields[2] = {{.name = SLICE_LIT("content-type"),
-                                    .value = SLICE_LIT("text/plain"),
-                                    .id = HDR_CONTENT_TYPE},
-                                   {.name = SLICE_LIT("content-length"), .id = HDR_CONTENT_LENGTH}};
+    struct http_field fields[] = {{.name = SLICE_LIT("content-type"),
+                                   .value = SLICE_LIT("text/plain"),
+                                   .id = HDR_CONTENT_TYPE},
+                                  {.name = SLICE_LIT("content-length"), .id = HDR_CONTENT_LENGTH},
+                                  {.name = SLICE_LIT("allow"), .value = SLICE_LIT("OPTIONS")}};
     struct http_head h = {.status = status,
                           .version = HTTP_V11,
                           .body = body.n ? HTTP_BODY_LENGTH : HTTP_BODY_NONE,
                           .content_length = body.n,
-                          .n_fields = 2,
+                          .n_fields = fields_of_answer(status),
                           .fields = fields};
     snprintf(length, sizeof length, "%zu", body.n);
     fields[1].value = slice_str(length);
@@ -254,10 +262,14 @@ static enum reason route_of(struct stream *s)
     /* RFC 9112 3.2: HTTP/1.0 may do without Host, a server of HTTP/1.1 may not */
     if (!s->req->authority.n && s->req->version == HTTP_V10)
         s->req->authority = chain_default_host(s->chain);
-    const struct vhost *v = chain_host(s->chain, s->req->authority);
+    char buf[HOST_MAX];
+    struct slice host;
+    const struct vhost *v = chain_host_by(s->chain, s->req->authority, buf, &host);
     enum reason why = REASON_HOST_UNKNOWN;
     if (!v)
         return why;
+    if (stream_set_authority(s, host) < 0)
+        return REASON_NO_MEMORY;
     if (stream_canonical_path(s, v->paths_decide ? URI_UNAMBIGUOUS : 0, v->paths_decide) < 0)
         return REASON_PATH;
     struct route_query q = {
@@ -276,8 +288,11 @@ static void find_route(struct stream *s)
         return;
     }
     s->split = s->route->split;
-    if (!s->split)
-        stream_fail(s, REASON_NO_TARGET);
+    why = s->split ? stream_max_forwards(s) : REASON_NO_TARGET;
+    if (why == REASON_MAX_FORWARDS && s->req->method == HTTP_M_OPTIONS)
+        stream_answer(s, 204, slice_of(NULL, 0), why);
+    else if (why != REASON_OK)
+        stream_fail(s, why);
     else
         run_filters(s);
 }
@@ -305,6 +320,8 @@ static void begin_http(struct stream *s)
     s->needs_h2 = s->chain->always_h2 || is_grpc(s->req);
     s->app_h2 = s->chain->always_h2 || (s->req->version == HTTP_V2 && !s->conn->mesh);
     http_drop_hop_by_hop(s->req, s->wants_upgrade);
+    if (s->req->version == HTTP_V10) /* ignored (RFC 9110 10.1.1), and not to be revived */
+        head_drop(s->req, HDR_EXPECT);
     find_route(s);
 }
 

@@ -250,6 +250,11 @@ void stream_free_head(struct stream *s);
 /* One canonical path (flags of uri_canonical); replace: it is what is forwarded, too.  -1: there is
  * none */
 int stream_canonical_path(struct stream *s, unsigned flags, bool replace);
+/* The form of the host that was matched is what is forwarded.  -1: no memory */
+int stream_set_authority(struct stream *s, struct slice host);
+/* TRACE and OPTIONS may pass so many intermediaries (RFC 9110 7.6.2): counts us.  MAX_FORWARDS: it
+ * goes no further; or NO_MEMORY */
+enum reason stream_max_forwards(struct stream *s);
 /* asks for an upgrade that we carry */
 bool stream_asks_upgrade(const struct http_head *h);
 

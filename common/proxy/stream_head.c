@@ -4,7 +4,9 @@
  * and moves the slices, because it may be needed after the buffer was read into again (a dial, a
  * second attempt, the access log).
  */
+#include <limits.h>
 #include <stdalign.h>
+#include <stdio.h>
 #include <string.h>
 #include "common/http/uri.h"
 #include "common/proxy/stream.h"
@@ -152,6 +154,57 @@ void head_drop(struct http_head *h, enum http_hdr id)
     for (unsigned i = 0; i < h->n_fields; i++)
         if (h->fields[i].id == id)
             h->fields[i].dropped = true;
+}
+
+int stream_set_authority(struct stream *s, struct slice host)
+{
+    char *t;
+    if (slice_eq(host, s->req->authority))
+        return 0;
+    t = stream_alloc(s, host.n);
+    if (!t)
+        return -1;
+    memcpy(t, host.p, host.n);
+    s->req->authority = slice_of(t, host.n);
+    return 0;
+}
+
+static bool is_number(struct slice s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+    return s.n > 0;
+}
+
+/* what is no number is nothing that we could count; one beyond us becomes the largest of ours */
+static enum reason one_hop_less(struct stream *s, struct http_field *f)
+{
+    unsigned long long n;
+    size_t room = 24;
+    if (!is_number(f->value))
+        return REASON_OK;
+    if (slice_u64(f->value, ULLONG_MAX, &n) < 0)
+        n = ULLONG_MAX;
+    if (n == 0)
+        return REASON_MAX_FORWARDS;
+    char *t = stream_alloc(s, room);
+    if (!t)
+        return REASON_NO_MEMORY;
+    f->value = slice_of(t, (size_t)snprintf(t, room, "%llu", n - 1));
+    return REASON_OK;
+}
+
+enum reason stream_max_forwards(struct stream *s)
+{
+    struct http_head *h = s->req;
+    enum reason why = REASON_OK;
+    if (h->method != HTTP_M_OPTIONS && h->method != HTTP_M_TRACE)
+        return why;
+    for (unsigned i = 0; i < h->n_fields && why == REASON_OK; i++)
+        if (!h->fields[i].dropped && slice_ieq(h->fields[i].name, SLICE_LIT("max-forwards")))
+            why = one_hop_less(s, &h->fields[i]);
+    return why;
 }
 
 int stream_set_header(struct stream *s, enum http_hdr id, struct slice value)

@@ -407,7 +407,7 @@ for name, line, forwards in (
         ("absolute form", b"GET http://h/a?b HTTP/1.1", b"GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"),
         ("absolute form without a path", b"GET http://h HTTP/1.1", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
         ("a query without a path", b"GET http://h?x HTTP/1.1", b"GET /?x HTTP/1.1\r\nHost: h\r\n\r\n"),
-        ("scheme and host in another case", b"GET HTTP://H/ HTTP/1.1", b"GET / HTTP/1.1\r\nHost: H\r\n\r\n"),
+        ("scheme and host in another case", b"GET HTTP://H/ HTTP/1.1", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
         ("OPTIONS *", b"OPTIONS * HTTP/1.1", b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"),
         ("OPTIONS of the server in absolute form", b"OPTIONS http://h HTTP/1.1", b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"),
         ("an empty query", b"GET /? HTTP/1.1", b"GET /? HTTP/1.1\r\nHost: h\r\n\r\n"),
