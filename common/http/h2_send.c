@@ -57,8 +57,10 @@ static bool added_fields_ok(const struct h2_emit *e)
 
 /* ---- heads ----------------------------------------------------------------------------------- */
 
-/* :path; *mem is what the caller frees when path and query had to be put together */
-static struct slice path_of(const struct http_head *h, const struct h2_emit *e, char **mem)
+/* :path.  Put together where the two do not stand in one piece, in memory of the session's that
+ * the caller releases */
+static struct slice path_of(struct h2_pool *pool, const struct http_head *h,
+                            const struct h2_emit *e, char **mem)
 {
     size_t n = h->path.n + 1 + h->query.n;
 
@@ -69,7 +71,7 @@ static struct slice path_of(const struct http_head *h, const struct h2_emit *e, 
         return h->path;
     if (h->path.p + h->path.n + 1 == h->query.p && h->query.p[-1] == '?')
         return slice_of(h->path.p, n);
-    *mem = malloc(n);
+    *mem = h2_alloc(pool, n);
     if (!*mem)
         return slice_of(NULL, 0);
     memcpy(*mem, h->path.p, h->path.n);
@@ -149,13 +151,14 @@ struct h2s *h2_request(struct h2c *c, const struct http_head *h, const struct h2
 
     if (h2_room(c) == 0 || !added_fields_ok(e))
         return NULL;
-    path = path_of(h, e, &mem);
+    path = path_of(c->pool, h, e, &mem);
     v.n = 0;
     v.full = false;
     put_request(&v, h, e, path);
     if (!v.full && (path.p || h->method == HTTP_M_CONNECT))
         s = begin_request(c, &v, h->method, e->end, user);
-    free(mem);
+    if (mem)
+        h2_release(c->pool, mem);
     return s;
 }
 

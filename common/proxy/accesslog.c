@@ -1,7 +1,9 @@
 /* accesslog.c - see accesslog.h.
  *
  * Lines collect in a buffer of the worker; at the end of the loop turn, or when it is full, the
- * buffer goes to the writer thread: pushed onto a list that the thread takes whole.
+ * buffer goes to the writer thread: pushed onto a list that the thread takes whole.  What it has
+ * written comes back to the worker by a list of its own, which the worker takes whole, so that
+ * nothing is allocated for a line once there are as many buffers as are under way at a time.
  */
 #include "common/proxy/accesslog.h"
 #include <errno.h>
@@ -20,9 +22,18 @@
 #define CHUNK_BYTES (32 * 1024)
 #define CHUNKS_MAX  64 /* waiting for the writer: 2 MiB, then lines are lost */
 #define LAST_WORDS  2  /* seconds that a reader who stands still has at the end */
+#define CHUNKS_KEPT 2  /* of each worker, and not larger: one is filled, the other written */
+
+/* Empty buffers of one worker.  The writer holds it as long as it has one of its chunks. */
+struct spare {
+    unsigned refs;      /* the worker, and chunks handed over; atomic */
+    unsigned n;         /* in list, atomic */
+    struct chunk *list; /* atomic: pushed by the writer, taken whole by the worker */
+};
 
 struct chunk {
     struct chunk *next;
+    struct spare *home;
     unsigned lines;
     struct buf text;
 };
@@ -44,8 +55,73 @@ struct access_log {
     struct access_log_writer *wr;
     struct loop *loop;
     struct chunk *cur;
+    struct chunk *empty; /* taken from spare */
+    struct spare *spare;
     struct loop_job job;
 };
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+static void chunk_free(struct chunk *c)
+{
+    buf_free(&c->text);
+    free(c);
+}
+
+static void push(struct chunk **list, struct chunk *c)
+{
+    c->next = __atomic_load_n(list, __ATOMIC_RELAXED);
+    while (
+        !__atomic_compare_exchange_n(list, &c->next, c, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+}
+
+static void chunks_free(struct chunk *c)
+{
+    while (c) {
+        struct chunk *next = c->next;
+        chunk_free(c);
+        c = next;
+    }
+}
+
+static void spare_unref(struct spare *sp)
+{
+    if (__atomic_sub_fetch(&sp->refs, 1, __ATOMIC_ACQ_REL))
+        return;
+    chunks_free(sp->list);
+    free(sp);
+}
+
+/* by the writer, with the reference that the chunk had */
+static void give_back(struct chunk *c)
+{
+    struct spare *sp = c->home;
+    if (__atomic_load_n(&sp->n, __ATOMIC_RELAXED) >= CHUNKS_KEPT || c->text.cap > CHUNK_BYTES) {
+        chunk_free(c);
+    } else {
+        c->lines = 0;
+        buf_clear(&c->text);
+        __atomic_add_fetch(&sp->n, 1, __ATOMIC_RELAXED);
+        push(&sp->list, c);
+    }
+    spare_unref(sp);
+}
+
+static struct chunk *chunk_take(struct access_log *a)
+{
+    if (!a->empty)
+        a->empty = __atomic_exchange_n(&a->spare->list, NULL, __ATOMIC_ACQUIRE);
+    struct chunk *c = a->empty;
+    if (c) {
+        a->empty = c->next;
+        __atomic_sub_fetch(&a->spare->n, 1, __ATOMIC_RELAXED);
+    } else {
+        c = xcalloc(1, sizeof *c);
+        c->home = a->spare;
+    }
+    return c;
+}
 
 /* ---- the writer ------------------------------------------------------------------------------ */
 
@@ -77,8 +153,7 @@ static void drop_first(struct access_log_writer *wr)
 {
     struct chunk *c = wr->taken;
     wr->taken = c->next;
-    buf_free(&c->text);
-    free(c);
+    give_back(c);
     __atomic_sub_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
 }
 
@@ -173,8 +248,7 @@ uint64_t access_log_lost(const struct access_log_writer *wr)
 static void chunk_drop(struct access_log_writer *wr, struct chunk *c)
 {
     __atomic_add_fetch(&wr->lost, c->lines, __ATOMIC_RELAXED);
-    buf_free(&c->text);
-    free(c);
+    chunk_free(c);
 }
 
 static void hand_over(struct access_log *a)
@@ -189,10 +263,8 @@ static void hand_over(struct access_log *a)
         return;
     }
     __atomic_add_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
-    c->next = __atomic_load_n(&wr->list, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&wr->list, &c->next, c, true, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED))
-        ;
+    __atomic_add_fetch(&a->spare->refs, 1, __ATOMIC_RELAXED);
+    push(&wr->list, c);
     sem_post(&wr->work);
 }
 
@@ -207,6 +279,8 @@ struct access_log *access_log_new(struct access_log_writer *wr, struct loop *l)
     a->wr = wr;
     a->loop = l;
     a->job.fn = on_turn_end;
+    a->spare = xcalloc(1, sizeof *a->spare);
+    a->spare->refs = 1;
     return a;
 }
 
@@ -216,6 +290,8 @@ void access_log_free(struct access_log *a)
         return;
     loop_undefer(a->loop, &a->job);
     hand_over(a);
+    chunks_free(a->empty);
+    spare_unref(a->spare);
     free(a);
 }
 
@@ -347,7 +423,7 @@ static void put_stream(struct line *l, const struct stream *s, enum reason why)
 void access_log_stream(struct access_log *a, const struct stream *s, enum reason why)
 {
     if (!a->cur)
-        a->cur = xcalloc(1, sizeof *a->cur);
+        a->cur = chunk_take(a);
     struct line l = {.b = &a->cur->text,
                      .first = true,
                      .json = __atomic_load_n(&a->wr->format, __ATOMIC_RELAXED) == ACCESS_JSON};

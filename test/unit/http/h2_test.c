@@ -1,4 +1,7 @@
 /* HTTP/2 sessions: our client against our server, in memory */
+/* objects: test/fake/faults.c */
+/* wrap: malloc calloc realloc */
+#include "test/fake/faults.h"
 #include "test/unit/http/h2_pair.h"
 
 static void open_pair(void)
@@ -114,7 +117,7 @@ START_TEST(too_many_interim_answers_reset_the_stream)
 }
 END_TEST
 
-START_TEST(a_path_and_query_that_do_not_lie_together_are_joined)
+static void request_in_two_parts(void)
 {
     struct http_field none[HTTP_FIELDS_MAX];
     struct http_head h = {.request = true, .method = HTTP_M_GET, .fields = none};
@@ -124,10 +127,34 @@ START_TEST(a_path_and_query_that_do_not_lie_together_are_joined)
     h.path = SLICE_LIT("/canonical");
     h.query = SLICE_LIT("q=1");
     h2_request(client.c, &h, &(struct h2_emit){.end = true, .scheme = SLICE_LIT("https")}, NULL);
+}
+
+START_TEST(a_path_and_query_that_do_not_lie_together_are_joined)
+{
+    request_in_two_parts();
     talk();
     expect_log(&server, "head 1 GET https a /canonical?q=1 end\n");
 }
 END_TEST
+
+/* under a memory checker nothing is kept, so each is one */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+START_TEST(nothing_is_allocated_for_a_request_once_warm)
+{
+    server.echo = true;
+    for (unsigned i = 0; i < 20; i++) {
+        if (i == 10)
+            faults_arm(1);
+        request_in_two_parts();
+        faults_pause();
+        talk();
+        faults_resume();
+    }
+    faults_stop();
+    ck_assert(!faults_hit());
+}
+END_TEST
+#endif
 
 START_TEST(connect_becomes_a_tunnel)
 {
@@ -726,6 +753,9 @@ int main(void)
     tcase_add_test(t, interim_answers_come_before_the_final_one);
     tcase_add_test(t, too_many_interim_answers_reset_the_stream);
     tcase_add_test(t, a_path_and_query_that_do_not_lie_together_are_joined);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    tcase_add_test(t, nothing_is_allocated_for_a_request_once_warm);
+#endif
     tcase_add_test(t, connect_becomes_a_tunnel);
     tcase_add_test(t, added_fields_that_could_split_a_message_are_refused);
     tcase_add_test(t, a_large_body_passes_both_ways);

@@ -1,11 +1,14 @@
 /* accesslog_test.c - lines of the access log: hostile bytes, both forms, order, nothing when off.
  */
+/* objects: test/fake/faults.c */
+/* wrap: malloc calloc realloc */
 #include <jansson.h>
 #include <stdlib.h>
 #include "common/base/json.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
 #include "common/proxy/upstream.h"
+#include "test/fake/faults.h"
 #include "test/unit/io/io_test.h"
 
 static int out[2];
@@ -189,6 +192,51 @@ START_TEST(a_reader_that_is_slow_costs_lines)
 }
 END_TEST
 
+static void one_line(void)
+{
+    access_log_stream(alog, &s, REASON_OK);
+    loop_turn(l, false);
+}
+
+/* until so many lines were read */
+static void read_lines(unsigned n)
+{
+    static char text[65536];
+    for (ssize_t k = 0; n > 0; k--) {
+        if (k == 0)
+            k = read(out[0], text, sizeof text);
+        ck_assert_int_gt(k, 0);
+        n -= text[k - 1] == '\n';
+    }
+}
+
+/* at a low rate each line is a batch of its own */
+START_TEST(nothing_is_allocated_for_a_line_once_warm)
+{
+    static char full[4096];
+
+    access_log_set_format(wr, ACCESS_TEXT);
+    fcntl(out[1], F_SETFL, O_NONBLOCK); /* the writer stands with the first, so there is another */
+    memset(full, '-', sizeof full);
+    while (write(out[1], full, sizeof full) > 0)
+        ;
+    fcntl(out[1], F_SETFL, 0);
+    one_line();
+    one_line();
+    read_lines(2);
+    faults_arm(1);
+    for (unsigned i = 0; i < 1000; i++) {
+        one_line();
+        faults_pause(); /* Check allocates */
+        read_lines(1);
+        faults_resume();
+    }
+    faults_stop();
+    ck_assert(!faults_hit());
+    free(logged());
+}
+END_TEST
+
 START_TEST(a_reader_that_stands_still_does_not_keep_the_process)
 {
     access_log_set_format(wr, ACCESS_JSON);
@@ -216,6 +264,7 @@ int main(void)
     tcase_add_test(tc, a_tunnel_has_no_request);
     tcase_add_test(tc, off_means_off);
     tcase_add_test(tc, a_reader_that_is_slow_costs_lines);
+    tcase_add_test(tc, nothing_is_allocated_for_a_line_once_warm);
     tcase_add_test(tc, a_reader_that_stands_still_does_not_keep_the_process);
     suite_add_tcase(suite, tc);
     sr = srunner_create(suite);
