@@ -24,7 +24,6 @@
 #define TICKET_LIFETIME_S 3600
 #define NO_DOCUMENT_MS    5000 /* connections wait so long for the first one */
 #define QUIT_MS           50   /* for the answer to /quitquitquit to leave */
-#define DRAIN_QUIET_MS    1000 /* no connection for so long: nobody will come any more */
 
 static struct sidecar sidecar = {
     .conf = {.admin = "127.0.0.1:15000",
@@ -32,7 +31,8 @@ static struct sidecar sidecar = {
              .outbound = {.ip = {.family = 6}, .port = 15001},
              .inbound = {.ip = {.family = 6}, .port = 15003},
              .workers = 1,
-             .drain_ms = 30000},
+             .drain_ms = 30000,
+             .drain_quiet_ms = 1000},
 };
 
 /* "ADDR:PORT", or ":PORT" for all addresses */
@@ -77,6 +77,10 @@ static const struct opt options[] = {
     {0, "drain", "DURATION",
      "how long open connections may take to end after SIGTERM (default 30s)",
      OPT_MS(&sidecar.conf.drain_ms)},
+    {0, "drain-quiet", "DURATION",
+     "leave earlier when there was no connection for so long: nobody will come any more (default "
+     "1s)",
+     OPT_MS(&sidecar.conf.drain_quiet_ms)},
     {0, "core-dumps", NULL,
      "let a crash leave a core dump, which holds private keys (default: none is made)",
      OPT_FLAG(&sidecar.conf.core_dumps)},
@@ -109,7 +113,7 @@ static void stay(void *arg)
 void sidecar_drain(struct sidecar *sc, bool then_exit)
 {
     upgrade_cancel();
-    engine_drain(sc->engine, (unsigned)sc->conf.drain_ms, DRAIN_QUIET_MS,
+    engine_drain(sc->engine, (unsigned)sc->conf.drain_ms, (unsigned)sc->conf.drain_quiet_ms,
                  then_exit ? on_drained : stay, sc);
 }
 

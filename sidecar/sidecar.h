@@ -38,7 +38,7 @@ struct sidecar_conf {
     const char *hook_key;        /* SHA-256 of the pod's key, or NULL */
     struct ip_port outbound, inbound;
     unsigned workers;
-    long long drain_ms;
+    long long drain_ms, drain_quiet_ms;
     bool core_dumps;
     bool verbose; /* -v: the document does not set the log level */
 };

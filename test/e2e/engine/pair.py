@@ -948,13 +948,13 @@ def a_successor_that_cannot_serve_changes_nothing():
     reload("c")
 
 
-def solo():
+def solo(*args):
     """a sidecar of its own, to be ended; the port of its way to the service odd"""
     client, _ = documents()
     port = free_port()
     doc = dict(client, Listeners=[{"Address": f"127.0.0.1:{port}", "Direction": "Outbound",
                                    "OriginalDst": f"{DST}:{S('odd').out}"}])
-    sc = Sidecar(SIDECAR, f"solo{port}", doc, os.path.join(TMP, "pki"), "c")
+    sc = Sidecar(SIDECAR, f"solo{port}", doc, os.path.join(TMP, "pki"), "c", args)
     wait_port(port)
     return sc, port
 
@@ -987,6 +987,19 @@ def a_process_that_has_a_successor_drains_with_it():
         assert sc.p.poll() is None, "it did not wait"
         the_other_half(halves[last])
         assert sc.p.wait(10) == 0, sc.p.returncode
+
+
+@check
+def it_listens_for_as_long_as_it_was_told_to_be_quiet():
+    sc, port = solo("--drain-quiet", "6s")
+    sc.p.send_signal(signal.SIGTERM)
+    for _ in range(2):  # more than the default apart
+        time.sleep(2)
+        s = half_a_request(port)
+        the_other_half(s)
+    began = time.time()
+    assert sc.p.wait(10) == 0, sc.p.returncode
+    assert time.time() - began > 2, "it did not wait for others"
 
 
 @check
