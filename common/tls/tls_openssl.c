@@ -643,20 +643,16 @@ static int handshake_done(struct tls_engine *g)
 {
     struct tls *t = g->t;
     X509 *x;
-    int r = 1;
 
-    /* a resumed handshake shows no certificate: the one of the session is judged again */
+    /* A resumed handshake shows no certificate: the one of the session is judged again.  That it
+     * was valid when the handshake began is known (ticket_usable, session_find); one that expires
+     * before the end is none the worse for it, and the other side may have sent its first bytes. */
     if (!SSL_session_reused(g->ssl) || t->ctx->verify == TLS_VERIFY_NONE)
         return 1;
     x = SSL_get0_peer_certificate(g->ssl);
-    if (!tls_session_usable(t->ctx, x)) {
-        if (x != NULL)
-            tls_fail_expired(t, x);
-        r = ENGINE_ERROR;
-    } else if (tls_check_names(t, x) != 0) {
-        r = ENGINE_ERROR;
-    }
-    return r;
+    if (x == NULL)
+        return tls_session_usable(t->ctx, NULL) ? 1 : ENGINE_ERROR;
+    return tls_check_names(t, x) == 0 ? 1 : ENGINE_ERROR;
 }
 
 /* None of its steps stalls a loop (all of a full handshake: a quarter of a millisecond). */

@@ -1,10 +1,21 @@
 /* sessions resumed, and sessions that must not be */
+/* wrap: clock_wall_ms */
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include "common/tls/tls_int.h"
 #include "test/unit/tls/tls_test.h"
 
 #define WEB_ID "spiffe://cluster.local/ns/shop/sa/web"
 #define API_ID "spiffe://cluster.local/ns/shop/sa/api"
+
+/* the wall clock, as far ahead as a test likes */
+int64_t __real_clock_wall_ms(void);
+int64_t __wrap_clock_wall_ms(void);
+static int64_t ahead_ms;
+int64_t __wrap_clock_wall_ms(void)
+{
+    return __real_clock_wall_ms() + ahead_ms;
+}
 
 static struct tls_tickets *tickets;
 static struct tls_sessions *sessions;
@@ -327,6 +338,39 @@ START_TEST(no_session_outlives_the_clients_certificate)
 }
 END_TEST
 
+static bool server_has_answered(void)
+{
+    int n = 0;
+    return ioctl(cli.c->fd, FIONREAD, &n) == 0 && n > 0;
+}
+
+/* the client has its part done and may have sent what it has to say: too late to refuse it */
+START_TEST(a_certificate_may_expire_during_a_resumed_handshake)
+{
+    struct ident brief = issue_for("api", 60);
+    struct tls_start p = {.sni = "web", .sessions = sessions, .session_key = "a"};
+
+    c_conf.cert_pem = brief.chain;
+    c_conf.key_pem = brief.key;
+    ck_assert_int_eq(connect_as("a", WEB_ID), 0);
+    struct tls_ctx *cctx = ctx_of(c_conf), *sctx = ctx_of(s_conf);
+    ends_open(0);
+    tls_both(cctx, &p, sctx);
+    while (!server_has_answered() && !both_settled())
+        loop_turn(loop, true);
+    ck_assert(!cli.open);
+    ahead_ms = 120000;
+    ck_assert(run_until(both_settled));
+    ck_assert(cli.open && srv.open && tls_conn_info(srv.c)->resumed);
+    ends_close();
+    ck_assert_int_eq(connect_as("a", WEB_ID), 0); /* the next one begins too late for that */
+    tls_ctx_unref(cctx);
+    tls_ctx_unref(sctx);
+    ident_free(&brief);
+    ahead_ms = 0;
+}
+END_TEST
+
 START_TEST(no_session_outlives_the_servers_certificate)
 {
     struct ident brief = issue_for("web", 2);
@@ -426,6 +470,7 @@ int main(void)
     tcase_add_test(t, tickets_have_a_lifetime);
     tcase_add_test(t, keys_rotate_and_the_one_before_still_opens);
     tcase_add_test(t, no_session_outlives_the_clients_certificate);
+    tcase_add_test(t, a_certificate_may_expire_during_a_resumed_handshake);
     tcase_add_test(t, no_session_outlives_the_servers_certificate);
     tcase_add_test(t, sessions_are_bounded);
     tcase_add_test(t, threads_share_contexts_and_tickets);
