@@ -185,9 +185,11 @@ $(O)/test/bench/load: $(O)/test/bench/load.o $(O)/libcommon.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) -lssl -lcrypto $(LIBS)
 # Minutes, as root; what it does and its flags: test/soak/run -h
+soak-bounds: all $(O)/test/soak/flock ## memory and service under pressure, case by case (BOUNDS='[-s SECONDS] ...': test/soak/bounds.py)
+	test/soak/bounds.py $(BOUNDS) $(O)/bin/fsm-sidecar $(O)/test/soak $(CASE)
 soak: all $(O)/test/soak/call $(O)/test/soak/serve ## everything at once under load (SOAK='-s SECONDS -r RATE'; test/soak/run -h)
 	test/soak/run $(SOAK)
 $(O)/test/soak/%: $(O)/test/soak/%.o $(O)/libcommon.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) $(LIBS)
-.PHONY: demo test e2e bench soak
+.PHONY: demo test e2e bench soak soak-bounds
