@@ -12,12 +12,13 @@ NETS=16
 
 # Claims a range that no route of this machine touches: that the address is there is the claim.
 network_claim() {
-    local i
+    local i used
     # one at a time on this machine
     exec 8</sys/class/net && flock 8 || return 1
+    used=$(ip route show table all)
     for ((i = 0; i < NETS; i++)); do
         NET=10.$((FIRST_NET + i))
-        if ! ip route show table all | grep -qE "(^|[ /])$NET\\."; then
+        if ! grep -qE "(^|[ /])$NET\\." <<<"$used"; then
             ip link add "$LINK" type veth peer name host netns "$(machine_pid control)" &&
                 ip addr add "$NET.0.1/24" dev "$LINK" && ip link set "$LINK" up
             local rc=$?
