@@ -142,16 +142,29 @@ static bool is_handshake(CURLcode code)
            code == CURLE_SSL_ISSUER_ERROR;
 }
 
-/* What libcurl says in detail holds milliseconds and ports of ours for some; an error that stays
- * the same should read the same. */
+/* What libcurl says in detail holds milliseconds, ports and library calls; an error that stays the
+ * same should read the same.  About certificates, names and such the details are what helps. */
 static const char *words_of(const struct kube_call *c, CURLcode code)
 {
-    bool varies = code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT ||
-                  code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
-                  code == CURLE_HTTP2_STREAM || code == CURLE_HTTP2 || code == CURLE_PARTIAL_FILE;
-    if (c->verdict)
-        return c->verdict;
-    return c->error[0] && !varies ? c->error : curl_easy_strerror(code);
+    switch (code) {
+    case CURLE_COULDNT_CONNECT:
+        return "cannot connect";
+    case CURLE_OPERATION_TIMEDOUT:
+        return "it takes too long";
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_GOT_NOTHING:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+        return "the connection broke";
+    case CURLE_SSL_CONNECT_ERROR:
+        if (strstr(c->error, "SYSCALL"))
+            return "the connection broke in the TLS handshake";
+        return c->error[0] ? c->error : curl_easy_strerror(code);
+    default:
+        return c->error[0] ? c->error : curl_easy_strerror(code);
+    }
 }
 
 static void call_end(struct kube_call *c, const struct kube_answer *answer)

@@ -28,6 +28,16 @@ static bool all_synced(const struct api_source *s)
     return true;
 }
 
+/* Some are answered: the others need not wait for the end of their back-off. */
+static void hurry_others(const struct api_source *s)
+{
+    unsigned cut_off = 0;
+    for (unsigned i = 0; i < s->n; i++)
+        cut_off += follow_is_cut_off(s->v[i]);
+    for (unsigned i = 0; cut_off < s->n && i < s->n; i++)
+        follow_hurry(s->v[i]);
+}
+
 static void end_turn(struct loop_job *job)
 {
     struct api_source *s = (struct api_source *)((char *)job - offsetof(struct api_source, job));
@@ -36,6 +46,7 @@ static void end_turn(struct loop_job *job)
     s->generation = kube_store_generation(s->store);
     for (unsigned i = 0; i < s->n; i++)
         follow_problems(s->v[i], &now);
+    hurry_others(s);
     bool news = kube_problems_renew(&s->problems, now);
     s->synced = s->synced || all_synced(s);
     if (s->base.on_batch && (news || wrote || s->synced != was))

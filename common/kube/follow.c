@@ -36,6 +36,7 @@ struct follow {
     char *page;             /* the list's next page, or NULL: the first */
     unsigned version;       /* of kind->versions: the one that is tried, or served */
     bool watching;
+    bool begun;         /* the call was answered with a 200 */
     bool partial;       /* the list had objects that could not be named */
     uint64_t began_ms;  /* the call */
     uint64_t listed_ms; /* when a list began last; 0 = never */
@@ -394,6 +395,7 @@ static int on_data(struct slice bytes, void *arg)
 static void on_begun(void *arg)
 {
     struct follow *f = arg;
+    f->begun = true;
     if (f->watching)
         set_trouble(f, false, NULL);
 }
@@ -442,14 +444,20 @@ static void on_list_done(const struct kube_answer *a, void *arg)
         fail_call(f, a);
 }
 
-/* The server, or something on the way, ended it as it should. */
+/* The server, or something on the way, ended it.  Whether a new one can be had will be seen: only
+ * then is something wrong. */
 static void end_quiet_watch(struct follow *f)
 {
     uint64_t lived = loop_now_ms(f->loop) - f->began_ms;
     if (lived >= STEADY_MS)
         backoff_reset(&f->backoff);
-    set_trouble(f, false, NULL);
     again_after(f, lived < FOLLOW_SPACE_MS ? backoff_jitter(FOLLOW_SPACE_MS - lived) : 0);
+}
+
+/* The connection broke under a watch that had begun. */
+static bool is_cut(const struct follow *f, const struct kube_answer *a)
+{
+    return f->begun && a->status == 0 && !f->wrong.text[0];
 }
 
 static void on_watch_done(const struct kube_answer *a, void *arg)
@@ -465,6 +473,9 @@ static void on_watch_done(const struct kube_answer *a, void *arg)
             fail_expired(f);
     } else if (a->status == 200 && json_cut_end(f->cut, &f->wrong) == 0) {
         end_quiet_watch(f);
+    } else if (is_cut(f, a)) {
+        f->stats.errors[KUBE_TROUBLE_connect]++;
+        end_quiet_watch(f);
     } else {
         fail_call(f, a);
     }
@@ -478,6 +489,7 @@ static void call(struct follow *f, const char *path, const struct kube_call_spec
     spec.data = on_data;
     spec.arg = f;
     f->began_ms = loop_now_ms(f->loop);
+    f->begun = false;
     f->status = 0;
     f->wrong.text[0] = '\0';
     json_cut_free(f->cut);
@@ -588,10 +600,23 @@ void follow_refresh(struct follow *f)
     again_after(f, 0);
 }
 
-static bool has_problem(const struct kube_problems *p, const char *object, const char *message)
+bool follow_is_cut_off(const struct follow *f)
+{
+    return f->trouble && f->all_kinds;
+}
+
+void follow_hurry(struct follow *f)
+{
+    if (follow_is_cut_off(f) && !f->call)
+        again_after(f, backoff_jitter(FOLLOW_HURRY_MS));
+}
+
+static const char server[] = "API server";
+
+static bool has_server_problem(const struct kube_problems *p)
 {
     for (unsigned i = 0; i < p->n; i++)
-        if (strcmp(p->v[i].object, object) == 0 && strcmp(p->v[i].message, message) == 0)
+        if (strcmp(p->v[i].object, server) == 0)
             return true;
     return false;
 }
@@ -604,8 +629,8 @@ void follow_problems(const struct follow *f, struct kube_problems *out)
     if (!f->all_kinds)
         kube_problems_add(out, "", 0, f->kind->key, "", "%s%s",
                           f->synced ? "" : "not read yet: ", f->trouble);
-    else if (!has_problem(out, "API server", f->trouble))
-        kube_problems_add(out, "", 0, "API server", "", "%s", f->trouble);
+    else if (!has_server_problem(out))
+        kube_problems_add(out, "", 0, server, "", "%s", f->trouble);
     if (f->all_kinds && !f->synced)
         kube_problems_add(out, "", 0, f->kind->key, "", "not read yet");
 }

@@ -2,7 +2,8 @@
  *
  *   LIST page by page -> WATCH from the list's resourceVersion -> ... -> WATCH from the last one
  *
- *   a watch ends             the next begins where it ended, at most one a second
+ *   a watch ends             the next begins where it ended, at most one a second; the same if its
+ *                            connection breaks
  *   410, or an event of it   LIST anew; what the list has not, goes
  *   404                      another version; if there is none, the kind is not installed: looked
  *                            for every FOLLOW_ABSENT_MS; what was read goes after the third time
@@ -25,6 +26,7 @@
 #define FOLLOW_SLOW_MS    10000
 #define FOLLOW_WATCH_S    300  /* at least; at most twice that */
 #define FOLLOW_SPACE_MS   1000 /* between the beginnings of two watches */
+#define FOLLOW_HURRY_MS   100
 #define FOLLOW_RELIST_MS  5000 /* between those of two lists that 410 asks for */
 
 struct follow;
@@ -41,6 +43,10 @@ void follow_refresh(struct follow *f);
 /* Appends what is wrong now; what concerns the server as a whole is said once, by the first that
  * adds it. */
 void follow_problems(const struct follow *f, struct kube_problems *out);
+/* the server did not answer, or did not take our credentials, when it was asked last */
+bool follow_is_cut_off(const struct follow *f);
+/* The server is known to answer others: one that waits because it is cut off tries again soon. */
+void follow_hurry(struct follow *f);
 void follow_stats(const struct follow *f, struct kube_kind_stats *out);
 
 #endif

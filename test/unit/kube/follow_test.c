@@ -282,6 +282,11 @@ START_TEST(nothing_is_lost_while_the_server_is_away)
     setup(&pods);
     listed(LIST("7", POD("x", "3", "10.0.0.1")));
     asked_watch_from("7");
+    fake_api_say(" "); /* it has begun: one that breaks is begun again, and nothing is wrong yet */
+    fake_api_break("reset");
+    ck_assert_str_eq(wrong(), "");
+    fake_loop_run(loop, 1300);
+    asked_watch_from("7");
     fake_api_break("Couldn't connect to server");
     uint64_t begin = loop_now_ms(loop);
     unsigned calls = fake_api_calls();
@@ -296,9 +301,13 @@ START_TEST(nothing_is_lost_while_the_server_is_away)
                               "Couldn't connect to server\n");
     ck_assert_str_eq(ip_of("x"), "10.0.0.1");
     ck_assert(follow_synced(follow));
-    fake_loop_run(loop, BACKOFF_MAX_MS);
+    ck_assert(follow_is_cut_off(follow));
+    ck_assert_ptr_null(fake_api_path());
+    follow_hurry(follow);
+    fake_loop_run(loop, 200);
     asked_watch_from("7");
     fake_api_say(BOOKMARK("8"));
+    ck_assert(!follow_is_cut_off(follow));
     ck_assert_str_eq(wrong(), "");
     teardown();
 }
