@@ -240,6 +240,12 @@ kustomize() {
     k apply -k "$ROOT/deploy/kustomize/base" --dry-run=server >"$TMP/out" 2>&1 || fail "base: $(cat "$TMP/out")"
     same "warnings" "$(grep -i warning "$TMP/out" | grep -v last-applied)" ""
     quietly k apply --server-side --force-conflicts -k "$ROOT/deploy/kustomize/base"
+    # flags that the Deployment uses are the program's
+    local flag
+    for flag in $(sed -n 's/^ *- \(--[a-z-]*\)=.*/\1/p' "$ROOT/deploy/kustomize/base/deployment.yaml"); do
+        "$FSM_BIN/fsm-controller" --help | grep -q -- "$flag" || fail "fsm-controller has no $flag"
+        CHECKS=$((CHECKS + 1))
+    done
     same "rights" "$(k auth can-i list secrets -A --as=system:serviceaccount:fsm-system:fsm-controller)" no
 }
 
