@@ -23,9 +23,10 @@ KERNEL_WANTED='vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/p
 kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000'
 
 # ---- cgroups ------------------------------------------------------------------------------------
-# mount points of the hierarchies that are in use: one each for version 1, a single one for version 2
+# mount points of the hierarchies: several for version 1, of which one may be of version 2 and for
+# names alone; a single one for version 2
 cgroup_hierarchies() {
-    awk '$3 == "cgroup" {print $2} $3 == "cgroup2" && $2 == "/sys/fs/cgroup" {print $2}' /proc/self/mounts | sort -u
+    awk '$3 == "cgroup" || $3 == "cgroup2" {print $2}' /proc/self/mounts | sort -u
 }
 # each level of a version 2 hierarchy has to be told what it hands on
 cgroup_hand_on() { # DIRECTORY

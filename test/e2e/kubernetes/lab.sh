@@ -1,33 +1,37 @@
 #!/bin/bash
 # The lab's Kubernetes does what meshed pods need of one, and goes without a trace
 # optional: its programs are built from Go modules, which takes minutes the first time
-# exclusive: links, rules, mounts and settings of the machine are compared before and after
+# In a network and with mounts of its own, so that what is compared before and after is the lab's alone
+[ -n "${LAB_ALONE:-}" ] || LAB_ALONE=1 exec unshare --net --mount --propagation private bash "$0"
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib.bash"
+ip link set lo up
 
 # ---- what the machine looks like -------------------------------------------------------------------
+OURS="fsm-lab-[tu]$$"
 look() {
-    echo "links:"
+    echo "links, addresses, routes:"
     ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/ .*//' | sort
-    echo "addresses and routes:"
     ip -o addr | awk '{print $2, $4}' | sort
     ip route show table all | sort
+    ip rule
     echo "rules:"
     nft list ruleset
     iptables-legacy-save 2>/dev/null | grep -v '^#'
     echo "mounts:"
     awk '{print $5, $9}' /proc/self/mountinfo | sort
     echo "namespaces:"
-    ls /run/netns 2>/dev/null
-    lsns -n -o TYPE,COMMAND | grep -E 'fsm-lab|pause|kube|containerd'
+    find /run/netns -name 'fsm-lab*' -o -name 'cni-*' 2>/dev/null | sort
+    lsns -n -o TYPE,COMMAND | grep -E "$OURS"
     echo "control groups:"
-    find /sys/fs/cgroup -mindepth 1 -type d -name 'fsm-lab*'
+    find /sys/fs/cgroup -type d | grep -E "$OURS"
     echo "settings:"
     sysctl -a 2>/dev/null | grep -E '^(vm\.(overcommit_memory|panic_on_oom)|kernel\.(panic|panic_on_oops|keys\.root_.*)|net\.(bridge|netfilter\.nf_conntrack_max|ipv4\.(ip_forward|conf\.all)|ipv6\.conf\.all)[^ ]*) '
     echo "files:"
-    find /run /var/lib /etc /opt /var/log /var/run/ -maxdepth 2 \( -path '*fsm*' -o -path '*kube*' -o -path '*containerd*' -o -path '*cni*' \) ! -path '/run/fsm/local*' 2>/dev/null | sort
+    ls -d "/run/fsm/lab/t$$" "/run/fsm/lab/u$$" 2>/dev/null
+    find /run /var/lib /var/log /etc /opt -maxdepth 3 2>/dev/null | grep -E "$OURS|kube|containerd|/cni|coredns" | grep -vE '/fsm/local/|/fsm-lab-[^tu]|/fsm/lab/' | sort
     echo "processes:"
-    ps -eo stat=,comm= | awk '$1 !~ /^Z/ && $2 ~ /^(etcd|kube|containerd|coredns|pause|runc|fsm-lab)/ {print $2}' | sort
+    grep -lsE "$OURS" /proc/[0-9]*/cgroup
 }
 same() {
     look >"$TMP/after"
@@ -113,7 +117,7 @@ pods_ms=$(($(now_ms) - t0))
 expect_eq "the sidecar was there before the application" "$(kube logs meshed -c main)" "from the sidecar"
 expect_match "the init container's rules" "$(kube logs meshed -c rules)" 'dport 4444 -j REDIRECT --to-ports 8080'
 expect_eq "redirected" "$(kube exec meshed -c main -- curl -s -m 5 http://127.0.0.9:4444/)" "from the sidecar"
-claims=$(kube exec meshed -c proxy -- cat /var/run/secrets/fsm/token | cut -d. -f2 | tr '_-' '/+')
+claims=$(kube exec meshed -c proxy -- busybox cat /var/run/secrets/fsm/token | cut -d. -f2 | tr '_-' '/+')
 claims=$(while [ $((${#claims} % 4)) != 0 ]; do claims+="="; done; base64 -d <<<"$claims")
 expect_eq "the token's audience and pod" "$(jq -r '.aud[0] + " " + ."kubernetes.io".pod.name' <<<"$claims")" "fsm meshed"
 
@@ -187,7 +191,6 @@ lab kill control/etcd
 t1=$(now_ms)
 lab down || fail "down"
 down_ms=$(($(now_ms) - t1))
-LAB_UP=
 until_ok 10 same || fail "left behind: $(cat "$TMP/diff")"
 done_ok "two nodes up in $up_ms ms, pods after $pods_ms ms, $memory MiB, API server back in $api_ms ms," \
     "control plane alone in $beside_ms ms, down in $down_ms ms"

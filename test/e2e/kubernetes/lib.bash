@@ -14,7 +14,7 @@ lab_up() { # NODES
     LAB_UP=1
     lab up --nodes "$1" >"$TMP/lab.log" 2>&1
     rc=$?
-    [ $rc != 77 ] || skip "$(grep -m 1 'could be fetched\|could not be fetched' "$TMP/lab.log")"
+    [ $rc != 77 ] || skip "$(grep -m 1 'could be fetched\|could not be fetched' "$TMP/lab.log" || tail -n 1 "$TMP/lab.log")"
     [ $rc = 0 ] || {
         cat "$TMP/lab.log" >&2
         fail "lab up --nodes $1"
