@@ -1,12 +1,12 @@
 # machine.bash - the lab's machines: what stands for the control plane's host and for each node.
 #
-#   machine_up NAME ADDRESS     a machine that is there and has nothing running on it
+#   machine_up NAME             a machine that is there and has nothing running on it
 #   machine_start NAME PROGRAM COMMAND...   starts a daemon on it; its log is in the lab's directory
 #   machine_stop NAME PROGRAM [SIGNAL]      ends one, and waits for that
 #   machine_alive NAME [PROGRAM]
 #   machine_run NAME COMMAND... runs a command there, with this one's input and output
-#   machine_down NAME           ends it with everything that is on it
-#   machines_gone               the same for all of this lab's, found by their cgroups alone
+#   machine_down NAME           ends it with everything that is on it; '' for all of this lab's.  They
+#                               are found by their cgroups alone
 #
 # A machine is a process (pause) in network, mount, PID, IPC and host name namespaces of its own.  All
 # that a daemon does on it, and all that the pods on it do, is in these: when the process ends, however
@@ -30,9 +30,10 @@ cgroup_hierarchies() {
 }
 # each level of a version 2 hierarchy has to be told what it hands on
 cgroup_hand_on() { # DIRECTORY
-    local controller
+    local controller controllers
     [ -e "$1/cgroup.controllers" ] || return 0
-    for controller in $(cat "$1/cgroup.controllers"); do
+    read -ra controllers <"$1/cgroup.controllers"
+    for controller in "${controllers[@]}"; do
         echo "+$controller" >"$1/cgroup.subtree_control" 2>/dev/null || true
     done
 }
@@ -139,7 +140,7 @@ machine_first() { # NAME
     : >"/run/lab/state/$name/mounted"
     exec -a "$CGROUP-$name" /run/lab/bin/pause
 }
-machine_up() { # NAME ADDRESS
+machine_up() { # NAME
     local name=$1
     mkdir -p "$STATE/$name" "$DATA/$name"/{run,var,sysctl}
     cgroups_up "$name" || return 1
@@ -223,13 +224,12 @@ processes_end() { # PIDS...: kills them and waits until they are gone
     return 1
 }
 # all that are in the machine's cgroups, until nobody is: what is killed may just have forked
-machine_down() { # [NAME]: without a name, every machine of the lab
+machine_down() { # NAME
     local i pids
     for ((i = 0; i < 20; i++)); do
-        mapfile -t pids < <(cgroup_processes "${1:-}")
+        mapfile -t pids < <(cgroup_processes "$1")
         [ ${#pids[@]} -gt 0 ] || break
         processes_end "${pids[@]}"
     done
-    cgroups_gone "${1:-}"
-    [ $# = 0 ] || rm -rf "${STATE:?}/$1" "${DATA:?}/$1"
+    cgroups_gone "$1"
 }

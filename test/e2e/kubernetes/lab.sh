@@ -68,7 +68,7 @@ spec:
   - name: proxy
     image: tools:1
     restartPolicy: Always
-    command: [sh, -ec, "mkdir -p /tmp/www; echo from the sidecar >/tmp/www/index.html; exec busybox httpd -f -p 8080 -h /tmp/www"]
+    command: [sh, -ec, "busybox mkdir -p /tmp/www; echo from the sidecar >/tmp/www/index.html; exec busybox httpd -f -p 8080 -h /tmp/www"]
     startupProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, failureThreshold: 30}
     securityContext: {runAsUser: 1500, runAsNonRoot: true, capabilities: {drop: [ALL]}, allowPrivilegeEscalation: false, seccompProfile: {type: RuntimeDefault}}
     volumeMounts: [{name: token, mountPath: /var/run/secrets/fsm}]

@@ -26,7 +26,7 @@ scenario_cleanup() {
 # tools:1 has a shell, curl and iptables
 lab_tools() {
     "$ROOT/test/kubernetes/image" --name "$LAB_NAME" --package iptables --package busybox-static --package curl \
-        tools:1 /bin/busybox=/bin/busybox >"$TMP/image.log" 2>&1 || {
+        tools:1 /bin/sh /usr/sbin/iptables >"$TMP/image.log" 2>&1 || {
         cat "$TMP/image.log" >&2
         fail "image tools:1"
     }
