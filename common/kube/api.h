@@ -8,7 +8,7 @@
  * A token file is read for every request; after a 401 or a failed handshake everything is loaded
  * anew.  While calls are open and nothing was heard for KUBE_API_QUIET_MS, GET /version goes out on
  * the same connection; without an answer all calls fail and the connection is closed: a peer that
- * hangs, or that a network swallowed, is noticed within 45 s however quiet a watch is.
+ * hangs, or that a network swallowed, is noticed within a minute however quiet a watch is.
  *
  * The answer is hostile: what is kept of an error's body is bounded, nothing else is kept.
  * One thread: the loop's.
@@ -24,7 +24,7 @@
 #include "common/kube/access.h"
 
 #define KUBE_API_QUIET_MS 30000
-#define KUBE_API_PING_MS  15000 /* for the answer of /version */
+#define KUBE_API_PING_MS  30000 /* for the answer of /version: a server under load is slow */
 
 struct kube_api;
 struct kube_call;
