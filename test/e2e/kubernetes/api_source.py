@@ -208,7 +208,8 @@ def kubeconfig(name, server, ca_file, user):
 
 MANY = {"apiGroups": [""], "resources": ["namespaces", "services", "pods"], "verbs": ["list", "watch"]}
 SLICES = {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]}
-MESHCONFIGS = {"apiGroups": [GROUP], "resources": ["meshconfigs"], "verbs": ["list", "watch"]}
+MESHCONFIGS = {"apiGroups": [GROUP], "resources": ["meshconfigs"], "resourceNames": ["fsm-mesh-config"],
+               "verbs": ["list", "watch"]}
 
 
 def cluster_role(*rules):
