@@ -43,10 +43,19 @@ if [ -n "$list_only" ]; then
     exit 0
 fi
 
+# one question for all of them: a question takes as long as many
+# shellcheck disable=SC2016,SC2086
+have=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $want 2>/dev/null || true)
 missing=
 for p in $want; do
-    s=$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null || true)
-    case "$s" in ii*) ;; *) missing="$missing $p" ;; esac
+    case "
+$have
+" in
+    *"
+ii $p
+"*) ;;
+    *) missing="$missing $p" ;;
+    esac
 done
 policy=/usr/sbin/policy-rc.d
 mark='made by fsm deploy/install-deps.sh while it installs'

@@ -19,7 +19,7 @@ look() {
     nft list ruleset
     iptables-legacy-save 2>/dev/null | grep -v '^#'
     echo "mounts:"
-    awk '{print $5, $9}' /proc/self/mountinfo | sort
+    awk '$5 !~ /^.run.netns./ || $5 ~ /fsm-lab|cni-/ {print $5, $9}' /proc/self/mountinfo | sort
     echo "namespaces:"
     find /run/netns -name 'fsm-lab*' -o -name 'cni-*' 2>/dev/null | sort
     lsns -n -o TYPE,COMMAND | grep -E "$OURS"
