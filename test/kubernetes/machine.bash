@@ -137,6 +137,7 @@ machine_first() { # NAME
     rm -rf $dir/try
     mount --make-rshared /
     ip link set lo up
+    cd /
     : >"/run/lab/state/$name/mounted"
     exec -a "$CGROUP-$name" /run/lab/bin/pause
 }
@@ -166,8 +167,9 @@ machine_run() { # NAME COMMAND...
     local pid
     pid=$(machine_pid "$1") || return 1
     shift
-    # nothing of the caller's settings (a proxy, a kubeconfig) is meant for it
-    nsenter -t "$pid" --net --mount --pid --ipc --uts -- \
+    # Its root, because entering mounts alone would leave a changed root directory; and nothing of the
+    # caller's settings (a proxy, a kubeconfig) is meant for it.
+    nsenter -t "$pid" --net --mount --pid --ipc --uts --root --wd -- \
         env -i PATH="/run/lab/bin:$PATH" HOME=/root TMPDIR=/tmp TERM="${TERM:-dumb}" "$@"
 }
 machine_start() { # NAME PROGRAM COMMAND...
