@@ -1,5 +1,6 @@
 /* The first process of a pod's sandbox, and of each machine of the lab: it waits, reaps whoever was
- * left without a parent, and ends by SIGTERM or SIGINT.  Linked statically: its image is this file. */
+ * left without a parent, and ends by SIGTERM or SIGINT.  Linked statically: its image is this file.
+ */
 #include <signal.h>
 #include <stddef.h>
 #include <sys/wait.h>
