@@ -13,11 +13,11 @@
 #include "common/kube/mask.h"
 #include "common/kube/replica.h"
 
-#define PAGE_TIMEOUT_MS 120000
-#define PAGE_STALL_MS   30000
-#define WATCH_GRACE_S   60   /* after the end that the server was asked for */
-#define STEADY_MS       5000 /* a watch that lived so long was a success */
-#define ANSWERS_WRONG   3    /* watches refused one after the other: the version may be at fault */
+#define PAGE_TIMEOUT_MS 180000
+#define PAGE_STALL_MS   60000 /* under load a server takes long for the first byte */
+#define WATCH_GRACE_S   60    /* after the end that the server was asked for */
+#define STEADY_MS       5000  /* a watch that lived so long was a success */
+#define ANSWERS_WRONG   3     /* watches refused one after the other: the version may be at fault */
 #define STATUS_GONE     410
 
 struct follow {
