@@ -19,6 +19,7 @@
 #include "common/base/table.h"
 #include "common/http/server.h"
 #include "common/io/loop.h"
+#include "common/kube/access.h"
 #include "common/kube/source.h"
 #include "common/kube/store.h"
 #include "common/pki/pki.h"
@@ -28,6 +29,7 @@
 #define CP_SHARE    4  /* ... and this many times what the last one took: the rest of the time is */
 #define CP_PACE_MAX 500 /* for other work; at most so long */
 #define CP_WAIT_MAX 55  /* seconds a poll may hang */
+#define CP_WANTS    5   /* kinds of resource */
 
 /* ---- metrics.c --------------------------------------------------------------------------------
  */
@@ -64,6 +66,7 @@ void cp_metrics_print(struct cp *cp, struct buf *out);
 
 struct cp_conf {
     struct opt_list files;
+    struct kube_access_from api; /* the API server, where no files are given */
     const char *ca_dir, *token_key, *listen, *admin;
     const char *mesh_name, *fsm_namespace, *trust_domain;
     const char *document; /* -n: print this pod's */
@@ -78,6 +81,7 @@ struct cp {
     struct loop *loop;
     struct kube_store *store;
     struct kube_source *source;
+    struct kube_want wants[CP_WANTS]; /* of an API server */
     struct policy *policy;
     bool synced, draining;
 

@@ -30,6 +30,12 @@ static bool core_dumps;
 static const struct opt opts[] = {
     {'f', "file", "DIR", "a directory (with what is below it) or a file of YAML (may repeat)",
      OPT_LIST(&common.files)},
+    {0, "kubeconfig", "FILE",
+     "read resources from the API server of this kubeconfig (default without -f: the pod's service "
+     "account, else $KUBECONFIG)",
+     OPT_STR(&cp.conf.api.kubeconfig)},
+    {0, "context", "NAME", "this context of the kubeconfig (default: its current-context)",
+     OPT_STR(&cp.conf.api.context)},
     {0, "ca-dir", "DIR", "keep the certificate authority in DIR (made on first start)",
      OPT_STR(&cp.conf.ca_dir)},
     {0, "token-key", "FILE", "public key that service-account tokens are verified with (PEM)",
@@ -59,7 +65,7 @@ static const struct opt opts[] = {
 
 static const struct opt_prog prog = {
     .name = "fsm-controller",
-    .synopsis = "-f DIR --ca-dir DIR --token-key FILE",
+    .synopsis = "[-f DIR | --kubeconfig FILE] --ca-dir DIR --token-key FILE",
     .description =
         "Reads the mesh's resources, issues certificates to sidecars and serves each its "
         "configuration document. With -n it checks the resources and leaves; -v prints what "
@@ -79,12 +85,35 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* files, a kubeconfig, or the pod's own service account */
+static int check_source(struct err *e)
+{
+    struct kube_access_from *api = &cp.conf.api;
+    const char *env = getenv("KUBECONFIG");
+
+    if (cp.conf.files.n > 0)
+        return api->kubeconfig || api->context
+                   ? err_set(e, "-f and --kubeconfig exclude each other: resources come from files "
+                                "or from an API server")
+                   : 0;
+    if (common.check_only)
+        return err_set(e, "-f DIR is missing: -n checks files");
+    if (api->kubeconfig || api->context)
+        return 0;
+    api->in_cluster = kube_access_is_in_cluster();
+    if (!api->in_cluster && !(env && *env))
+        return err_set(e, "-f DIR is missing: a directory or file of resources; or --kubeconfig "
+                          "FILE for those of an API server (this is no pod, and $KUBECONFIG is "
+                          "not set)");
+    return 0;
+}
+
 static int check_conf(struct err *e)
 {
     cp.conf.files = common.files;
     cp.conf.verbose = common.verbose;
-    if (common.files.n == 0)
-        return err_set(e, "-f DIR is missing: a directory or file of resources");
+    if (check_source(e) < 0)
+        return -1;
     if (kube_is_dns_subdomain(cp.conf.trust_domain))
         return err_set(e, "--trust-domain \"%s\": expected %s", cp.conf.trust_domain,
                        kube_is_dns_subdomain(cp.conf.trust_domain));

@@ -1,6 +1,7 @@
 /* metrics.c - counters, and their text for Prometheus.  Labels come from resources and from fixed
  * lists, never from a client. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,9 +231,79 @@ static void print_features(const struct cp *cp, struct buf *out)
                fsm_version, fsm_build_date, fsm_commit);
 }
 
+struct kinds {
+    struct kube_kind_stats v[CP_WANTS];
+    unsigned n;
+};
+
+static void add_kind(const struct kube_kind_stats *k, void *arg)
+{
+    struct kinds *all = arg;
+
+    if (all->n < CP_WANTS)
+        all->v[all->n++] = *k;
+}
+
+static void print_trouble(const struct kinds *all, struct buf *out)
+{
+    head(out, "fsm_kube_errors_total", "counter", "Lists and watches that failed, and why.");
+    for (unsigned i = 0; i < all->n; i++)
+        for (unsigned t = 0; t < KUBE_TROUBLES_N; t++)
+            buf_printf(out, "fsm_kube_errors_total{kind=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                       all->v[i].kind, kube_trouble_names[t], all->v[i].errors[t]);
+}
+
+/* one number of each kind; at: its offset in struct kube_kind_stats */
+static void per_kind(const struct kinds *all, const char *name, const char *type, const char *help,
+                     size_t at, struct buf *out)
+{
+    head(out, name, type, help);
+    for (unsigned i = 0; i < all->n; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)&all->v[i] + at, sizeof(value));
+        buf_printf(out, "%s{kind=\"%s\"} %" PRIu64 "\n", name, all->v[i].kind, value);
+    }
+}
+
+static void print_ages(const struct cp *cp, const struct kinds *all, struct buf *out)
+{
+    uint64_t now = loop_now_ms(cp->loop);
+
+    head(out, "fsm_kube_synced", "gauge", "1 once all objects of the kind were read.");
+    for (unsigned i = 0; i < all->n; i++)
+        buf_printf(out, "fsm_kube_synced{kind=\"%s\"} %d\n", all->v[i].kind, all->v[i].synced);
+    head(out, "fsm_kube_last_event_age_seconds", "gauge",
+         "Since the API server last said something about the kind.");
+    for (unsigned i = 0; i < all->n; i++)
+        if (all->v[i].heard_ms)
+            buf_printf(out, "fsm_kube_last_event_age_seconds{kind=\"%s\"} %.3f\n", all->v[i].kind,
+                       (double)(now - all->v[i].heard_ms) / 1e3);
+}
+
+/* nothing where resources are files */
+static void print_kinds(const struct cp *cp, struct buf *out)
+{
+    struct kinds all = {.n = 0};
+
+    kube_source_stats(cp->source, add_kind, &all);
+    if (all.n == 0)
+        return;
+    per_kind(&all, "fsm_kube_objects", "gauge", "Objects of an API server that are held.",
+             offsetof(struct kube_kind_stats, objects), out);
+    per_kind(&all, "fsm_kube_lists_total", "counter", "Lists begun.",
+             offsetof(struct kube_kind_stats, lists), out);
+    per_kind(&all, "fsm_kube_watches_total", "counter", "Watches begun.",
+             offsetof(struct kube_kind_stats, watches), out);
+    per_kind(&all, "fsm_kube_events_total", "counter", "Events of watches, bookmarks too.",
+             offsetof(struct kube_kind_stats, events), out);
+    print_ages(cp, &all, out);
+    print_trouble(&all, out);
+}
+
 void cp_metrics_print(struct cp *cp, struct buf *out)
 {
     print_events(cp, out);
+    print_kinds(cp, out);
     print_policy(cp, out);
     print_proxies(cp, out);
     print_certs(cp, out);

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/policy/settings.h"
 #include "controller/cp.h"
 
 /* -v on the command line is not undone by the MeshConfig */
@@ -77,6 +78,34 @@ static void on_source_batch(struct kube_source *s, void *arg)
              stats.namespaces, stats.services, stats.pods, kube_source_problems(s)->n);
 }
 
+/* What the compiler reads.  Endpoints are left out: the control plane of a cluster mirrors every
+ * one into EndpointSlices.  Finished pods are nobody's peer, and the only MeshConfig that counts
+ * has a name. */
+static void set_wants(struct cp *cp)
+{
+    const struct kube_want wants[CP_WANTS] = {
+        {.kind = "Namespace"},
+        {.kind = "Service"},
+        {.kind = "EndpointSlice"},
+        {.kind = "Pod", .fields = "status.phase!=Succeeded,status.phase!=Failed"},
+        {.kind = "MeshConfig",
+         .ns = cp->conf.fsm_namespace,
+         .fields = "metadata.name=" MESH_CONFIG_NAME},
+    };
+
+    memcpy(cp->wants, wants, sizeof(wants));
+}
+
+static struct kube_source *source_new(struct cp *cp, struct err *e)
+{
+    const struct opt_list *files = &cp->conf.files;
+
+    if (files->n > 0)
+        return kube_paths_source_new(cp->loop, files->v, files->n, cp->store, e);
+    set_wants(cp);
+    return kube_api_source_new(cp->loop, &cp->conf.api, cp->wants, CP_WANTS, cp->store, e);
+}
+
 int cp_sources_start(struct cp *cp, struct err *e)
 {
     struct policy_opts o = {cp->conf.mesh_name, cp->conf.fsm_namespace, cp->conf.trust_domain};
@@ -85,7 +114,7 @@ int cp_sources_start(struct cp *cp, struct err *e)
     cp->store = kube_store_new();
     cp->policy = policy_new(cp->store, &o);
     kube_store_on_change(cp->store, on_change, cp);
-    cp->source = kube_paths_source_new(cp->loop, cp->conf.files.v, cp->conf.files.n, cp->store, e);
+    cp->source = source_new(cp, e);
     if (!cp->source)
         return -1;
     kube_source_on_batch(cp->source, on_source_batch, cp);

@@ -4,6 +4,7 @@
 #   deploy/install-deps.sh demo      and the demo's client and server
 #   deploy/install-deps.sh test      and everything that the tests use as real peers
 #   deploy/install-deps.sh bench     and the proxies to compare with
+#   deploy/install-deps.sh kubernetes   to build, and what test/kubernetes/lab makes a cluster of
 #   deploy/install-deps.sh --list [SET]   prints the packages and installs nothing
 set -eu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # apt's helpers are there, whatever su left
@@ -16,6 +17,7 @@ demo='curl openssl gunicorn python3-gunicorn python3-gevent python3-httpbin'
 test="$demo clang clang-format libclang-rt-14-dev llvm-14 check valgrind
  nginx-light nghttp2 python3-grpcio python3-protobuf python3-websockets python3-aiosmtpd
  netcat-openbsd socat tcpdump jq python3-yaml psmisc strace man-db xz-utils"
+kubernetes='curl openssl jq containerd runc containernetworking-plugins conntrack ethtool socat busybox-static python3-pip'
 bench="$test haproxy libnginx-mod-stream python3-pip"
 
 list_only=
@@ -27,9 +29,10 @@ case "${1:-build}" in
 build) want="$build" ;;
 demo) want="$build $demo" ;;
 test) want="$build $test" ;;
+kubernetes) want="$build $kubernetes" ;;
 bench) want="$build $bench" ;;
 *)
-    echo "install-deps.sh: unknown set '$1': expected build, demo, test or bench" >&2
+    echo "install-deps.sh: unknown set '$1': expected build, demo, test, kubernetes or bench" >&2
     exit 2
     ;;
 esac
@@ -40,10 +43,19 @@ if [ -n "$list_only" ]; then
     exit 0
 fi
 
+# one question for all of them: a question takes as long as many
+# shellcheck disable=SC2016,SC2086
+have=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' $want 2>/dev/null || true)
 missing=
 for p in $want; do
-    s=$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null || true)
-    case "$s" in ii*) ;; *) missing="$missing $p" ;; esac
+    case "
+$have
+" in
+    *"
+ii $p
+"*) ;;
+    *) missing="$missing $p" ;;
+    esac
 done
 policy=/usr/sbin/policy-rc.d
 mark='made by fsm deploy/install-deps.sh while it installs'

@@ -1,22 +1,21 @@
-/* fetch.c - libcurl's multi interface on our loop; see fetch.h. */
+/* fetch.c - requests by libcurl; see fetch.h. */
 #include "cli/local/fetch.h"
 
 #include <curl/curl.h>
-#include <event2/event.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "common/base/mem.h"
 #include "common/base/slice.h"
+#include "common/io/multi.h"
 
 struct fetcher {
-    struct loop *loop;
-    CURLM *multi;
-    struct timer timer;
+    struct multi *multi;
 };
 
 struct fetch {
+    struct multi_call call; /* first: CURLOPT_PRIVATE */
     struct fetcher *owner;
     CURL *easy;
     struct curl_slist *headers;
@@ -29,7 +28,7 @@ struct fetch {
 
 static void fetch_free(struct fetch *ft)
 {
-    curl_multi_remove_handle(ft->owner->multi, ft->easy);
+    multi_remove(ft->owner->multi, ft->easy);
     curl_easy_cleanup(ft->easy);
     curl_slist_free_all(ft->headers);
     buf_free(&ft->body);
@@ -43,10 +42,9 @@ void fetch_cancel(struct fetch *ft)
         fetch_free(ft);
 }
 
-/* ---- the loop's side ------------------------------------------------------------------------- */
-
-static void finish(struct fetch *ft, CURLcode code)
+static void finish(struct multi_call *call, CURLcode code)
 {
+    struct fetch *ft = (struct fetch *)call;
     struct fetch_result r = {.body = &ft->body, .grpc_status = ft->grpc_status, .error = ""};
     long status = 0;
 
@@ -59,83 +57,13 @@ static void finish(struct fetch *ft, CURLcode code)
     fetch_free(ft);
 }
 
-static void harvest(struct fetcher *f)
-{
-    CURLMsg *m;
-    int left;
-
-    while ((m = curl_multi_info_read(f->multi, &left)) != NULL) {
-        struct fetch *ft = NULL;
-        if (m->msg != CURLMSG_DONE)
-            continue;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &ft);
-        finish(ft, m->data.result);
-    }
-}
-
-static void on_timer(void *arg)
-{
-    struct fetcher *f = arg;
-    int running;
-
-    curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    harvest(f);
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-    struct fetcher *f = arg;
-    int running,
-        action = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-
-    curl_multi_socket_action(f->multi, fd, action, &running);
-    harvest(f);
-}
-
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_data)
-{
-    struct fetcher *f = user;
-    struct event *ev = socket_data;
-    short events = (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-                           (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
-
-    if (ev)
-        event_free(ev);
-    ev = what == CURL_POLL_REMOVE ? NULL : event_new(loop_base(f->loop), fd, events, on_socket, f);
-    if (ev)
-        event_add(ev, NULL);
-    curl_multi_assign(f->multi, fd, ev);
-    return 0;
-}
-
-static int want_timer(CURLM *multi, long ms, void *user)
-{
-    struct fetcher *f = user;
-
-    if (ms < 0)
-        timer_cancel(&f->timer);
-    else
-        timer_set(&f->timer, (uint64_t)ms);
-    return 0;
-}
-
 struct fetcher *fetcher_new(struct loop *l, struct err *e)
 {
-    struct fetcher *f = xcalloc(1, sizeof(*f));
+    struct multi *m = multi_new(l, e);
+    struct fetcher *f = m ? xcalloc(1, sizeof(*f)) : NULL;
 
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    f->loop = l;
-    f->multi = curl_multi_init();
-    if (!f->multi) {
-        free(f);
-        err_set(e, "libcurl cannot be started");
-        return NULL;
-    }
-    timer_init(&f->timer, l, on_timer, f);
-    curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-    curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
-    curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-    curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+    if (f)
+        f->multi = m;
     return f;
 }
 
@@ -143,8 +71,7 @@ void fetcher_free(struct fetcher *f)
 {
     if (!f)
         return;
-    curl_multi_cleanup(f->multi);
-    timer_cancel(&f->timer);
+    multi_free(f->multi);
     free(f);
 }
 
@@ -190,7 +117,7 @@ static void set_options(struct fetch *ft, const struct fetch_spec *s)
     CURL *c = ft->easy;
 
     curl_easy_setopt(c, CURLOPT_URL, s->url);
-    curl_easy_setopt(c, CURLOPT_PRIVATE, ft);
+    curl_easy_setopt(c, CURLOPT_PRIVATE, &ft->call);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -217,6 +144,7 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetc
 {
     struct fetch *ft = xcalloc(1, sizeof(*ft));
 
+    ft->call.done = finish;
     ft->owner = f;
     ft->cb = cb;
     ft->arg = arg;
@@ -227,6 +155,6 @@ struct fetch *fetch_start(struct fetcher *f, const struct fetch_spec *spec, fetc
     for (const char *const *h = spec->headers; h && *h; h++)
         ft->headers = curl_slist_append(ft->headers, *h);
     curl_easy_setopt(ft->easy, CURLOPT_HTTPHEADER, ft->headers);
-    curl_multi_add_handle(f->multi, ft->easy);
+    multi_add(f->multi, ft->easy);
     return ft;
 }

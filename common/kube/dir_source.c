@@ -17,12 +17,12 @@
 #include "common/base/bug.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/kube/claims.h"
 #include "common/kube/dir_scan.h"
 #include "common/kube/load.h"
+#include "common/kube/problem.h"
 #include "common/kube/yaml.h"
 
 #define FIRST_MS    2    /* of quiet: what was written together has come */
@@ -32,7 +32,6 @@
 #define SLICE_MS    50   /* of reading; then the loop turns */
 #define AGAIN_MS    2000 /* the next walk where something could not be read or watched */
 #define REREADS_MAX 10   /* of a file that changes while it is read */
-#define LOGGED_MAX  100  /* problems logged at once */
 
 /* enough to tell that a file is not the one that was read */
 struct stamp {
@@ -255,90 +254,15 @@ static void file_read_again(struct dir_source *s, struct file *f)
 
 /* ---- problems ------------------------------------------------------------------------------- */
 
-static int compare_problems(const void *a, const void *b)
-{
-    const struct kube_problem *x = a, *y = b;
-    int c = strcmp(x->file, y->file);
-    c = c ? c : (x->line > y->line) - (x->line < y->line);
-    c = c ? c : strcmp(x->field, y->field);
-    return c ? c : strcmp(x->message, y->message);
-}
-
-static void copy_problems(const struct kube_problems *from, struct kube_problems *to)
-{
-    for (unsigned i = 0; i < from->n; i++) {
-        const struct kube_problem *p = &from->v[i];
-        kube_problems_add(to, p->file, p->line, p->object, p->field, "%s", p->message);
-        if (to->n > 0)
-            to->v[to->n - 1].column = p->column;
-    }
-}
-
 static struct kube_problems collect_problems(const struct dir_source *s)
 {
     struct kube_problems all = {NULL, 0};
     struct file *f;
-    copy_problems(&s->walk_problems, &all);
+    kube_problems_append(&all, &s->walk_problems);
     table_foreach (s->files, it, NULL, &f)
-        copy_problems(&f->problems, &all);
+        kube_problems_append(&all, &f->problems);
     claims_problems(s->claims, &all);
-    if (all.n > 0)
-        qsort(all.v, all.n, sizeof *all.v, compare_problems);
     return all;
-}
-
-/* what makes a problem the same one after lines were inserted above it */
-static void problem_key(const struct kube_problem *p, struct buf *out)
-{
-    buf_clear(out);
-    buf_printf(out, "%s\n%s\n%s\n%s", p->file, p->object, p->field, p->message);
-}
-
-static struct table *problem_set(const struct kube_problems *p)
-{
-    struct table *t = table_new(NULL);
-    struct buf key = BUF_INIT;
-    for (unsigned i = 0; i < p->n; i++) {
-        problem_key(&p->v[i], &key);
-        table_put(t, buf_slice(&key), &p->v[i]);
-    }
-    buf_free(&key);
-    return t;
-}
-
-/* logs what of a is not in b; returns how many */
-static unsigned log_difference(const struct kube_problems *a, const struct kube_problems *b,
-                               bool appeared)
-{
-    struct table *in_b = problem_set(b);
-    struct buf key = BUF_INIT;
-    unsigned n = 0;
-    for (unsigned i = 0; i < a->n; i++) {
-        problem_key(&a->v[i], &key);
-        if (table_get(in_b, buf_slice(&key)) || ++n > LOGGED_MAX)
-            continue;
-        char *text = kube_problem_text(&a->v[i]);
-        if (appeared)
-            log_warn("kube", "%s", text);
-        else
-            log_info("kube", "no longer a problem: %s", text);
-        free(text);
-    }
-    if (n > LOGGED_MAX)
-        log_warn("kube", "and more of the same count=%u", n - LOGGED_MAX);
-    buf_free(&key);
-    table_free(in_b);
-    return n;
-}
-
-static bool renew_problems(struct dir_source *s)
-{
-    struct kube_problems now = collect_problems(s);
-    unsigned gone = log_difference(&s->problems, &now, false);
-    unsigned came = log_difference(&now, &s->problems, true);
-    kube_problems_free(&s->problems);
-    s->problems = now;
-    return gone + came > 0;
 }
 
 /* ---- the batch ------------------------------------------------------------------------------ */
@@ -392,7 +316,7 @@ static void end_batch(struct dir_source *s)
 {
     bool first = !s->synced;
     claims_apply(s->claims);
-    bool news = renew_problems(s);
+    bool news = kube_problems_renew(&s->problems, collect_problems(s));
     s->synced = true;
     s->batch_ms = loop_now_ms(s->loop);
     s->burst_ms = 0;

@@ -3,6 +3,19 @@
 
 #include <stddef.h>
 
+const char *const kube_trouble_names[KUBE_TROUBLES_N] = {
+#define X(name) #name,
+    KUBE_TROUBLES(X)
+#undef X
+};
+
+void kube_source_stats(const struct kube_source *s,
+                       void (*fn)(const struct kube_kind_stats *k, void *arg), void *arg)
+{
+    if (s->ops->stats)
+        s->ops->stats(s, fn, arg);
+}
+
 void kube_source_on_batch(struct kube_source *s, void (*fn)(struct kube_source *s, void *arg),
                           void *arg)
 {

@@ -18,7 +18,7 @@ exit 0
 S
 cat >"$TMP/bin/dpkg-query" <<S
 #!/bin/sh
-[ -e $TMP/installed ] && echo 'ii '
+[ -e $TMP/installed ] && for package; do echo "ii \$package"; done
 S
 chmod +x "$TMP/bin/apt-get" "$TMP/bin/dpkg-query"
 install() { TMPDIR=$TMP/tmp PATH=$TMP/bin:$PATH setsid sh "$ROOT/deploy/install-deps.sh" >"$TMP/out" 2>&1; }

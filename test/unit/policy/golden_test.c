@@ -5,6 +5,8 @@
  * is an excerpt of the specification, as printed there: it must be found in the document, with
  * whole matches ({"Outbound": {"TrafficMatches": {PORT: [...]}}}) or settings ({"Spec": ...}).
  * notes, if there, holds what the compiler has to say, one per line.
+ * Every case is compiled twice: from what the files hold, and from what an API server's list of the
+ * same objects leaves of them; nobody may tell the difference.
  * FSM_GOLDEN_UPDATE=1 writes expected.json and notes instead of comparing; read the difference.
  */
 #include <check.h>
@@ -18,6 +20,8 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/kube/mask.h"
+#include "common/kube/replica.h"
 #include "common/policy/policy.h"
 
 #define ROOT "test/golden/policy"
@@ -172,16 +176,13 @@ static void add_note(const char *object, const char *text, void *arg)
     buf_printf(arg, "%s: %s\n", object, text);
 }
 
-START_TEST(golden)
+static void check_case(const char *dir, struct kube_store *st)
 {
-    char *dir = xasprintf("%s/%s", ROOT, cases[_i]);
-    struct kube_store *st = kube_store_new();
     struct policy_opts opts = {"fsm", "fsm-system", "cluster.local"};
     struct buf now = BUF_INIT, notes = BUF_INIT;
-
-    load_input(st, dir);
     struct policy *p = policy_new(st, &opts);
     json_t *shown = compile(p, dir);
+
     json_print_pretty(shown, 1, false, &now);
     buf_putc(&now, '\n');
     compare(dir, "expected.json", &now);
@@ -190,9 +191,59 @@ START_TEST(golden)
     check_fragments(dir, shown);
     json_decref(shown);
     policy_free(p);
-    kube_store_free(st);
     buf_free(&now);
     buf_free(&notes);
+}
+
+static int put_item(struct slice text, const char *why, void *arg, struct err *e)
+{
+    json_t *object = json_parse(text, SIZE_MAX, e);
+
+    ck_assert_msg(object != NULL, "%s", e->text);
+    json_object_del(json_object_get(object, "metadata"), "resourceVersion");
+    return replica_put(arg, object, e);
+}
+
+/* all objects of a kind, as one list */
+static void serve(const struct kube_store *from, struct kube_store *to,
+                  const struct kube_kind *kind)
+{
+    struct replica *r = replica_new(to, kind, NULL);
+    struct json_cut *cut =
+        json_cut_new(JSON_CUT_ITEMS, kube_mask_of_list(kind), 1 << 20, put_item, r);
+    struct kube_problems problems = {0};
+    struct buf list = BUF_INIT;
+    const struct kube_object *o;
+    struct err e = {""};
+    void *it = NULL;
+
+    buf_puts(&list, "{\"metadata\":{\"resourceVersion\":\"7\"},\"items\":[");
+    while ((o = kube_store_next(from, kind->key, NULL, &it)) != NULL) {
+        buf_puts(&list, list.p[list.len - 1] == '[' ? "" : ",");
+        json_print(o->body, &list);
+    }
+    buf_puts(&list, "]}");
+    ck_assert_msg(json_cut_feed(cut, buf_slice(&list), &e) == 0, "%s", e.text);
+    ck_assert_msg(json_cut_end(cut, &e) == 0, "%s", e.text);
+    replica_problems(r, &problems);
+    ck_assert_uint_eq(problems.n, 0);
+    json_cut_free(cut);
+    replica_free(r);
+    buf_free(&list);
+}
+
+START_TEST(golden)
+{
+    char *dir = xasprintf("%s/%s", ROOT, cases[_i]);
+    struct kube_store *files = kube_store_new(), *server = kube_store_new();
+
+    load_input(files, dir);
+    check_case(dir, files);
+    for (unsigned i = 0; i < kube_kinds_count(); i++)
+        serve(files, server, kube_kind_at(i));
+    check_case(dir, server);
+    kube_store_free(files);
+    kube_store_free(server);
     free(dir);
 }
 END_TEST

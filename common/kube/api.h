@@ -1,0 +1,65 @@
+/* api.h - requests to an API server: one HTTP/2 connection that all of them share, credentials that
+ * rotate, and a look from time to time whether the other end still lives.
+ *
+ *   api = kube_api_new(loop, &from, "fsm-controller", &e);
+ *   call = kube_api_get(api, &(struct kube_call_spec){.path = "/api/v1/pods?watch=1", ...});
+ *   ... data(bytes) ... data(bytes) ... done(&answer)         or kube_call_cancel(call)
+ *
+ * A token file is read for every request; after a 401 or a failed handshake everything is loaded
+ * anew.  While calls are open and nothing was heard for KUBE_API_QUIET_MS, GET /version goes out on
+ * the same connection; without an answer all calls fail and the connection is closed: a peer that
+ * hangs, or that a network swallowed, is noticed within a minute however quiet a watch is.
+ *
+ * The answer is hostile: what is kept of an error's body is bounded, nothing else is kept.
+ * One thread: the loop's.
+ */
+#ifndef FSM_KUBE_API_H
+#define FSM_KUBE_API_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/base/err.h"
+#include "common/base/slice.h"
+#include "common/io/loop.h"
+#include "common/kube/access.h"
+
+#define KUBE_API_QUIET_MS 30000
+#define KUBE_API_PING_MS  30000 /* for the answer of /version: a server under load is slow */
+
+struct kube_api;
+struct kube_call;
+
+struct kube_answer {
+    unsigned status;      /* 0: none came, or it broke off: error says why */
+    const char *error;    /* never NULL; borrowed for the call */
+    bool handshake;       /* status 0: TLS or the certificates are at fault, not the network */
+    uint64_t retry_after; /* ms, 0 = not said */
+    struct slice body;    /* of a status other than 200, its first 16 KiB; borrowed */
+};
+struct kube_call_spec {
+    const char *path;         /* from the server's root, with query: borrowed for the call */
+    unsigned timeout_ms;      /* for all of it; 0 = none */
+    unsigned stall_ms;        /* without a byte; 0 = none */
+    void (*begun)(void *arg); /* a 200 begins; may be NULL */
+    /* bytes of a 200; -1: enough, and done() comes with status 0 */
+    int (*data)(struct slice bytes, void *arg);
+    void (*done)(const struct kube_answer *a, void *arg);
+    void *arg;
+};
+
+/* Borrows from's strings, which must live on.  NULL and e: no server is named, or credentials
+ * cannot be read. */
+struct kube_api *kube_api_new(struct loop *l, const struct kube_access_from *from,
+                              const char *agent, struct err *e);
+/* all calls must be over or cancelled */
+void kube_api_free(struct kube_api *a);
+/* done() comes once, not from inside this call; after it the call is gone */
+struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *spec);
+/* done() does not come any more.  NULL is fine.  Not from inside data(). */
+void kube_call_cancel(struct kube_call *c);
+/* the server's URL, for messages; borrowed, until the next request */
+const char *kube_api_server(const struct kube_api *a);
+/* bytes received in bodies since the start */
+uint64_t kube_api_received(const struct kube_api *a);
+
+#endif
