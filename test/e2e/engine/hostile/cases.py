@@ -380,8 +380,8 @@ for name, host in (("unknown", b"other"), ("an address", b"10.1.2.3"), ("an IPv6
 passes(f, "none in HTTP/1.0", "9112 3.2", b"GET / HTTP/1.0\r\n\r\n", b"", [A(403, "host_unknown")],
        closes=True)
 for name, host in (("another case", b"H"), ("with the final dot", b"h.")):
-    passes(f, name, "9110 4.2.3, 3986 3.2.2", N + b"Host: " + host + b"\r\n\r\n",
-           N + b"Host: " + host + b"\r\n\r\n")
+    passes(f, name, "9110 4.2.3, 3986 6.2.2.1", N + b"Host: " + host + b"\r\n\r\n",
+           N + b"Host: h\r\n\r\n")
 
 f = "request target"
 for name, line, reason, status in (
