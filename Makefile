@@ -119,15 +119,30 @@ $(O)/test/unit/%: $(O)/test/unit/%.o $$(call extra,test/unit/$$*.c) $(O)/libcomm
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $< $(call extra,test/unit/$*.c) $(addprefix -Wl$(comma)--wrap=,$(call said,wrap,test/unit/$*.c)) $(TEST_LIBS) $(CHECK_LIBS)
 
-$(O)/test/fuzz/%_corpus: $(O)/test/fuzz/%_fuzz.o $(O)/test/fuzz/corpus_main.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
+# what a fuzz target says in the same two kinds of lines
+fuzz_with = $(call extra,test/fuzz/$(1)_fuzz.c) $(addprefix -Wl$(comma)--wrap=,$(call said,wrap,test/fuzz/$(1)_fuzz.c))
+$(O)/test/fuzz/%_corpus: $(O)/test/fuzz/%_fuzz.o $$(call extra,test/fuzz/$$*_fuzz.c) $(O)/test/fuzz/corpus_main.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
 	@echo "  LINK  $@"
-	$(Q)$(CC) -o $@ $< $(O)/test/fuzz/corpus_main.o $(TEST_LIBS)
+	$(Q)$(CC) -o $@ $< $(O)/test/fuzz/corpus_main.o $(call fuzz_with,$*) $(TEST_LIBS)
 
 # libFuzzer's main instead of ours; clang only
-build/fuzz/%: $(O)/test/fuzz/%_fuzz.o $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
+build/fuzz/%: $(O)/test/fuzz/%_fuzz.o $$(call extra,test/fuzz/$$*_fuzz.c) $(O)/libcommon.a $(INJECT_OBJ) $(RULES_OBJ)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) -o $@ $< -fsanitize=fuzzer $(TEST_LIBS)
+	$(Q)$(CC) -o $@ $< -fsanitize=fuzzer $(call fuzz_with,$*) $(TEST_LIBS)
+
+# test/torture: one binary in which every call that faults.c knows, and every allocation of every
+# library, can be made to fail
+TORTURE_OBJ := $(call obj,test/torture/*.c test/replay/*.c) $(addprefix $(O)/,test/fake/faults.o test/fake/clock.o sidecar/document.o)
+TORTURE_WRAP := $(filter-out malloc calloc realloc,$(shell sed -n 's/^[WR][RE]A[PL].[^,]*, *\([a-z_0-9]*\),.*/\1/p' test/fake/faults.c))
+$(O)/test/torture/torture: $(TORTURE_OBJ) $(O)/libcommon.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) -rdynamic -o $@ $(TORTURE_OBJ) $(addprefix -Wl$(comma)--wrap=,$(TORTURE_WRAP)) $(O)/libcommon.a $(FSM_LDFLAGS) $(LDFLAGS) $(LIBS)
+
+# a part of it belongs to the checks where memory is looked after
+TORTURE_ASAN := build/$(TLS)-asan$(if $(findstring clang,$(CC)),-clang)/test/torture/torture
+TORTURE_SLICE := $(if $(filter asan,$(SAN)),$(TORTURE_ASAN))
+TORTURE_EACH := 67
 
 unit: $(UNIT_BIN) ## run the unit tests
 	$(Q)test/unit/run $(UNIT_BIN)
@@ -146,8 +161,20 @@ replay: $(O)/test/unit/proxy/replay_test ## the engine in virtual time (REPLAY=.
 corpus: $(CORPUS_BIN) ## run the fuzz targets over their corpora, once
 	$(Q)test/fuzz/run corpus $(CORPUS_BIN)
 
-check: $(UNIT_BIN) $(CORPUS_BIN) all ## unit, golden, replay and corpus tests, with one sum at the end
-	$(Q)test/sum "test/unit/run $(UNIT_BIN)" "test/fuzz/run corpus $(CORPUS_BIN)"
+check: $(UNIT_BIN) $(CORPUS_BIN) all $(TORTURE_SLICE) ## unit, golden, replay and corpus tests, with one sum at the end
+	$(Q)test/sum "test/unit/run $(UNIT_BIN)" "test/fuzz/run corpus $(CORPUS_BIN)" $(TORTURE_SLICE:%='% -n $(TORTURE_EACH)')
+
+# TORTURE=part of a name for some of the cases
+torture: ## every call of the engine that can fail, failed in turn (TORTURE=... for some scenarios)
+	$(Q)$(MAKE) --no-print-directory SAN=asan $(TORTURE_ASAN)
+	$(Q)$(TORTURE_ASAN) $(TORTURE)
+
+# each target for that long; then the four quickest share what is missing to FUZZ_RUNS executions
+FUZZ_LONG_SECONDS ?= 240
+FUZZ_RUNS ?= 100000000
+fuzz-long: ## fuzz every target for minutes, FUZZ_RUNS (10^8) executions in all, with a table at the end
+	$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz $(FUZZ_NAMES:%=build/fuzz/%)
+	$(Q)test/fuzz/run long $(FUZZ_LONG_SECONDS) $(FUZZ_RUNS) $(FUZZ_NAMES:%=build/fuzz/%)
 
 fuzz: ## fuzz every target for FUZZ_SECONDS (10)
 	$(Q)$(MAKE) --no-print-directory CC=clang SAN=fuzz $(FUZZ_NAMES:%=build/fuzz/%)
@@ -167,7 +194,7 @@ clean: ## remove build/
 	rm -rf build
 print-%:
 	@echo '$($*)'
-.PHONY: all unit golden golden-update replay corpus check fuzz fmt lint man-check help clean FORCE
+.PHONY: all unit golden golden-update replay corpus check torture fuzz fuzz-long fmt lint man-check help clean FORCE
 FORCE:
 
 demo: ## install, build and run the mesh on real traffic

@@ -199,7 +199,6 @@ int main(int argc, char **argv)
     struct err e = {""};
     int status;
 
-    json_set_alloc_funcs(xmalloc, free);
     int first = opt_parse(&prog, argc, argv, &common, &status);
     if (first < 0)
         return status;

@@ -3,6 +3,14 @@
 
 #include <string.h>
 #include "common/base/hash.h"
+#include "common/base/mem.h"
+
+/* Who uses jansson does not ask after each call whether there was memory: half a document would be
+ * another document.  So it gets what mem.h promises. */
+static void __attribute__((constructor)) never_without_memory(void)
+{
+    json_set_alloc_funcs(xmalloc, free);
+}
 
 json_t *json_parse(struct slice text, size_t max, struct err *e)
 {

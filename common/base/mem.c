@@ -9,7 +9,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static void __attribute__((noreturn, cold)) out_of_memory(size_t n)
+void mem_end(size_t n)
 {
     char line[128];
     int len = snprintf(line, sizeof(line), "out of memory (asked for %zu bytes): ending\n", n);
@@ -24,7 +24,7 @@ void *xmalloc(size_t n)
     void *p = malloc(n ? n : 1);
 
     if (!p)
-        out_of_memory(n);
+        mem_end(n);
     return p;
 }
 
@@ -33,7 +33,7 @@ void *xcalloc(size_t n, size_t size)
     void *p = calloc(n ? n : 1, size ? size : 1);
 
     if (!p)
-        out_of_memory(n * size);
+        mem_end(n * size);
     return p;
 }
 
@@ -42,7 +42,7 @@ void *xrealloc(void *old, size_t n)
     void *p = realloc(old, n ? n : 1);
 
     if (!p)
-        out_of_memory(n);
+        mem_end(n);
     return p;
 }
 
@@ -51,7 +51,7 @@ void *xreallocarray(void *old, size_t n, size_t size)
     size_t total;
 
     if (__builtin_mul_overflow(n, size, &total))
-        out_of_memory(SIZE_MAX);
+        mem_end(SIZE_MAX);
     return xrealloc(old, total);
 }
 
@@ -80,6 +80,6 @@ char *xasprintf(const char *fmt, ...)
     n = vasprintf(&p, fmt, ap);
     va_end(ap);
     if (n < 0)
-        out_of_memory(strlen(fmt));
+        mem_end(strlen(fmt));
     return p;
 }

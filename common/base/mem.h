@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+/* Ends the process that way; n: bytes asked for. */
+void mem_end(size_t n) __attribute__((noreturn, cold));
 void *xmalloc(size_t n) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *xrealloc(void *p, size_t n) __attribute__((returns_nonnull));

@@ -101,27 +101,36 @@ static void index_put(struct table *t, uint32_t place)
     t->index[at] = place;
 }
 
-/* makes room for one more entry, leaving deleted ones behind */
-static void grow(struct table *t)
+/* makes room for one more entry, leaving deleted ones behind; -1: no memory */
+static int grow(struct table *t)
 {
     uint32_t n = INDEX_FIRST, kept = 0;
     struct entry *fresh;
+    uint32_t *index;
 
     while (n / 2 <= t->count) /* at most half full after a rebuild */
         n *= 2;
     BUG_ON(n > UINT32_MAX / 2);
-    fresh = xreallocarray(NULL, n / 4 * 3, sizeof(*fresh));
+    fresh = calloc(n / 4 * 3, sizeof(*fresh));
+    index = malloc(n * sizeof(*index));
+    if (!fresh || !index) {
+        free(fresh);
+        free(index);
+        return -1;
+    }
     for (uint32_t i = 0; i < t->used; i++)
         if (t->entries[i].key)
             fresh[kept++] = t->entries[i];
     free(t->entries);
     t->entries = fresh;
     t->used = kept;
-    t->index = xreallocarray(t->index, n, sizeof(*t->index));
+    free(t->index);
+    t->index = index;
     t->index_n = n;
     memset(t->index, 0xff, n * sizeof(*t->index));
     for (uint32_t i = 0; i < kept; i++)
         index_put(t, i);
+    return 0;
 }
 
 void *table_get(const struct table *t, struct slice key)
@@ -139,10 +148,11 @@ void *table_get_str(const struct table *t, const char *key)
     return table_get(t, slice_str(key));
 }
 
-void table_put(struct table *t, struct slice key, void *value)
+int table_try_put(struct table *t, struct slice key, void *value)
 {
     uint64_t hash = hash_bytes(key.p, key.n);
     struct entry *e = find(t, key, hash);
+    char *copy;
 
     BUG_ON(!value);
     if (e) {
@@ -150,13 +160,16 @@ void table_put(struct table *t, struct slice key, void *value)
         e->value = value;
         if (old != value)
             drop_value(t, old);
-        return;
+        return 0;
     }
-    if (t->used >= t->index_n / 4 * 3)
-        grow(t);
+    copy = malloc(key.n + 1);
+    if (!copy || (t->used >= t->index_n / 4 * 3 && grow(t) < 0)) {
+        free(copy);
+        return -1;
+    }
     e = &t->entries[t->used];
     e->hash = hash;
-    e->key = xmalloc(key.n + 1);
+    e->key = copy;
     if (key.n)
         memcpy(e->key, key.p, key.n);
     e->key[key.n] = 0;
@@ -164,6 +177,13 @@ void table_put(struct table *t, struct slice key, void *value)
     e->value = value;
     index_put(t, t->used++);
     t->count++;
+    return 0;
+}
+
+void table_put(struct table *t, struct slice key, void *value)
+{
+    if (table_try_put(t, key, value) < 0)
+        mem_end(key.n);
 }
 
 void table_put_str(struct table *t, const char *key, void *value)

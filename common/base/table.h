@@ -22,6 +22,8 @@ void *table_get(const struct table *t, struct slice key);
 void *table_get_str(const struct table *t, const char *key);
 /* replaces; value must not be NULL */
 void table_put(struct table *t, struct slice key, void *value);
+/* The same, but -1 and no change if there is no memory: for the request path. */
+int table_try_put(struct table *t, struct slice key, void *value);
 void table_put_str(struct table *t, const char *key, void *value);
 /* 1 if it was there */
 int table_del(struct table *t, struct slice key);

@@ -486,6 +486,12 @@ static void broken(struct h2c *c, int ng_err)
     }
 }
 
+void h2_said(struct h2c *c, int rc)
+{
+    if (rc == NGHTTP2_ERR_NOMEM && !c->dead)
+        broken(c, rc);
+}
+
 void h2_pump_for(struct h2c *c, const struct stream *st)
 {
     /* room for control frames beyond what h2_write may fill */
@@ -493,8 +499,10 @@ void h2_pump_for(struct h2c *c, const struct stream *st)
 
     while (!c->dead && (c->out_len < bound || (st && st->src_n))) {
         const uint8_t *p;
-        ssize_t n = nghttp2_session_mem_send(c->ng, &p);
+        ssize_t n = NGHTTP2_ERR_NOMEM;
 
+        if (h2_pool_spare(c->pool) == 0)
+            n = nghttp2_session_mem_send(c->ng, &p);
         if (n == 0)
             return;
         if (n < 0 || h2_out(c, p, (size_t)n) < 0)
@@ -583,7 +591,7 @@ static void say_goodbye(struct h2c *c)
 {
     if (c->dead || !c->goodbye)
         return;
-    nghttp2_session_terminate_session(c->ng, c->goodbye);
+    h2_said(c, nghttp2_session_terminate_session(c->ng, c->goodbye));
     c->goodbye = 0;
     h2_pump(c);
 }
@@ -639,5 +647,5 @@ unsigned h2_room(const struct h2c *c)
 void h2_terminate(struct h2c *c, enum h2_code code)
 {
     if (!c->dead)
-        nghttp2_session_terminate_session(c->ng, (uint32_t)code);
+        h2_said(c, nghttp2_session_terminate_session(c->ng, (uint32_t)code));
 }

@@ -80,7 +80,8 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp
 
 static void reset(struct stream *st, uint32_t code, int fault)
 {
-    nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE, st->pub.id, code);
+    h2_said(st->pub.conn,
+            nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE, st->pub.id, code));
     h2_refused(st, fault);
 }
 
@@ -211,9 +212,9 @@ static void ping_received(struct h2c *c, const nghttp2_frame *f)
     c->pings--;
     if (memcmp(f->ping.opaque_data, ping_drain, 8) == 0 && c->drain_sent) {
         /* everything the peer sent before it knew of the first GOAWAY has arrived */
-        nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE,
-                              nghttp2_session_get_last_proc_stream_id(c->ng), NGHTTP2_NO_ERROR,
-                              NULL, 0);
+        h2_said(c, nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE,
+                                         nghttp2_session_get_last_proc_stream_id(c->ng),
+                                         NGHTTP2_NO_ERROR, NULL, 0));
     } else if (memcmp(f->ping.opaque_data, ping_user, 8) == 0) {
         h2_event(c, EV_PONG, NULL);
     }
@@ -222,21 +223,25 @@ static void ping_received(struct h2c *c, const nghttp2_frame *f)
 void h2_ping(struct h2c *c)
 {
     if (!c->dead)
-        nghttp2_submit_ping(c->ng, NGHTTP2_FLAG_NONE, ping_user);
+        h2_said(c, nghttp2_submit_ping(c->ng, NGHTTP2_FLAG_NONE, ping_user));
 }
 
 void h2_drain(struct h2c *c)
 {
+    int rc;
+
     if (c->dead || c->draining)
         return;
     c->draining = true;
     if (c->server) {
-        nghttp2_submit_shutdown_notice(c->ng);
-        nghttp2_submit_ping(c->ng, NGHTTP2_FLAG_NONE, ping_drain);
+        rc = nghttp2_submit_shutdown_notice(c->ng);
+        if (rc == 0)
+            rc = nghttp2_submit_ping(c->ng, NGHTTP2_FLAG_NONE, ping_drain);
         c->drain_sent = true;
     } else {
-        nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+        rc = nghttp2_submit_goaway(c->ng, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
     }
+    h2_said(c, rc);
 }
 
 static void goaway_received(struct h2c *c, const nghttp2_frame *f)
@@ -382,8 +387,8 @@ static void headers_sent(struct stream *st)
 static void end_sent(struct stream *st)
 {
     if (st->muted && st->too_large && !st->remote_end)
-        nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE, st->pub.id,
-                                  NGHTTP2_NO_ERROR);
+        h2_said(st->pub.conn, nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE,
+                                                        st->pub.id, NGHTTP2_NO_ERROR));
 }
 
 static void reset_sent(struct h2c *c, const struct stream *st, int32_t id)

@@ -25,18 +25,23 @@ struct h2_page {
 };
 #define H2_PAGE_ROOM (H2_PAGE - sizeof(struct h2_page))
 
+#define H2_SPARES 4
 struct h2_pool {
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
-    struct h2_free *lists; /* free memory by size class */
-    void *frame;           /* where sessions put frames together, see h2_pool.c */
-    bool making;           /* a session is being made */
-    size_t held, idle;     /* bytes from malloc; of those, in lists */
-    size_t peak;           /* of held, since it was asked for */
+    struct h2_free *lists;   /* free memory by size class */
+    void *frame;             /* where sessions put frames together, see h2_pool.c */
+    void *spares[H2_SPARES]; /* for when there is no memory, see h2_pool.c */
+    unsigned n_spares;
+    bool making;       /* a session is being made */
+    size_t held, idle; /* bytes from malloc; of those, in lists */
+    size_t peak;       /* of held, since it was asked for */
 };
 
 void *h2_alloc(struct h2_pool *p, size_t n); /* NULL when there is no memory */
 void h2_release(struct h2_pool *p, void *mem);
+/* sees to it that there are spares; -1: there is none, and no memory */
+int h2_pool_spare(struct h2_pool *p);
 nghttp2_session_callbacks *h2_callbacks_new(void);
 
 /* ---- received heads -------------------------------------------------------------------------- */
@@ -178,6 +183,9 @@ static inline void h2_pump(struct h2c *c)
 int h2_out(struct h2c *c, const void *p, size_t n);
 /* the session is over; goodbye: the code of the GOAWAY to be sent, 0 = none */
 void h2_fail(struct h2c *c, int err, uint32_t goodbye);
+/* what a function of nghttp2 returned that only queues: without memory the connection is over, as
+ * the peer would wait for ever for what it was not told */
+void h2_said(struct h2c *c, int rc);
 /* counts against a rate; the session fails when it is passed */
 void h2_count_reset(struct h2c *c);
 void h2_count_control(struct h2c *c);

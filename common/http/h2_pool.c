@@ -133,9 +133,25 @@ static void *shared_frame(struct h2_pool *p, size_t n)
 
 /* ---- as nghttp2 wants it --------------------------------------------------------------------- */
 
+/* nghttp2 1.52 frees an item twice when there is no memory for what goes out behind a head: so a
+ * few blocks of what it asks for in small are kept for then, and made up for before it is asked to
+ * send the next time. */
+#define SPARE_SIZE 512
+
+int h2_pool_spare(struct h2_pool *p)
+{
+    for (; p->n_spares < H2_SPARES; p->n_spares++)
+        if (!(p->spares[p->n_spares] = h2_alloc(p, SPARE_SIZE)))
+            return p->n_spares > 0 ? 0 : -1;
+    return 0;
+}
+
 static void *ng_malloc(size_t n, void *user)
 {
-    return h2_alloc(user, n);
+    struct h2_pool *p = user;
+    void *mem = h2_alloc(p, n);
+
+    return mem || n > SPARE_SIZE || p->n_spares == 0 ? mem : p->spares[--p->n_spares];
 }
 
 static void ng_free(void *mem, void *user)
@@ -153,7 +169,7 @@ static void *ng_calloc(size_t n, size_t size, void *user)
 
     if (__builtin_mul_overflow(n, size, &bytes))
         return NULL;
-    mem = h2_alloc(user, bytes);
+    mem = ng_malloc(bytes, user);
     return mem ? memset(mem, 0, bytes) : NULL;
 }
 
@@ -199,6 +215,8 @@ void h2_pool_free(struct h2_pool *p)
     if (!p)
         return;
     h2_release(p, p->frame);
+    while (p->n_spares)
+        h2_release(p, p->spares[--p->n_spares]);
     for (unsigned i = 0; p->lists && i < CLASSES; i++)
         list_shrink(p, &p->lists[i], 0);
     nghttp2_session_callbacks_del(p->callbacks);

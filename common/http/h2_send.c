@@ -415,5 +415,6 @@ void h2_reset(struct h2s *s, enum h2_code code)
     st->local_reset = true;
     st->muted = true;
     h2_unkeep(st);
-    nghttp2_submit_rst_stream(s->conn->ng, NGHTTP2_FLAG_NONE, s->id, (uint32_t)code);
+    h2_said(s->conn,
+            nghttp2_submit_rst_stream(s->conn->ng, NGHTTP2_FLAG_NONE, s->id, (uint32_t)code));
 }

@@ -214,8 +214,8 @@ static void on_again(void *arg)
 
     if (l->reserve_fd < 0)
         l->reserve_fd = open_reserve();
-    if (!l->paused)
-        watch(l);
+    if (!l->paused && watch(l) < 0)
+        timer_set(&l->again, FULL_PAUSE_MS);
 }
 
 static bool is_full(int err)

@@ -95,10 +95,11 @@ static bool has_ranges(const json_t *item)
     return json_is_array(json_object_get(item, "DestinationIPRanges"));
 }
 
-/* ports longer than any port are no ports: they stay with the rest, for the reader to refuse */
+/* keys that are empty or longer than any port are no ports: they stay with the rest, for the reader
+ * to refuse */
 static bool is_port(const char *key)
 {
-    return strlen(key) < sizeof(((struct place *)0)->port) && !strchr(key, '/');
+    return key[0] && strlen(key) < sizeof(((struct place *)0)->port) && !strchr(key, '/');
 }
 
 /* ---- life -------------------------------------------------------------------------------------

@@ -414,8 +414,9 @@ static void on_silence(void *arg)
     if (!c)
         return;
     const struct split *sp = chain_opaque(c, &d->dst.ip);
-    if (sp && tunnel_down_start(d, c, sp, true) == 0)
-        d->guessed = true;
+    d->guessed = sp && tunnel_down_start(d, c, sp, true) == 0;
+    if (sp && !d->guessed) /* no memory: later, or both would wait for ever */
+        timer_set(&d->timer, worker_view(d->w)->limits.head_ms);
 }
 
 static void on_head_timeout(void *arg)

@@ -1,5 +1,6 @@
 /* stream.c - the states of a stream: the one way in for events, the one way out; see stream.h. */
 #include "common/proxy/stream.h"
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -451,6 +452,8 @@ static void pick(struct stream *s)
     s->ep = upstream_pick(s);
     if (s->ep)
         connect_to(s);
+    else if (errno == ENOMEM)
+        stream_fail(s, REASON_NO_MEMORY);
     else if (!wait_for_view(s))
         stream_fail(s, REASON_NO_TARGET);
 }

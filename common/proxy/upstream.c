@@ -4,6 +4,7 @@
  * the current view; an epool with gone set is in no wcluster's array.
  */
 #include "common/proxy/upstream.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/bug.h"
@@ -47,10 +48,16 @@ static struct ip_port dialled_address(const struct endpoint *e, bool twin)
     return a;
 }
 
+/* NULL: no memory */
 static struct epool *epool_new(struct worker *w, struct wcluster *wc, uint32_t i, bool twin)
 {
     const struct endpoint *e = &wc->def->eps[i];
-    struct epool *ep = xcalloc(1, sizeof *ep);
+    struct epool *ep = calloc(1, sizeof *ep);
+    char *identity = ep && e->identity ? strdup(e->identity) : NULL;
+    if (!ep || !identity != !e->identity) {
+        free(ep);
+        return NULL;
+    }
     ep->refs = 1;
     ep->w = w;
     ep->wc = wc;
@@ -58,7 +65,7 @@ static struct epool *epool_new(struct worker *w, struct wcluster *wc, uint32_t i
     ep->addr = dialled_address(e, twin);
     ep->has_source = wc->def->has_source && !twin; /* the source is IPv4 */
     ep->source = wc->def->source;
-    ep->identity = e->identity ? xstrdup(e->identity) : NULL;
+    ep->identity = identity;
     ep->st.addr = ep->addr;
     TAILQ_INIT(&ep->idle);
     TAILQ_INIT(&ep->shared);
@@ -81,6 +88,11 @@ static void epool_retire(struct epool *ep)
 }
 
 /* ---- clusters -------------------------------------------------------------------------------- */
+
+static uint32_t places_of(const struct cluster *def)
+{
+    return def->flags & CLUSTER_LOCAL ? 2 * def->n : def->n;
+}
 
 static uint32_t places(const struct wcluster *wc)
 {
@@ -110,19 +122,27 @@ static struct epool *take_pool(struct epool **from, uint32_t n, uint32_t hint,
 }
 
 /* Makes wc follow def: connections of endpoints that stay are kept, others retire.  Only pools
- * in use are looked for, so a large cluster of which little is used stays cheap. */
-static void wcluster_follow(struct wcluster *wc, struct cluster *def, uint32_t start)
+ * in use are looked for, so a large cluster of which little is used stays cheap.  -1: no memory,
+ * and nothing was changed. */
+static int wcluster_follow(struct wcluster *wc, struct cluster *def, uint32_t start)
 {
     struct epool **old = wc->ep;
     uint32_t n_old = wc->def ? places(wc) : 0, in_use = 0;
+    struct epool **fresh = calloc(places_of(def) + 1, sizeof *fresh);
+    struct wrr *weights = calloc(def->n + 1, sizeof *weights);
+    if (!fresh || !weights) {
+        free(fresh);
+        free(weights);
+        return -1;
+    }
     for (uint32_t i = 0; i < n_old; i++)
         in_use += old[i] != NULL;
     wc->def = def;
     wc->serial = def->serial;
     wc->n = def->n;
-    wc->ep = xcalloc(places(wc) ? places(wc) : 1, sizeof(struct epool *));
+    wc->ep = fresh;
     free(wc->weights);
-    wc->weights = xcalloc(def->n ? def->n : 1, sizeof *wc->weights);
+    wc->weights = weights;
     for (uint32_t i = 0; i < def->n; i++)
         wc->weights[i].weight = def->eps[i].weight;
     for (uint32_t i = 0; in_use && i < places(wc); i++) {
@@ -135,6 +155,7 @@ static void wcluster_follow(struct wcluster *wc, struct cluster *def, uint32_t s
         if (old[i])
             epool_retire(old[i]);
     free(old);
+    return 0;
 }
 
 static void wcluster_remove(struct worker *w, uint32_t slot)
@@ -150,30 +171,45 @@ static void wcluster_remove(struct worker *w, uint32_t slot)
     wcluster_unref(wc);
 }
 
-static void clusters_grow(struct worker *w, uint32_t n)
+/* -1: no memory */
+static int clusters_grow(struct worker *w, uint32_t n)
 {
     if (n <= w->n_clusters)
-        return;
-    w->clusters = xreallocarray(w->clusters, n, sizeof *w->clusters);
-    memset(w->clusters + w->n_clusters, 0, (n - w->n_clusters) * sizeof *w->clusters);
+        return 0;
+    struct wcluster **v = reallocarray(w->clusters, n, sizeof(struct wcluster *));
+    if (!v)
+        return -1;
+    memset(v + w->n_clusters, 0, (n - w->n_clusters) * sizeof(struct wcluster *));
+    w->clusters = v;
     w->n_clusters = n;
+    return 0;
 }
 
+/* NULL: no memory */
+static struct wcluster *wcluster_new(struct cluster *def, uint32_t seed)
+{
+    struct wcluster *wc = calloc(1, sizeof *wc);
+    if (!wc)
+        return NULL;
+    wc->refs = 1;
+    wc->name = strdup(def->name);
+    if (!wc->name || wcluster_follow(wc, def, seed) < 0) {
+        wcluster_unref(wc);
+        return NULL;
+    }
+    wc->shared = def->shared;
+    return wc;
+}
+
+/* NULL: there is none, or (ENOMEM) no memory */
 static struct wcluster *wcluster_get(struct worker *w, uint32_t slot)
 {
     struct cluster *def = view_cluster(worker_view(w), slot);
-    if (!def)
+    if (!def || clusters_grow(w, worker_view(w)->n_clusters) < 0)
         return NULL;
-    clusters_grow(w, worker_view(w)->n_clusters);
-    struct wcluster *wc = w->clusters[slot];
-    if (!wc) {
-        wc = w->clusters[slot] = xcalloc(1, sizeof *wc);
-        wc->refs = 1;
-        wc->name = xstrdup(def->name);
-        wc->shared = def->shared;
-        wcluster_follow(wc, def, w->seed);
-    }
-    return wc;
+    if (!w->clusters[slot])
+        w->clusters[slot] = wcluster_new(def, w->seed);
+    return w->clusters[slot];
 }
 
 void upstream_sync(struct worker *w)
@@ -186,10 +222,10 @@ void upstream_sync(struct worker *w)
             continue;
         if (!def || strcmp(wc->name, def->name) != 0)
             wcluster_remove(w, i);
-        else if (wc->serial != def->serial)
-            wcluster_follow(wc, def, 0);
-        else
+        else if (wc->serial == def->serial)
             wc->def = def;
+        else if (wcluster_follow(wc, def, 0) < 0)
+            mem_end(def->n * sizeof(struct epool *)); /* what it has belongs to a view that goes */
     }
 }
 
@@ -234,25 +270,30 @@ struct wsplit {
     struct wrr t[];
 };
 
+/* NULL: no memory */
 static struct wsplit *wsplit_get(struct worker *w, const struct split *sp)
 {
     struct slice key = slice_of((const char *)&sp->key, sizeof sp->key);
     struct wsplit *ws = table_get(w->splits, key);
     if (ws && ws->turns.n == sp->n)
         return ws;
-    ws = xcalloc(1, sizeof *ws + sp->n * sizeof ws->t[0]);
+    ws = calloc(1, sizeof *ws + sp->n * sizeof ws->t[0]);
+    if (!ws)
+        return NULL;
     for (uint32_t i = 0; i < sp->n; i++)
         ws->t[i].weight = sp->t[i].weight;
     wrr_init(&ws->turns, ws->t, sp->n, w->seed);
-    table_put(w->splits, key, ws);
-    return ws;
+    if (table_try_put(w->splits, key, ws) == 0)
+        return ws;
+    free(ws);
+    return NULL;
 }
 
 /* keys of choices: a split's has this bit, an endpoint's is its cluster's slot */
 #define STICK_SPLIT (UINT64_C(1) << 63)
 
 /* A split is chosen once for a client connection, so that one kept-alive connection stays with
- * one version of a service.  false: no target has a weight. */
+ * one version of a service.  false: no target has a weight, or (ENOMEM) no memory. */
 static bool pick_slot(struct stream *s, uint32_t *slot)
 {
     const struct split *sp = s->split;
@@ -265,7 +306,8 @@ static bool pick_slot(struct stream *s, uint32_t *slot)
         *slot = st->slot;
         return true;
     }
-    int i = wrr_pick(&wsplit_get(s->w, sp)->turns, 0);
+    struct wsplit *ws = wsplit_get(s->w, sp);
+    int i = ws ? wrr_pick(&ws->turns, 0) : -1;
     if (i < 0)
         return false;
     *slot = sp->t[i].slot;
@@ -292,7 +334,7 @@ static struct epool *endpoint_at(struct stream *s, struct wcluster *wc, uint32_t
     struct epool **ep = &wc->ep[twin ? wc->n + i : i];
     if (!*ep)
         *ep = epool_new(s->w, wc, i, twin);
-    return epool_ref(*ep);
+    return *ep ? epool_ref(*ep) : NULL;
 }
 
 /* The endpoint whose own address the client dialled, or -1.  Looked up once per connection and
@@ -342,7 +384,7 @@ static struct epool *pick_endpoint(struct stream *s, struct wcluster *wc)
     if (i < 0)
         return NULL;
     struct epool *ep = endpoint_at(s, wc, (uint32_t)i);
-    if (sticks && (st || (st = stick_add(s->conn, key)))) {
+    if (ep && sticks && (st || (st = stick_add(s->conn, key)))) {
         epool_unref(st->ep);
         st->ep = epool_ref(ep);
     }
@@ -352,7 +394,9 @@ static struct epool *pick_endpoint(struct stream *s, struct wcluster *wc)
 /* where bytes go that no cluster is named for: a pool of its own, for one connection */
 static struct epool *original_destination(struct stream *s)
 {
-    struct epool *ep = xcalloc(1, sizeof *ep);
+    struct epool *ep = calloc(1, sizeof *ep);
+    if (!ep)
+        return NULL;
     ep->refs = 1;
     ep->w = s->w;
     ep->wc = s->w->passthrough;
@@ -367,6 +411,7 @@ static struct epool *original_destination(struct stream *s)
 struct epool *upstream_pick(struct stream *s)
 {
     uint32_t slot;
+    errno = 0;
     if (!s->split)
         return original_destination(s);
     if (!pick_slot(s, &slot))

@@ -82,7 +82,7 @@ struct upconn {
 
 /* a connection to s->ep */
 void upstream_connect(struct stream *s);
-/* cluster and endpoint for the stream; a reference, NULL = no target */
+/* cluster and endpoint for the stream; a reference, NULL = no target, or (ENOMEM) no memory */
 struct epool *upstream_pick(struct stream *s);
 /* the stream does not want its connection any more (before it got one) */
 void upstream_cancel(struct stream *s);

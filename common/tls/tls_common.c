@@ -55,15 +55,18 @@ bool tls_thread_trim(bool all)
     return kept > 0;
 }
 
-/* made on a thread's first session: a thread without TLS pays nothing */
-static void scratch_need(void)
+/* made on a thread's first session: a thread without TLS pays nothing; -1: no memory */
+static int scratch_need(void)
 {
     if (scratch != NULL)
-        return;
+        return 0;
     pthread_once(&scratch_once, scratch_key_make);
-    scratch = xmalloc(sizeof(*scratch));
+    scratch = malloc(sizeof(*scratch));
+    if (scratch == NULL)
+        return -1;
     scratch->in_off = scratch->in_len = scratch->out_len = 0;
     pthread_setspecific(scratch_key, scratch);
+    return 0;
 }
 
 /* ---- ciphertext that waits ------------------------------------------------------------------ */
@@ -829,9 +832,10 @@ int tls_conn_start(struct conn *c, struct tls_ctx *ctx, const struct tls_start *
     static const struct tls_start none;
     struct tls *t = calloc(1, sizeof(*t));
 
-    if (t == NULL)
+    if (t == NULL || scratch_need() < 0) {
+        free(t);
         return err_set(e, "TLS session: no memory");
-    scratch_need();
+    }
     t->c = c;
     t->ctx = tls_ctx_ref(ctx);
     if (tls_begin(t, p != NULL ? p : &none, e) != 0) {

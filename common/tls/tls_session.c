@@ -144,14 +144,19 @@ void session_save(struct tls *t, void *saved, int64_t expires)
         tls_engine_saved_free(saved);
         return;
     }
-    s = xmalloc(sizeof(*s));
+    s = calloc(1, sizeof(*s));
+    if (s == NULL || (s->key = strdup(t->session_key)) == NULL) {
+        tls_engine_saved_free(saved); /* the next handshake is a full one */
+        free(s);
+        return;
+    }
     s->owner = ss;
     s->expires = expires;
     s->saved = saved;
-    s->key = xstrdup(t->session_key);
     memcpy(s->ctx_id, t->ctx->id, TLS_ID_LEN);
     TAILQ_INSERT_HEAD(&ss->lru, s, link);
-    table_put_str(ss->by_key, s->key, s);
+    if (table_try_put(ss->by_key, slice_str(s->key), s) < 0)
+        saved_free(s);
     while (table_count(ss->by_key) > ss->max)
         table_del(ss->by_key, slice_str(TAILQ_LAST(&ss->lru, saved_list)->key));
 }

@@ -20,8 +20,7 @@
  * _FORTIFY_SOURCE turned into its checked twin (recv into an array of known size) is not either:
  * use SAN=asan, which builds without it, for full coverage.
  *
- * Known: malloc calloc realloc, socket connect accept4 recv send sendmsg, read write fsync rename,
- * epoll_ctl.
+ * Known: those that faults.c has a WRAP for.
  */
 #ifndef FSM_TEST_FAKE_FAULTS_H
 #define FSM_TEST_FAKE_FAULTS_H
@@ -37,6 +36,12 @@ void faults_pause(void);
 void faults_resume(void);
 /* the armed failure has happened */
 bool faults_hit(void);
+/* how many calls were made that could have failed */
+unsigned faults_seen(void);
+/* fn is called where the failure happens, for whoever wants to tell; it may not call what fails */
+void faults_tell(void (*fn)(const char *name));
+/* a call that the test intercepts by itself: true = it is the one to fail (errno is ENOMEM) */
+bool faults_memory(const char *name);
 /* wrapped I/O calls are first interrupted (EINTR), every second time, until faults_stop */
 void faults_interrupt(void);
 

@@ -23,6 +23,7 @@ void peer_free(struct peer *p)
     peer_h2_free(p);
     buf_free(&p->in);
     buf_free(&p->out);
+    buf_free(&p->all);
     free(p->name);
     free(p);
 }
@@ -52,14 +53,17 @@ static bool pump_out(struct peer *p)
 
 static void take(struct peer *p, struct slice bytes)
 {
+    size_t before = p->in.len;
     p->received += bytes.n;
     if (!p->h2.on) {
         buf_put_slice(&p->in, bytes);
-        return;
+    } else {
+        const char *wrong = peer_h2_take(p, bytes);
+        if (wrong)
+            buf_printf(&p->in, "BAD FRAMES: %s\n", wrong);
     }
-    const char *wrong = peer_h2_take(p, bytes);
-    if (wrong)
-        buf_printf(&p->in, "BAD FRAMES: %s\n", wrong);
+    if (p->keep)
+        buf_append(&p->all, p->in.p + before, p->in.len - before);
 }
 
 static bool pump_in(struct peer *p)

@@ -39,6 +39,9 @@ struct peer {
     uint64_t received; /* bytes, ever */
     bool eof, reset, stopped, shut, broken;
     bool closed; /* by us */
+    bool client;
+    bool keep;      /* what comes is kept in `all` too */
+    struct buf all; /* as it was in `in` */
     struct h2_peer h2;
 };
 

@@ -489,7 +489,7 @@ static int server_verb(struct world *w, struct server *s, const struct statement
         return err_set(w->e, "a server can only be idle, or accept NAME");
     if (!world_until(w, arrived, &a))
         return err_set(w->e, "nobody connected to %s", s->name);
-    world_add_peer(w, word(st, 2), a.fd);
+    world_add_peer(w, word(st, 2), a.fd, false);
     world_settle(w);
     return 0;
 }
@@ -508,7 +508,7 @@ static int play_client(struct world *w, const struct statement *st)
         close(fd);
         return err_errno(w->e, "client %s cannot connect", word(st, 1));
     }
-    world_add_peer(w, word(st, 1), fd);
+    world_add_peer(w, word(st, 1), fd, true);
     world_settle(w);
     return 0;
 }
@@ -534,7 +534,9 @@ static int play_drain(struct world *w, const struct statement *st)
     int64_t ms;
     if (duration(w, word(st, 1), &ms) < 0)
         return -1;
+    world_phase(w, REPLAY_CONTROL);
     engine_drain(w->engine, (unsigned)ms, 1000, on_drained, w);
+    world_phase(w, REPLAY_SCENARIO);
     world_settle(w);
     return 0;
 }

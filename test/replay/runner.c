@@ -19,6 +19,14 @@
 
 /* ---- turning --------------------------------------------------------------------------------- */
 
+static void turn(struct world *w)
+{
+    bool traffic = !w->control && !engine_draining(w->engine);
+    world_phase(w, traffic ? REPLAY_TRAFFIC : REPLAY_CONTROL);
+    loop_turn(w->loop, false);
+    world_phase(w, REPLAY_SCENARIO);
+}
+
 static bool pump(struct world *w)
 {
     bool moved = false;
@@ -30,7 +38,7 @@ static bool pump(struct world *w)
 void world_settle(struct world *w)
 {
     for (unsigned quiet = 0; quiet < QUIET_ROUNDS; quiet++) {
-        loop_turn(w->loop, false);
+        turn(w);
         if (pump(w))
             quiet = 0;
         else
@@ -47,9 +55,9 @@ static uint64_t real_ms(void)
 
 bool world_until(struct world *w, bool (*cond)(void *arg), void *arg)
 {
-    uint64_t end = real_ms() + PATIENCE_MS;
+    uint64_t end = real_ms() + (w->watch ? w->watch->patience_ms : PATIENCE_MS);
     do {
-        loop_turn(w->loop, false);
+        turn(w);
         if (!pump(w) && !cond(arg))
             usleep(PAUSE_US);
         if (cond(arg))
@@ -68,7 +76,8 @@ void world_pass(struct world *w, uint64_t ms)
             next = end;
         fake_clock_advance(next > now ? next - now : 1);
         now = next > now ? next : now + 1;
-        loop_turn(w->loop, false);
+        turn(w);
+        turn(w); /* what the first one caused: a listener that looks again */
         if (pump(w))
             world_settle(w);
     }
@@ -86,8 +95,12 @@ char *world_stats(struct world *w)
 {
     struct buf text = BUF_INIT;
     world_settle(w);
+    w->control = true;
+    world_phase(w, REPLAY_CONTROL);
     engine_collect(w->engine, on_stats, &text);
+    world_phase(w, REPLAY_SCENARIO);
     world_settle(w);
+    w->control = false;
     return buf_take(&text);
 }
 
@@ -107,9 +120,11 @@ struct server *world_server(const struct world *w, const char *name)
     return s;
 }
 
-struct peer *world_add_peer(struct world *w, const char *name, int fd)
+struct peer *world_add_peer(struct world *w, const char *name, int fd, bool client)
 {
     struct peer *p = peer_new(name, fd);
+    p->client = client;
+    p->keep = w->watch != NULL;
     p->next = w->peers;
     w->peers = p;
     return p;
@@ -117,17 +132,19 @@ struct peer *world_add_peer(struct world *w, const char *name, int fd)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-static int world_open(struct world *w, struct err *e)
+static int world_open(struct world *w, const struct replay_watch *watch, struct err *e)
 {
     const struct engine_opts o = {.workers = 0, .seed = SEED, .access_fd = -1};
     unsigned pid = (unsigned)getpid();
-    *w = (struct world){.e = e, .next_port = SERVER_BASE, .spec = json_object()};
+    *w = (struct world){.e = e, .next_port = SERVER_BASE, .spec = json_object(), .watch = watch};
     w->limits = limits_default;
     /* an address of its own for each process, so that scenarios do not meet */
     snprintf(w->address, sizeof w->address, "127.%u.%u.%u", 1 + (pid >> 16) % 200, pid >> 8 & 255,
              pid & 255);
+    world_phase(w, REPLAY_CONTROL);
     w->loop = loop_new(e);
     w->engine = w->loop ? engine_new(w->loop, &o, e) : NULL;
+    world_phase(w, REPLAY_SCENARIO);
     return w->engine ? 0 : -1;
 }
 
@@ -158,8 +175,10 @@ static void world_close(struct world *w)
 {
     close_peers(w);
     close_servers(w);
+    world_phase(w, REPLAY_CONTROL);
     engine_free(w->engine);
     loop_free(w->loop);
+    world_phase(w, REPLAY_SCENARIO);
     setup_free(w);
 }
 
@@ -193,7 +212,7 @@ static int nothing_left(struct world *w)
     return rc;
 }
 
-static int play_all(struct world *w, const char *file, struct slice text)
+static int play_script(struct world *w, const char *file, struct slice text)
 {
     struct statement st;
     unsigned line = 1;
@@ -207,20 +226,45 @@ static int play_all(struct world *w, const char *file, struct slice text)
         statement_free(&st);
     }
     statement_free(&st);
-    if (rc == 0)
-        rc = nothing_left(w);
     return rc < 0 ? err_prefix(w->e, "%s:%u", file, line) : 0;
 }
 
-int replay_run(const char *file, struct err *e)
+int world_play(struct world *w, const char *script)
+{
+    return play_script(w, "then", slice_str(script));
+}
+
+static int play_watched(struct world *w, const char *file, struct slice text)
+{
+    w->stopped = play_script(w, file, text) < 0;
+    for (struct peer *p = w->peers; p; p = p->next)
+        p->stopped = false;
+    world_pass(w, 25 * HOUR_MS);
+    if (w->watch->look(w, w->e) < 0 || nothing_left(w) < 0)
+        return -1;
+    return w->watch->after(w, w->e) < 0 ? -1 : nothing_left(w);
+}
+
+static int play_all(struct world *w, const char *file, struct slice text)
+{
+    if (w->watch)
+        return play_watched(w, file, text);
+    if (play_script(w, file, text) < 0)
+        return -1;
+    return nothing_left(w) < 0 ? err_prefix(w->e, "%s", file) : 0;
+}
+
+int replay_run(const char *file, const struct replay_watch *watch, struct err *e)
 {
     struct buf text = BUF_INIT;
     struct world w;
     if (file_read(file, SCRIPT_MAX, &text, e) < 0)
         return -1;
-    int rc = world_open(&w, e);
+    int rc = world_open(&w, watch, e);
     if (rc == 0)
         rc = play_all(&w, file, buf_slice(&text));
+    else if (watch)
+        rc = 0; /* an engine that does not begin is no wrong answer */
     world_close(&w);
     buf_free(&text);
     return rc;

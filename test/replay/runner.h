@@ -47,7 +47,23 @@
 
 #include "common/base/err.h"
 
-/* 0; -1 and e: "FILE:LINE: what was expected, what there was" */
-int replay_run(const char *file, struct err *e);
+struct world;
+enum replay_phase { REPLAY_TRAFFIC, REPLAY_CONTROL, REPLAY_SCENARIO };
+
+/* For who plays a scenario in which something goes wrong on purpose (test/torture). */
+struct replay_watch {
+    /* whose code runs from here on: the engine's own, in which nothing but traffic and time is its
+     * reason; the engine's for "apply" and for its beginning and end; the scenario's */
+    void (*phase)(enum replay_phase phase);
+    /* after the script (e = "", or why it went no further), 25 hours after that, with the peers
+     * that are left still open.  -1 and e: something is wrong. */
+    int (*look)(struct world *w, struct err *e);
+    /* and when they are closed, and another hour later */
+    int (*after)(struct world *w, struct err *e);
+    unsigned patience_ms; /* for what must come */
+};
+/* 0; -1 and e: "FILE:LINE: what was expected, what there was".  watch may be NULL; with one, a
+ * statement that does not come true ends the script and is no failure. */
+int replay_run(const char *file, const struct replay_watch *watch, struct err *e);
 
 #endif

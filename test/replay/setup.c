@@ -256,19 +256,22 @@ int setup_apply(struct world *w)
 {
     const struct document_conf conf = {.engine = w->engine, .before = w->doc};
     json_t *composed = compose(w);
+    world_phase(w, REPLAY_CONTROL);
     struct document *doc = document_of(composed, w->e);
     struct view *v = doc ? document_view(&conf, doc, w->e) : NULL;
-    json_decref(composed);
-    if (!v) {
-        document_unref(doc);
-        return -1;
-    }
-    if (w->limited)
+    if (v && w->limited)
         v->limits = w->limits;
-    engine_publish(w->engine, v);
-    document_unref(w->doc);
+    if (v)
+        engine_publish(w->engine, v);
+    document_unref(v ? w->doc : doc);
+    world_phase(w, REPLAY_SCENARIO);
+    json_decref(composed);
+    if (!v)
+        return -1;
     w->doc = doc;
+    w->control = true;
     world_settle(w);
+    w->control = false;
     return 0;
 }
 

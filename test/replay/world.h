@@ -8,6 +8,7 @@
 #include "common/proxy/engine.h"
 #include "common/proxy/view.h"
 #include "test/replay/peer.h"
+#include "test/replay/runner.h"
 #include "test/replay/script.h"
 
 #define PATIENCE_MS 5000 /* real time for what must come; it comes at once on an idle machine */
@@ -42,8 +43,17 @@ struct world {
     bool limited;
     bool drained;
     uint16_t next_port;
+    const struct replay_watch *watch; /* or NULL */
+    bool stopped;                     /* the script went no further */
+    bool control;                     /* traffic is not why the engine runs now */
     struct err *e;
 };
+
+static inline void world_phase(const struct world *w, enum replay_phase phase)
+{
+    if (w->watch)
+        w->watch->phase(phase);
+}
 
 /* peers and engine, until nothing moves any more */
 void world_settle(struct world *w);
@@ -54,7 +64,9 @@ void world_pass(struct world *w, uint64_t ms);
 char *world_stats(struct world *w);
 struct peer *world_peer(const struct world *w, const char *name);
 struct server *world_server(const struct world *w, const char *name);
-struct peer *world_add_peer(struct world *w, const char *name, int fd);
+struct peer *world_add_peer(struct world *w, const char *name, int fd, bool client);
+/* plays these statements; -1 and w->e */
+int world_play(struct world *w, const char *script);
 
 /* ---- setup.c: the document ---- */
 /* st: "service ..." or "inbound ..." */

@@ -51,6 +51,7 @@ static void finish(void)
 {
     loop_post(srv.loop, stop, NULL);
     pthread_join(thread, NULL);
+    loop_free(srv.loop);
 }
 
 static void sh(const char *cmd)

@@ -224,13 +224,13 @@ static inline void serve_start(struct h2_serve *s, int fd)
     s->listener = listener_new(s->loop, fd, serve_accept, s, NULL);
 }
 
+/* the loop is still the caller's to free, when nobody can be about to post to it */
 static inline void serve_stop(struct h2_serve *s)
 {
     listener_free(s->listener);
     while (!LIST_EMPTY(&s->peers))
         peer_close(LIST_FIRST(&s->peers));
     h2_pool_free(s->pool);
-    loop_free(s->loop);
 }
 
 #endif

@@ -81,7 +81,6 @@ static void *run(void *arg)
 {
     loop_run(loop);
     http_server_free(srv);
-    loop_free(loop);
     return NULL;
 }
 
@@ -136,6 +135,7 @@ static void finish(void)
 {
     loop_post(loop, stop, NULL);
     pthread_join(thread, NULL);
+    loop_free(loop); /* not by its thread: we were just telling it something */
     file_remove_tree(dir, NULL);
 }
 
@@ -880,6 +880,7 @@ static void plain_tests(TCase *t)
 static void stopped(void)
 {
     pthread_join(thread, NULL);
+    loop_free(loop);
     file_remove_tree(dir, NULL);
 }
 

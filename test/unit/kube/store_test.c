@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "common/base/clock.h"
+#include <time.h>
 #include "common/base/mem.h"
 #include "common/kube/store.h"
 
@@ -137,7 +137,7 @@ START_TEST(is_quick_with_many)
         v[i] = config_map("big", name, "v");
     }
     struct kube_store *s = kube_store_new();
-    uint64_t start = clock_mono_ms();
+    clock_t start = clock(); /* of this process: others may have the machine */
     for (unsigned i = 0; i < N; i++)
         kube_store_put(s, v[i]);
     unsigned n = 0;
@@ -148,10 +148,10 @@ START_TEST(is_quick_with_many)
         snprintf(name, sizeof name, "o%06u", i);
         ck_assert_ptr_nonnull(kube_store_get(s, "ConfigMap", "big", name));
     }
-    uint64_t took = clock_mono_ms() - start;
+    unsigned long took = (unsigned long)(clock() - start) / (CLOCKS_PER_SEC / 1000);
     ck_assert_uint_eq(n, N);
     ck_assert_uint_eq(kube_store_count(s, "ConfigMap"), N);
-    ck_assert_msg(took < 5000, "100,000 puts and gets took %lu ms", (unsigned long)took);
+    ck_assert_msg(took < 5000, "100,000 puts and gets took %lu ms", took);
     kube_store_free(s);
     free(v);
 }

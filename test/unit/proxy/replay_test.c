@@ -18,7 +18,7 @@ START_TEST(scenario)
 {
     struct err e = {""};
 
-    ck_assert_msg(replay_run(wanted[_i], &e) == 0, "%s", e.text);
+    ck_assert_msg(replay_run(wanted[_i], NULL, &e) == 0, "%s", e.text);
 }
 END_TEST
 
@@ -53,7 +53,7 @@ START_TEST(what_is_wrong_is_told_with_its_line)
 
     ck_assert_int_eq(write(fd, script, strlen(script)), (ssize_t)strlen(script));
     close(fd);
-    int rc = replay_run(file, &e);
+    int rc = replay_run(file, NULL, &e);
     unlink(file);
     snprintf(want, sizeof want, "%s%s", file, faults[_i].says);
     ck_assert_int_eq(rc, -1);

@@ -1,0 +1,328 @@
+/* replay_case.c - the scenarios of test/replay, with calls of the engine failing.
+ *
+ * The scenario is played until something does not come as it says; then a day passes.  By then
+ * every connection must have ended, and what each peer had got must be what it got in the run
+ * without a failure, as far as it goes, or a local answer of ours that says why: never anything
+ * else, never somebody else's.  Nothing may be left, and a good request must be served as ever.
+ */
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/proxy/reason.h"
+#include "test/replay/world.h"
+#include "test/torture/torture.h"
+
+#define PATIENCE_FAULT_MS                                                                          \
+    20 /* for what must come and may not: peers and engine are in one process */
+#define PATIENCE_TRUE_MS 20000 /* for what has to come */
+
+/* ---- what each peer got without a failure ---------------------------------------------------- */
+
+struct record {
+    char name[32];
+    bool client, h2;
+    bool cut; /* by the scenario: with other timing it might have been more */
+    size_t n; /* bytes that follow; 0 in name[0]: the last */
+};
+
+static struct record *record_next(struct record *r)
+{
+    return (struct record *)((char *)(r + 1) + ((r->n + 7) & ~(size_t)7));
+}
+
+static struct slice record_text(const struct record *r)
+{
+    return slice_of((const char *)(r + 1), r->n);
+}
+
+static int record_all(const struct world *w)
+{
+    struct record *r = torture_notes();
+    for (const struct peer *p = w->peers; p; p = p->next) {
+        if ((char *)(r + 2) + p->all.len + 8 > (char *)torture_notes() + TORTURE_NOTES)
+            return err_set(w->e, "there is more than the notes hold");
+        *r = (struct record){.client = p->client, .h2 = p->h2.on, .n = p->all.len};
+        r->cut = p->reset || p->closed || p->all.len > 65536;
+        snprintf(r->name, sizeof r->name, "%s", p->name);
+        memcpy(r + 1, p->all.p ? p->all.p : "", p->all.len);
+        r = record_next(r);
+    }
+    r->name[0] = '\0';
+    return 0;
+}
+
+#define EACH_RECORD(r) for (struct record *r = torture_notes(); r->name[0]; r = record_next(r))
+
+/* ---- HTTP/1 and tunnels: segments that begin with a head ------------------------------------- */
+
+/* where the request head begins that has its version at `at` */
+static size_t request_begins(struct slice t, size_t at)
+{
+    size_t i = at;
+    if (i == 0 || t.p[i - 1] != ' ')
+        return at;
+    for (i--; i > 0 && t.p[i - 1] > ' ';)
+        i--;
+    if (i == 0 || t.p[i - 1] != ' ')
+        return at;
+    for (i--; i > 0 && t.p[i - 1] >= 'A' && t.p[i - 1] <= 'Z';)
+        i--;
+    return i;
+}
+
+/* cuts the first segment off */
+static struct slice segment(struct slice *rest, bool client)
+{
+    struct slice t = *rest;
+    const char *found = t.p;
+    while (t.n > 1 && (found = memmem(found + 1, t.n - 1 - (size_t)(found - t.p),
+                                      client ? "HTTP/1.1 " : "HTTP/1.1\r", 9))) {
+        size_t i = (size_t)(found - t.p), at = i;
+        if (!client && (at = request_begins(t, i)) == 0)
+            continue; /* its own */
+        *rest = slice_of(t.p + at, t.n - at);
+        return slice_of(t.p, at);
+    }
+    *rest = slice_of(NULL, 0);
+    return t;
+}
+
+static bool begins_with(struct slice whole, struct slice part)
+{
+    return part.n <= whole.n && (part.n == 0 || memcmp(whole.p, part.p, part.n) == 0);
+}
+
+/* an answer of ours with an error, or its beginning */
+static bool is_local_body(struct slice body)
+{
+    for (unsigned r = 0; r < REASON_COUNT; r++) {
+        struct slice want = slice_str(reason_body((enum reason)r));
+        if (want.n && begins_with(body, want) && body.n <= want.n + 1)
+            return true;
+    }
+    return false;
+}
+
+static bool is_local_answer(struct slice s)
+{
+    const char *end = memmem(s.p, s.n, "\r\n\r\n", 4);
+    size_t head = end ? (size_t)(end + 4 - s.p) : 0;
+    if (s.n < 12 || memcmp(s.p, "HTTP/1.1 ", 9) != 0 || (s.p[9] != '4' && s.p[9] != '5') || !end)
+        return false;
+    /* to HEAD it has no body */
+    return s.n == head || is_local_body(slice_of(s.p + head, s.n - head));
+}
+
+/* what this client got, against what it got without the failure */
+static int judge_client(const struct peer *p, struct slice want, struct err *e)
+{
+    struct slice got = buf_slice(&p->all);
+    while (got.n) {
+        struct slice have = segment(&got, true), should = segment(&want, true);
+        if (slice_eq(have, should) || is_local_answer(have))
+            continue;
+        if (!got.n && begins_with(should, have))
+            return 0; /* cut short, and ended: told */
+        return err_set(e, "%s got %zu bytes that it should not: \"%.*s\"", p->name, have.n,
+                       (int)(have.n < 300 ? have.n : 300), have.p);
+    }
+    return 0;
+}
+
+/* one of the requests of the scenario, or of its tunnels the beginning */
+static bool was_sent(struct slice have, bool whole)
+{
+    EACH_RECORD(r)
+    {
+        struct slice rest = record_text(r);
+        if (r->client)
+            continue;
+        while (rest.n) {
+            struct slice s = segment(&rest, false);
+            if (whole ? slice_eq(s, have)
+                      : begins_with(s, have) || (r->cut && !rest.n && begins_with(have, s)))
+                return true;
+        }
+    }
+    return false;
+}
+
+static int judge_server(const struct peer *p, struct err *e)
+{
+    struct slice got = buf_slice(&p->all);
+    while (got.n) {
+        struct slice have = segment(&got, false);
+        if (!was_sent(have, got.n > 0))
+            return err_set(e, "%s got %zu bytes that nobody sent it: \"%.*s\"", p->name, have.n,
+                           (int)(have.n < 300 ? have.n : 300), have.p);
+    }
+    return 0;
+}
+
+/* ---- HTTP/2: lines, see peer.h --------------------------------------------------------------- */
+
+/* behind the word, the number of the stream, and whether it ends with it or a little later */
+static struct slice about(struct slice line)
+{
+    slice_cut(&line, ' ');
+    slice_cut(&line, ' ');
+    if (begins_with(line, SLICE_LIT("end ")))
+        slice_cut(&line, ' ');
+    return line;
+}
+
+static bool is_known_line(struct slice line, const struct peer *p)
+{
+    EACH_RECORD(r)
+    {
+        struct slice rest = record_text(r), one;
+        if (r->client != p->client || (p->client && strcmp(r->name, p->name) != 0))
+            continue;
+        while (rest.n) {
+            one = slice_cut(&rest, '\n');
+            if (slice_eq(one, line) || (!p->client && slice_eq(about(one), about(line))))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* the bytes that the line shows were in some line of that kind: they come in other pieces */
+static bool is_known_data(struct slice line, const struct peer *p)
+{
+    const char *text = memmem(line.p, line.n, "n=", 2);
+    if (text)
+        text = memchr(text, ' ', (size_t)(line.p + line.n - text));
+    if (!text || text + 1 == line.p + line.n)
+        return true; /* nothing to see */
+    text++;
+    size_t n = (size_t)(line.p + line.n - text);
+    EACH_RECORD(r)
+    {
+        struct slice all = record_text(r);
+        if (r->client == p->client && memmem(all.p, all.n, text, n < 16 ? n : 16))
+            return true;
+    }
+    return is_local_body(slice_of(text, n));
+}
+
+static bool is_local_head(struct slice line)
+{
+    const char *status = memmem(line.p, line.n, ":status=", 8);
+    return status && (status[8] == '4' || status[8] == '5');
+}
+
+static int judge_h2(const struct peer *p, struct err *e)
+{
+    static const char *const always[] = {"SETTINGS", "PING", "RST_STREAM ", "GOAWAY ", "WINDOW "};
+    struct slice rest = buf_slice(&p->all);
+    while (rest.n) {
+        struct slice line = slice_cut(&rest, '\n');
+        bool fine = is_known_line(line, p) || (p->client && is_local_head(line));
+        for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
+            fine |= begins_with(line, slice_str(always[i]));
+        if (begins_with(line, SLICE_LIT("DATA ")))
+            fine |= is_known_data(line, p);
+        if (!fine)
+            return err_set(e, "%s got a frame that it should not: %.*s", p->name, (int)line.n,
+                           line.p);
+    }
+    return 0;
+}
+
+/* ---- the end of a scenario ------------------------------------------------------------------- */
+
+static struct slice wanted(const struct peer *p)
+{
+    EACH_RECORD(r)
+    if (r->client && strcmp(r->name, p->name) == 0)
+        return record_text(r);
+    return slice_of(NULL, 0);
+}
+
+static int judge(const struct peer *p, struct err *e)
+{
+    if (!p->closed && !p->eof && !p->reset)
+        return err_set(e, "%s is left open, a day later", p->name);
+    if (p->h2.on)
+        return judge_h2(p, e);
+    return p->client ? judge_client(p, wanted(p), e) : judge_server(p, e);
+}
+
+static struct replay_watch watch;
+static bool came_true;
+
+static int look(struct world *w, struct err *e)
+{
+    torture_off();
+    came_true = !w->stopped;
+    watch.patience_ms = PATIENCE_TRUE_MS;
+    if (torture_is_reference() && (w->stopped || record_all(w) < 0))
+        return -1;
+    for (const struct peer *p = w->peers; p; p = p->next)
+        if (judge(p, e) < 0)
+            return -1;
+    return 0;
+}
+
+/* the same engine does what it should */
+static int after(struct world *w, struct err *e)
+{
+    static const char script[] =
+        "spec Limits.MemoryMiB 100000; server torture-s up; service torture 9999 http torture-s; "
+        "apply; time +10s\n"
+        "client torture-c connects 9999\n"
+        "torture-c sends \"GET /good HTTP/1.1\\r\\nHost: torture\\r\\n\\r\\n\"\n"
+        "torture-s accepts torture-u; torture-u asked GET /good; torture-u answers 200 \"good\"\n"
+        "torture-c answered 200 \"good\"\n";
+    if (engine_draining(w->engine))
+        return 0;
+    w->limited = false;
+    return world_play(w, script) < 0 ? err_prefix(e, "afterwards") : 0;
+}
+
+/* beginning, documents and end are the same in all scenarios: they fail in those about documents */
+static bool with_control;
+
+static void phase(enum replay_phase now)
+{
+    bool counts = now == REPLAY_TRAFFIC || (now == REPLAY_CONTROL && with_control);
+    torture_traffic(now == REPLAY_TRAFFIC);
+    /* looking whether it still works is no part of what fails */
+    if (counts && watch.patience_ms != PATIENCE_TRUE_MS)
+        torture_on();
+    else
+        torture_off();
+}
+
+static struct replay_watch watch = {.phase = phase, .look = look, .after = after};
+
+static enum torture_end play_scenario(const char *file)
+{
+    struct err e = {""};
+    watch.patience_ms = torture_is_reference() ? PATIENCE_TRUE_MS - 1 : PATIENCE_FAULT_MS;
+    log_set_level(LOG_OFF);
+    with_control = strstr(file, "/document-") != NULL;
+    if (replay_run(file, &watch, &e) < 0)
+        return torture_wrong("%s", e.text);
+    return came_true ? TORTURE_RIGHT : TORTURE_TOLD;
+}
+
+unsigned replay_cases(struct torture_case *v, unsigned max)
+{
+    static glob_t files; /* the names live as long as the cases do */
+    unsigned n = 0;
+    if (glob("test/replay/*.replay", 0, NULL, &files) != 0)
+        return 0;
+    for (size_t i = 0; i < files.gl_pathc && n < max; i++, n++) {
+        const char *name = strrchr(files.gl_pathv[i], '/') + 1;
+        v[n] = (struct torture_case){.run = play_scenario, .arg = files.gl_pathv[i]};
+        snprintf(v[n].name, sizeof v[n].name, "replay/%.*s", (int)strcspn(name, "."), name);
+    }
+    return n;
+}
