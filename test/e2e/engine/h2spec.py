@@ -18,7 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "hostile")]
 import run
 import wire
-from sidecars import TMP, children, free_port
+from sidecars import TMP, end_all, free_port
 
 BODY = b"x" * 200
 
@@ -69,9 +69,7 @@ def main():
             sc.p.terminate()
             sc.p.wait(10)
             ok = ok and "Sanitizer" not in open(sc.log).read()
-        for p in children:
-            if p.poll() is None:
-                p.kill()
+        end_all()
         shutil.rmtree(TMP, ignore_errors=True)
     return 0 if ok else 1
 

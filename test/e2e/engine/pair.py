@@ -26,8 +26,8 @@ PEERS = os.path.join(HERE, "..", "peers")
 SIDECAR = os.path.abspath(sys.argv[1])
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
-from sidecars import (SPEC, TMP, Sidecar, children, eventually, free_port, make_pki, proxy, route, sh,
-                      wait_port)
+from sidecars import (SPEC, TMP, Sidecar, children, end_all, eventually, free_port, make_pki, proxy,
+                      route, sh, wait_port)
 PY = "/usr/bin/python3"
 # ---- documents ----------------------------------------------------------------------------------
 
@@ -1447,9 +1447,7 @@ def main():
             if "Sanitizer" in log:
                 print(log[-6000:])
                 failed += 1
-        for p in children:
-            if p.poll() is None:
-                p.kill()
+        end_all()
         if not os.environ.get("FSM_KEEP"):
             shutil.rmtree(TMP, ignore_errors=True)
     return 1 if failed else 0

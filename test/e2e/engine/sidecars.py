@@ -106,6 +106,18 @@ class Sidecar:
         raise AssertionError(f"no stat {name}")
 
 
+def end_all():
+    """what was started and still runs; asked first, as some have processes of their own (nginx)"""
+    running = [p for p in children if p.poll() is None]
+    for p in running:
+        p.terminate()
+    for p in running:
+        try:
+            p.wait(5)
+        except subprocess.TimeoutExpired:
+            p.kill()
+
+
 def wait_port(port, seconds=20):
     end = time.time() + seconds
     while time.time() < end:

@@ -27,7 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(HERE)]
 import cases
 import wire
-from sidecars import (SPEC, TMP, Sidecar, children, eventually, free_port, make_pki, proxy, route,
+from sidecars import (SPEC, TMP, Sidecar, end_all, eventually, free_port, make_pki, proxy, route,
                       wait_port)
 
 SECONDS = 10
@@ -632,9 +632,7 @@ def main():
             if "Sanitizer" in log:
                 print(log[-6000:])
                 failed += 1
-        for p in children:
-            if p.poll() is None:
-                p.kill()
+        end_all()
         shutil.rmtree(TMP, ignore_errors=True)
     return 1 if failed or not runs else 0
 
