@@ -438,6 +438,10 @@ static struct h2_page *last_page(struct h2c *c)
     if (pg && pg->end < H2_PAGE_ROOM)
         return pg;
     pg = h2_alloc(c->pool, H2_PAGE);
+    if (!pg) {
+        pg = c->pool->page;
+        c->pool->page = NULL;
+    }
     if (!pg)
         return NULL;
     pg->start = pg->end = 0;

@@ -32,6 +32,7 @@ struct h2_pool {
     struct h2_free *lists;   /* free memory by size class */
     void *frame;             /* where sessions put frames together, see h2_pool.c */
     void *spares[H2_SPARES]; /* for when there is no memory, see h2_pool.c */
+    void *page;              /* likewise */
     unsigned n_spares;
     bool making;       /* a session is being made */
     size_t held, idle; /* bytes from malloc; of those, in lists */

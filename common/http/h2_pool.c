@@ -134,12 +134,14 @@ static void *shared_frame(struct h2_pool *p, size_t n)
 /* ---- as nghttp2 wants it --------------------------------------------------------------------- */
 
 /* nghttp2 1.52 frees an item twice when there is no memory for what goes out behind a head: so a
- * few blocks of what it asks for in small are kept for then, and made up for before it is asked to
- * send the next time. */
+ * few blocks of what it asks for in small are kept for then, and a page for what it puts out; they
+ * are made up for before it is asked to send the next time. */
 #define SPARE_SIZE 512
 
 int h2_pool_spare(struct h2_pool *p)
 {
+    if (!p->page && !(p->page = h2_alloc(p, H2_PAGE)))
+        return -1;
     for (; p->n_spares < H2_SPARES; p->n_spares++)
         if (!(p->spares[p->n_spares] = h2_alloc(p, SPARE_SIZE)))
             return p->n_spares > 0 ? 0 : -1;
@@ -215,6 +217,7 @@ void h2_pool_free(struct h2_pool *p)
     if (!p)
         return;
     h2_release(p, p->frame);
+    h2_release(p, p->page);
     while (p->n_spares)
         h2_release(p, p->spares[--p->n_spares]);
     for (unsigned i = 0; p->lists && i < CLASSES; i++)

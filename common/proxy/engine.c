@@ -2,6 +2,7 @@
 #include "common/proxy/engine.h"
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,17 +205,18 @@ unsigned engine_workers(const struct engine *e)
 
 /* ---- publication ----------------------------------------------------------------------------- */
 
-static void free_posted(void *view)
+static void free_unused(struct loop_note *note)
 {
-    view_free(view);
+    view_free((struct view *)((char *)note - offsetof(struct view, unused)));
 }
 
 /* Views are made and destroyed on the control thread only, so that nothing in them needs a
- * lock; whoever gives the last reference back posts it there. */
+ * lock; whoever gives the last reference back tells it, without an allocation: it may be in the
+ * middle of traffic. */
 void engine_view_put(struct engine *e, struct view *v)
 {
     if (__atomic_sub_fetch(&v->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        loop_post(e->control, free_posted, v);
+        loop_tell(e->control, &v->unused);
 }
 
 static bool has_listener(const struct lsock *k, const void *view)
@@ -231,6 +233,7 @@ void engine_publish(struct engine *e, struct view *v)
     struct view *old = e->view;
     lsocks_keep(e->socks, has_listener, v);
     v->generation = ++e->generation;
+    v->unused.fn = free_unused;
     __atomic_store_n(&v->refs, (int32_t)(e->n + e->n_retired) + 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < e->n; i++)
         worker_offer(e->w[i], v);

@@ -82,7 +82,8 @@ int stream_keep_head(struct stream *s, const struct http_head *h, struct slice r
     copy->fields = (struct http_field *)(p + sizeof *h);
     memcpy(copy->fields, h->fields, h->n_fields * sizeof *h->fields);
     struct move m = {raw.p, raw.p + raw.n, p + sizeof *h + fields};
-    memcpy(m.to, raw.p, raw.n);
+    if (raw.n)
+        memcpy(m.to, raw.p, raw.n);
     moved(&m, &copy->method_text);
     moved(&m, &copy->scheme);
     moved(&m, &copy->authority);

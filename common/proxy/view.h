@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include "common/base/cidr.h"
 #include "common/base/err.h"
+#include "common/io/loop.h"
 #include "common/proxy/chain.h"
 #include "common/proxy/cluster.h"
 #include "common/proxy/ipset.h"
@@ -109,7 +110,8 @@ struct view_maker {
 };
 
 struct view {
-    int32_t refs; /* atomic */
+    int32_t refs;            /* atomic */
+    struct loop_note unused; /* told by whoever gave the last reference back */
     struct engine *engine;
     uint64_t generation;
     struct cluster_block **clusters; /* by slot / VIEW_BLOCK; NULL = none */

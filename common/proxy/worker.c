@@ -79,6 +79,8 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->seed = seed;
     w->mem = wmem_new();
     w->h2_pool = h2_pool_new();
+    if (!w->h2_pool)
+        mem_end(1);
     w->sessions = tls_sessions_new(TLS_SESSIONS_MAX);
     w->gather = xcalloc(1, sizeof *w->gather);
     gather_init(w->gather, w->mem, loop);
