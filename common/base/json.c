@@ -25,6 +25,12 @@ json_t *json_parse(struct slice text, size_t max, struct err *e)
         err_set(e, "expected JSON, got nothing");
         return NULL;
     }
+    /* jansson passes over one behind a number */
+    const char *nul = memchr(text.p, '\0', text.n);
+    if (nul) {
+        err_set(e, "a NUL byte at offset %zu: no JSON has one", (size_t)(nul - text.p));
+        return NULL;
+    }
     j = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &je);
     if (!j)
         err_set(e, "line %d, column %d: %s", je.line, je.column, je.text);

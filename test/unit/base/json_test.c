@@ -54,6 +54,9 @@ START_TEST(parsing_refuses)
         ck_assert_msg(e.text[0], "%s", bad[i]);
     }
     ck_assert_ptr_null(json_parse(SLICE_LIT("{\"a\":1}\0"), 1000, NULL));
+    ck_assert_ptr_null(json_parse(SLICE_LIT("8\0"), 1000, &e));
+    ck_assert_str_eq(e.text, "a NUL byte at offset 1: no JSON has one");
+    ck_assert_ptr_null(json_parse(SLICE_LIT("[8\0]"), 1000, &e));
     ck_assert_ptr_null(json_parse(SLICE_LIT("[1,2,3]"), 6, &e));
     ck_assert_str_eq(e.text, "JSON of 7 bytes: at most 6 are accepted");
     ck_assert_ptr_null(json_parse(SLICE_LIT("{\n  \"a\": 1,\n  \"a\": 2}"), 1000, &e));
