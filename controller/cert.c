@@ -162,6 +162,7 @@ static void reply_chain(struct cp *cp, struct http_req *r, struct cp_proxy *px, 
     px->cert_not_after = info.not_after;
     snprintf(px->issuer, sizeof(px->issuer), "%s", cp->issuer_hash);
     cp_proxy_has_roots(px);
+    http_req_header(r, "Fsm-Roots", cp->roots_hash);
     json_t *body = json_pack("{s:s,s:s,s:I,s:s}", "chain", chain, "roots", pki_ca_roots(cp->ca),
                              "notAfter", (json_int_t)info.not_after, "issuer", cp->issuer_hash);
     cp_reply_json(cp, r, 200, body);

@@ -29,6 +29,7 @@
 #define CP_SHARE    4  /* ... and this many times what the last one took: the rest of the time is */
 #define CP_PACE_MAX 500 /* for other work; at most so long */
 #define CP_WAIT_MAX 55  /* seconds a poll may hang */
+#define CP_HASH_MAX 24  /* of a bundle of roots, of the root that signs */
 #define CP_WANTS    5   /* kinds of resource */
 
 /* ---- metrics.c --------------------------------------------------------------------------------
@@ -91,10 +92,10 @@ struct cp {
     unsigned batch_events;
 
     struct pki_ca *ca;
-    char *token_key_pem;  /* public */
-    struct table *tokens; /* verified: token -> struct pki_token */
-    char roots_hash[24];  /* of the bundle that proxies should trust */
-    char issuer_hash[24]; /* of the root that signs */
+    char *token_key_pem;           /* public */
+    struct table *tokens;          /* verified: token -> struct pki_token */
+    char roots_hash[CP_HASH_MAX];  /* of the bundle that proxies should trust */
+    char issuer_hash[CP_HASH_MAX]; /* of the root that signs */
     struct timer own_cert_timer;
 
     struct http_server *api, *admin;
@@ -144,18 +145,18 @@ struct cp_proxy {
 
     /* the poll that waits, at most one */
     struct http_req *poll;
-    char poll_version[DOCUMENT_VERSION_MAX], poll_roots[24], poll_issuer[24];
+    char poll_version[DOCUMENT_VERSION_MAX];
     uint64_t poll_until_ms;
     bool poll_due; /* there is something to answer, as soon as there is room */
     struct timer poll_timer;
-    char ca_told[48]; /* the last roots and issuer that a poll was ended for */
+    char ca_told[2 * CP_HASH_MAX]; /* the last roots and issuer that a poll was ended for */
 
     char current[DOCUMENT_VERSION_MAX]; /* what it should have */
     uint64_t current_since_ms;
     char applied[DOCUMENT_VERSION_MAX], rejected[DOCUMENT_VERSION_MAX]; /* what it says */
     char reason[512];
-    char roots[24];  /* hash of the bundle that it trusts */
-    char issuer[24]; /* of the root that signed its certificate; "": not known */
+    char roots[CP_HASH_MAX];  /* hash of the bundle that it trusts; "": not known */
+    char issuer[CP_HASH_MAX]; /* of the root that signed its certificate; "": not known */
     int64_t cert_not_after;
     uint64_t documents, patches, errors; /* answered */
 };

@@ -106,9 +106,11 @@ static void answer_when_room(struct cp_proxy *px)
         timer_set(&px->cp->pace_timer, PACE_MS);
 }
 
-static bool differs(const char *asked, const char *now)
+/* A proxy of which nothing is known yet (held is empty) has its certificate still to come, and the
+ * bundle and the root with that. */
+static bool differs(const char *held, const char *now)
 {
-    return *asked && strcmp(asked, now) != 0;
+    return *held && strcmp(held, now) != 0;
 }
 
 /* The bundle changed, or another root signs.  A proxy that was told so and asks with the old
@@ -133,8 +135,7 @@ void cp_poll_check(struct cp_proxy *px)
         return;
     if (strcmp(px->poll_version, px->current) != 0)
         answer_when_room(px);
-    else if (differs(px->poll_roots, px->cp->roots_hash) ||
-             differs(px->poll_issuer, px->cp->issuer_hash))
+    else if (differs(px->roots, px->cp->roots_hash) || differs(px->issuer, px->cp->issuer_hash))
         tell_ca(px);
 }
 
@@ -154,13 +155,15 @@ void cp_polls_end(struct cp *cp)
         cp_poll_end(px, 304);
 }
 
-/* what the proxy holds, if it says so; both take 24 bytes */
-static void take_hash(struct http_req *r, const char *name, char *asked, char *held)
+/* What the proxy says it holds.  One that polls beside its first request for a certificate can't
+ * say yet: what it was given by then counts (cp_proxy_has_roots). */
+static void take_hash(struct http_req *r, const char *name, char held[CP_HASH_MAX])
 {
-    asked[0] = '\0';
-    http_req_query(r, name, asked, 24);
-    if (*asked)
-        memcpy(held, asked, 24);
+    char said[CP_HASH_MAX] = "";
+
+    http_req_query(r, name, said, sizeof(said));
+    if (*said)
+        memcpy(held, said, sizeof(said));
 }
 
 void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
@@ -182,8 +185,8 @@ void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
     px->cp->n_waiting++;
     px->poll_version[0] = '\0';
     http_req_query(r, "version", px->poll_version, sizeof(px->poll_version));
-    take_hash(r, "roots", px->poll_roots, px->roots);
-    take_hash(r, "issuer", px->poll_issuer, px->issuer);
+    take_hash(r, "roots", px->roots);
+    take_hash(r, "issuer", px->issuer);
     px->poll_until_ms = now + wait * 1000;
     http_req_on_gone(r, on_gone, px);
     policy_proxy_holds(px->px, px->poll_version);

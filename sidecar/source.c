@@ -57,7 +57,6 @@ struct source {
     char *chain_pem;
     int64_t cert_not_after, renew_at; /* seconds since the epoch */
     bool want_roots, want_status;
-    char asked_roots[64];
     char issuer[64]; /* of the certificate: hash as the controller tells it */
 
     struct document *in_force; /* a reference */
@@ -236,6 +235,15 @@ static int tell_identity(struct source *s, struct err *e)
     return s->ops->identity(s->chain_pem, s->key_pem, roots, s->arg, e);
 }
 
+/* an answer that brought the bundle names it */
+static void roots_named(struct source *s, const struct http_head *h)
+{
+    const struct http_field *f = http_find_name(h, SLICE_LIT("fsm-roots"));
+
+    if (f && f->value.n < sizeof(s->roots_hash))
+        snprintf(s->roots_hash, sizeof(s->roots_hash), "%.*s", SLICE_FMT(f->value));
+}
+
 /* Half of the remaining life, give or take a tenth: 24 h certificates are renewed after 11-13 h */
 static void schedule_renewal(struct source *s)
 {
@@ -287,6 +295,7 @@ static void on_certificate(const struct http_result *r, void *arg)
     if (j && take_certificate(s, j, &e) == 0) {
         log_info(SUB, "certificate received renew_in_s=%lld",
                  (long long)(s->renew_at - (int64_t)time(NULL)));
+        roots_named(s, r->head);
         link_good(&s->cert);
         cleared(s);
         s->want_status = true;
@@ -342,10 +351,10 @@ static void on_roots(const struct http_result *r, void *arg)
         free(s->roots_pem);
         s->roots_pem = old;
     } else {
-        log_info(SUB, "roots changed hash=%s", s->asked_roots);
+        log_info(SUB, "roots changed from=%s", s->roots_hash);
         free(old);
     }
-    snprintf(s->roots_hash, sizeof(s->roots_hash), "%s", s->asked_roots);
+    roots_named(s, r->head);
     link_good(&s->cert);
     link_in(&s->cert, 0, cert_next);
 }
@@ -472,9 +481,8 @@ static void look_at_roots(struct source *s, const struct http_head *h)
 {
     const struct http_field *f = http_find_name(h, SLICE_LIT("fsm-roots"));
 
-    if (!f || f->value.n >= sizeof(s->asked_roots) || slice_eq_str(f->value, s->roots_hash))
+    if (!f || slice_eq_str(f->value, s->roots_hash))
         return;
-    snprintf(s->asked_roots, sizeof(s->asked_roots), "%.*s", SLICE_FMT(f->value));
     s->want_roots = true;
     cert_kick(s);
 }

@@ -870,6 +870,27 @@ static char *roots_now(const char *token, unsigned count)
     return hash;
 }
 
+/* the first poll runs beside the request for the certificate and can't name what that brings */
+START_TEST(a_poll_that_names_no_roots_hears_of_new_ones)
+{
+    char *token = token_of("curl"), *old = roots_now(token, 1);
+    json_t *doc = fetch(token), *c = certificate(token);
+
+    struct call poll = poll_begin(token, json_str(doc, "Version", ""), 20, "");
+    wait_polls(1);
+    admin_text(200, "/ca/prepare", "proxiesWithoutRoots\": 1");
+    struct answer a = call_end(&poll);
+    ck_assert_uint_eq(a.status, 304);
+    ck_assert_msg(a.seconds < 10, "%f s", a.seconds);
+    ck_assert_str_ne(a.roots, old);
+    answer_free(&a);
+    json_decref(c);
+    json_decref(doc);
+    free(old);
+    free(token);
+}
+END_TEST
+
 START_TEST(root_rotation)
 {
     char *token = token_of("curl"), *old = roots_now(token, 1), *both, *fresh;
@@ -1282,6 +1303,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, certificate_names_come_from_the_token);
     tcase_add_test(tc, a_long_name_gets_a_certificate);
     tcase_add_test(tc, nobody_gets_the_name_of_a_service);
+    tcase_add_test(tc, a_poll_that_names_no_roots_hears_of_new_ones);
     tcase_add_test(tc, root_rotation);
     tcase_add_test(tc, silent_connections_lock_nobody_out);
     tcase_add_test(tc, broken_yaml_keeps_the_last_good);
