@@ -66,11 +66,11 @@ jobs_all() {
     printf 'build/gcc-openssl\t-\tmake TLS=openssl all\n'
     printf 'build/clang-mbedtls\t-\tmake CC=clang all\n'
     printf 'check/gcc-asan\t-\tmake SAN=asan check\n'
+    printf 'fuzz\t-\tmake fuzz FUZZ_SECONDS=%s\n' "$FUZZ_SECONDS"
     printf 'lint\t-\tmake lint\n'
     printf 'check/gcc-mbedtls\t-\tmake check\n'
     printf 'check/gcc-openssl\t-\tmake TLS=openssl check\n'
     printf 'check/clang-mbedtls\t-\tmake CC=clang check\n'
-    printf 'fuzz\t-\tmake fuzz FUZZ_SECONDS=%s\n' "$FUZZ_SECONDS"
     list_scenarios e2e/ build/mbedtls/bin '*'
     set -f
     # shellcheck disable=SC2086
@@ -78,6 +78,13 @@ jobs_all() {
     # shellcheck disable=SC2086
     list_scenarios e2e-asan/ build/mbedtls-asan/bin $AGAIN_ASAN
     set +f
+}
+# the scenarios that run alone come last, so that the lanes are emptied for them once
+in_order() {
+    local all
+    all=$(jobs_all)
+    awk -F '\t' '$2 != "x" || $1 !~ /^e2e/' <<<"$all"
+    awk -F '\t' '$2 == "x" && $1 ~ /^e2e/' <<<"$all"
 }
 wanted() {
     local n
@@ -218,7 +225,7 @@ while IFS=$'\t' read -r name exclusive cmd; do
     RUNNING[$!]=$name
     [ "$exclusive" = x ] && drain
     [ -z "$BROKEN" ] || break
-done < <(jobs_all)
+done < <(in_order)
 drain
 [ -z "$BY_NAME" ] || echo "run by name alone:$BY_NAME"
 echo "logs: build/test-logs/   time: $(($(date +%s) - START)) s"
