@@ -24,6 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "common/base/bug.h"
+#include "common/io/descriptors.h"
 
 #ifndef IP6T_SO_ORIGINAL_DST
 #define IP6T_SO_ORIGINAL_DST 80 /* linux/netfilter_ipv6/ip6_tables.h */
@@ -581,9 +582,21 @@ static int bind_source(int fd, const struct ip_port *source, struct err *e)
     return 0;
 }
 
+/* -1 and errno */
+static int new_socket(int family, bool for_users)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || !for_users || !descriptor_is_kept(fd))
+        return fd;
+    close(fd);
+    errno = EMFILE;
+    return -1;
+}
+
 static int dial_socket(int family, const struct conn_dial_opts *o, struct err *e)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), saved;
+    int fd = new_socket(family, o && o->for_users), saved;
 
     if (fd < 0) {
         err_errno(e, "a socket to connect with");

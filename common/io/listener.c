@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/io/descriptors.h"
 #include "common/io/handover.h"
 
 #define ACCEPTS_PER_TURN 64
@@ -24,7 +25,8 @@
 struct listener {
     struct loop *loop;
     int fd;
-    int reserve_fd; /* given up for a moment to take in whom we must turn away; -1 = lost */
+    int reserve_fd; /* given up for the last that fits, or for a moment to take in whom we must turn
+                       away; -1 = lost */
     listener_cb *cb;
     void *arg;
     struct loop_fd ready;
@@ -32,7 +34,8 @@ struct listener {
     struct loop_job job; /* deferred free */
     unsigned batch;      /* accepts to try in one go */
     bool paused;         /* by its owner */
-    bool was_full;       /* the last accept failed for want of a descriptor */
+    bool for_users;      /* leaves the last descriptors alone */
+    bool was_full;       /* the last accept failed for want of a descriptor, or took the reserve */
     bool freed;
 };
 
@@ -167,9 +170,20 @@ int listener_bind_unix(const char *path, mode_t mode, struct err *e)
 
 /* ---- accepting --------------------------------------------------------------------------- */
 
-static int open_reserve(void)
+static bool is_too_many(const struct listener *l, int fd)
 {
-    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return l->for_users && descriptor_is_kept(fd);
+}
+
+/* -1: there is none */
+static int open_reserve(const struct listener *l)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || !is_too_many(l, fd))
+        return fd;
+    close(fd);
+    return -1;
 }
 
 /* Takes in those who wait and closes them: better than leaving them in doubt. */
@@ -178,12 +192,13 @@ static void turn_away(struct listener *l)
     unsigned n = 0;
     int fd;
 
-    for (; l->reserve_fd >= 0 && n < ACCEPTS_PER_TURN; n++) {
-        close(l->reserve_fd);
+    for (; n < ACCEPTS_PER_TURN; n++) {
+        if (l->reserve_fd >= 0)
+            close(l->reserve_fd);
         fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
             close(fd);
-        l->reserve_fd = open_reserve();
+        l->reserve_fd = open_reserve(l);
         if (fd < 0)
             break;
     }
@@ -198,9 +213,7 @@ static int watch(struct listener *l)
 
 static void pause_full(struct listener *l, int err)
 {
-    if (l->was_full)
-        turn_away(l);
-    else
+    if (!l->was_full)
         log_warn("listener", "cannot accept, waiting a second (see ulimit -n) error=\"%s\"",
                  strerror(err));
     l->was_full = true;
@@ -208,14 +221,36 @@ static void pause_full(struct listener *l, int err)
     timer_set(&l->again, FULL_PAUSE_MS);
 }
 
+static void refused(struct listener *l, int err)
+{
+    descriptors_limit_changed();
+    if (l->was_full)
+        turn_away(l);
+    pause_full(l, err);
+}
+
 static void on_again(void *arg)
 {
     struct listener *l = arg;
 
     if (l->reserve_fd < 0)
-        l->reserve_fd = open_reserve();
-    if (!l->paused && watch(l) < 0)
+        l->reserve_fd = open_reserve(l);
+    if (l->reserve_fd < 0 && !l->paused)
+        turn_away(l);
+    if (l->reserve_fd < 0 || (!l->paused && watch(l) < 0))
         timer_set(&l->again, FULL_PAUSE_MS);
+}
+
+/* The last one that fits: it gets the number of the reserve, and there is no other until the
+ * reserve is had again. */
+static int take_reserve(struct listener *l, int fd)
+{
+    int n = dup3(fd, l->reserve_fd, O_CLOEXEC);
+
+    close(n < 0 ? l->reserve_fd : fd);
+    l->reserve_fd = -1;
+    pause_full(l, EMFILE);
+    return n < 0 ? fd : n;
 }
 
 static bool is_full(int err)
@@ -233,17 +268,20 @@ static bool accept_one(struct listener *l)
 
     if (fd < 0) {
         if (is_full(errno)) {
-            pause_full(l, errno);
+            refused(l, errno);
             return false;
         }
         /* anything else is the fate of one connection (accept(2)): look at the next */
         l->batch = 1;
         return errno != EAGAIN;
     }
-    l->was_full = false;
+    if (is_too_many(l, fd))
+        fd = take_reserve(l, fd);
+    else
+        l->was_full = false;
     ip_port_from_sockaddr((struct sockaddr *)&ss, &peer);
     l->cb(l, fd, &peer, l->arg);
-    return !l->freed && !l->paused;
+    return !l->freed && !l->paused && !timer_is_set(&l->again);
 }
 
 /* Level-triggered: what is left is told again.  The batch grows while it is used up, so that a
@@ -278,7 +316,7 @@ struct listener *listener_new(struct loop *loop, int fd, listener_cb *cb, void *
     l->arg = arg;
     l->batch = 1;
     l->job.fn = free_job;
-    l->reserve_fd = open_reserve();
+    l->reserve_fd = open_reserve(l);
     timer_init(&l->again, loop, on_again, l);
     l->ready.fn = on_accept;
     if (l->reserve_fd >= 0 && watch(l) == 0)
@@ -289,6 +327,11 @@ struct listener *listener_new(struct loop *loop, int fd, listener_cb *cb, void *
     close(fd);
     free(l);
     return NULL;
+}
+
+void listener_for_users(struct listener *l)
+{
+    l->for_users = true;
 }
 
 int listener_fd(const struct listener *l)

@@ -3,6 +3,7 @@
  * Out of descriptors (EMFILE, ENFILE, ENOBUFS): the listener leaves the loop and comes back
  * after a second; it never spins.  If nothing is free then either, those who wait in the backlog
  * are accepted by a descriptor kept for this and closed at once, so that they can go elsewhere.
+ * One for users runs out of them earlier than the process does (descriptors.h).
  * Accepts at most a bounded number per turn.  One thread: the loop's.
  */
 #ifndef FSM_IO_LISTENER_H
@@ -32,6 +33,8 @@ int listener_bind(const struct ip_port *addr, unsigned flags, int backlog, struc
 int listener_bind_unix(const char *path, mode_t mode, struct err *e);
 /* takes fd */
 struct listener *listener_new(struct loop *l, int fd, listener_cb *cb, void *arg, struct err *e);
+/* what it accepts is users', and leaves the last descriptors of the process alone */
+void listener_for_users(struct listener *l);
 /* the port that was bound, when 0 was asked for */
 int listener_address(const struct listener *l, struct ip_port *out);
 int listener_fd(const struct listener *l);

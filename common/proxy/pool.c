@@ -318,7 +318,8 @@ static void on_connect_timeout(void *arg)
 static int upconn_dial(struct upconn *u, struct epool *ep, enum up_kind kind, enum reason *why)
 {
     struct worker *w = ep->w;
-    const struct conn_dial_opts o = {.source = ep->has_source ? &ep->source : NULL};
+    const struct conn_dial_opts o = {.source = ep->has_source ? &ep->source : NULL,
+                                     .for_users = true};
     struct err e;
     u->kind = kind;
     u->conn = conn_dial(w->loop, &ep->addr, &o, on_event, u, &e);

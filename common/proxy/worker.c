@@ -172,6 +172,7 @@ static void listener_open(struct worker *w, const struct view_listener *rule, un
         free(wl);
         return;
     }
+    listener_for_users(wl->l);
     LIST_INSERT_HEAD(&w->listeners, wl, link);
 }
 

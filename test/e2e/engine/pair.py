@@ -948,13 +948,13 @@ def a_successor_that_cannot_serve_changes_nothing():
     reload("c")
 
 
-def solo(*args):
+def solo(*args, binary=SIDECAR):
     """a sidecar of its own, to be ended; the port of its way to the service odd"""
     client, _ = documents()
     port = free_port()
     doc = dict(client, Listeners=[{"Address": f"127.0.0.1:{port}", "Direction": "Outbound",
                                    "OriginalDst": f"{DST}:{S('odd').out}"}])
-    sc = Sidecar(SIDECAR, f"solo{port}", doc, os.path.join(TMP, "pki"), "c", args)
+    sc = Sidecar(binary, f"solo{port}", doc, os.path.join(TMP, "pki"), "c", args)
     wait_port(port)
     return sc, port
 
@@ -1299,6 +1299,43 @@ def without_descriptors_it_waits_and_does_not_spin():
             s.close()
         resource.prlimit(SC["c"].p.pid, resource.RLIMIT_NOFILE, limits)
     eventually("served again", lambda: curl(S("web").url + "/hello")[0] == 0)
+
+
+@check
+def descriptors_are_left_for_what_is_not_users():
+    """clients take all that they may; the admin pages, a document and an upgrade still work"""
+    wrapper = os.path.join(TMP, "few-descriptors")
+    with open(wrapper, "w") as o:
+        o.write(f'#!/bin/sh\nulimit -n 80\nexec {SIDECAR} "$@"\n')
+    os.chmod(wrapper, 0o755)
+    sc, port = solo(binary=wrapper)
+    served = half_a_request(port)
+    conns = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
+    try:
+        time.sleep(1.5)
+        assert sc.get("/ready")[0] == 200
+        h = http.client.HTTPConnection("127.0.0.1", sc.metrics, timeout=10)
+        h.request("GET", "/stats/prometheus")
+        assert h.getresponse().status == 200
+        h.close()
+        conns[0].settimeout(5)
+        # an upgrade is dialled for
+        conns[0].sendall(b"GET /ws HTTP/1.1\r\nHost: odd\r\nConnection: upgrade\r\n"
+                         b"Upgrade: websocket\r\n\r\n")
+        head, body = read_head(conns[0])
+        assert head.startswith(b"HTTP/1.1 503") and b"no_descriptors" in body, (head, body)
+        sc.write(dict(json.load(open(sc.file)), Version="2"))
+        sc.p.send_signal(signal.SIGHUP)
+        eventually("the document", lambda: "version=2" in open(sc.log).read())
+        upgrade(sc)
+        s = half_a_request(port)
+        the_other_half(s)
+        the_other_half(served)
+    finally:
+        for s in conns:
+            s.close()
+    sc.p.send_signal(signal.SIGTERM)
+    assert sc.p.wait(10) == 0, sc.p.returncode
 
 
 @check

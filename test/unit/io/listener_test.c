@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include "common/base/clock.h"
+#include "common/io/conn.h"
+#include "common/io/descriptors.h"
 #include "common/io/listener.h"
 #include "test/unit/io/io_test.h"
 
@@ -308,7 +310,83 @@ START_TEST(out_of_descriptors_for_long_turns_away)
 }
 END_TEST
 
+/* leaves users room for `spare` more descriptors */
+static void limit_users(int spare)
+{
+    struct rlimit lim;
+    int next = dup(0);
+    rlim_t n = (rlim_t)(next + spare);
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    close(next);
+    lim.rlim_cur = n;
+    while (lim.rlim_cur -
+               (lim.rlim_cur / 4 < DESCRIPTORS_KEPT ? lim.rlim_cur / 4 : DESCRIPTORS_KEPT) <
+           n)
+        lim.rlim_cur++;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &lim), 0);
+    descriptors_limit_changed();
+}
+
+static void no_event(struct conn *c, unsigned ev, void *arg)
+{
+    (void)c;
+    (void)ev;
+    (void)arg;
+}
+
+static int dials(bool for_users)
+{
+    struct conn_dial_opts o = {.for_users = for_users};
+    struct err e;
+    struct conn *c = conn_dial(l, &here, &o, no_event, NULL, &e);
+    int rc = c ? 0 : errno;
+
+    conn_abort(c);
+    return rc;
+}
+
+START_TEST(users_leave_the_last_descriptors)
+{
+    int fds[5], fd;
+    char b[1];
+
+    io_begin();
+    listen_on("127.0.0.1:0", 0);
+    listener_for_users(lst);
+    for (int i = 0; i < 5; i++)
+        fds[i] = dial();
+    limit_users(2);
+    IO_UNTIL(n_accepted == 3); /* the last by the number of the reserve */
+    io_for(100);
+    ck_assert_int_eq(n_accepted, 3);
+    fd = dup(0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert(descriptor_is_kept(fd));
+    close(fd);
+    ck_assert_int_eq(dials(true), EMFILE);
+    close(accepted[0]);
+    close(accepted[1]);
+    IO_UNTIL(n_accepted == 5);
+    fd = dial();
+    io_for(1500);
+    ck_assert_int_eq(n_accepted, 5);
+    ck_assert_msg(read(fd, b, 1) <= 0, "closed, not left in doubt");
+    ck_assert_int_eq(recv(fds[4], b, 1, MSG_DONTWAIT), -1);
+    ck_assert_int_eq(errno, EAGAIN);
+    close(fd);
+    limit_fds(-1);
+    ck_assert_int_eq(dials(true), 0);
+    for (int i = 2; i < 5; i++)
+        close(accepted[i]);
+    for (int i = 0; i < 5; i++)
+        close(fds[i]);
+    listener_free(lst);
+    io_end();
+}
+END_TEST
+
 UNIT_MAIN("listener", accepts_with_the_right_flags, accepts_a_flood_within_bounds, pause_and_resume,
           freed_inside_the_callback, addresses_that_cannot_be_had, both_families_or_one,
           unix_sockets, out_of_descriptors_waits_then_goes_on,
-          out_of_descriptors_for_long_turns_away)
+          out_of_descriptors_for_long_turns_away, users_leave_the_last_descriptors)
