@@ -28,6 +28,7 @@
  *   half_closed_ms a client that ended its side behind its request waits so long for the
  *                  response to begin; 0 = as for any other
  *   min_rate       bytes a second, over idle_ms, of a client that others wait for
+ *   unsized_rate   ... that sends a body without a length to a connection of its own
  *   conns          open at once, of each direction; process
  *   pending        streams of one cluster that wait for a connection; process
  *   idle_conns     kept per endpoint and worker
@@ -49,6 +50,7 @@
     X(linger_ms, "LingerMs", 2000, 1, 60000)                                                       \
     X(half_closed_ms, "HalfClosedMs", 2000, 0, LIMIT_DAY)                                          \
     X(min_rate, "MinimumRate", 100, 0, LIMIT_MANY)                                                 \
+    X(unsized_rate, "UnsizedRate", 100, 0, LIMIT_MANY)                                             \
     X(conns, "Connections", 0, 0, LIMIT_MANY)                                                      \
     X(pending, "PendingRequests", 16384, 1, LIMIT_MANY)                                            \
     X(idle_conns, "IdleConnections", 256, 0, LIMIT_MANY)                                           \
