@@ -438,10 +438,6 @@ static struct h2_page *last_page(struct h2c *c)
     if (pg && pg->end < H2_PAGE_ROOM)
         return pg;
     pg = h2_alloc(c->pool, H2_PAGE);
-    if (!pg) {
-        pg = c->pool->page;
-        c->pool->page = NULL;
-    }
     if (!pg)
         return NULL;
     pg->start = pg->end = 0;
@@ -505,7 +501,7 @@ void h2_pump_for(struct h2c *c, const struct stream *st)
         const uint8_t *p;
         ssize_t n = NGHTTP2_ERR_NOMEM;
 
-        if (h2_pool_spare(c->pool) == 0)
+        if (h2_pool_reserve(c->pool, c->n_streams) == 0)
             n = nghttp2_session_mem_send(c->ng, &p);
         if (n == 0)
             return;

@@ -346,31 +346,33 @@ static bool nghttp2_refused(const struct stream *st, uint32_t code)
     return code == NGHTTP2_PROTOCOL_ERROR && !st->refused && !st->peer_reset && !st->local_reset;
 }
 
-static int closed(struct stream *st, uint32_t code)
+/* Without memory the session has failed, and h2_free tells it: nghttp2 would leak what it was about
+ * to send if it were told here. */
+static void closed(struct stream *st, uint32_t code)
 {
     struct h2c *c = st->pub.conn;
     struct event *ev;
 
     if (st->closed)
-        return 0;
+        return;
     if (nghttp2_refused(st, code))
         h2_refused(st, FAULT_MALFORMED);
     st->closed = true;
     st->unconsumed = 0;
     h2_unkeep(st);
     ev = h2_event(c, EV_CLOSE, st);
-    if (!ev)
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
     /* a malformed message with END_STREAM closes the stream before our reset does */
-    ev->code = st->refused && code == NGHTTP2_NO_ERROR ? NGHTTP2_PROTOCOL_ERROR : code;
-    return 0;
+    if (ev)
+        ev->code = st->refused && code == NGHTTP2_NO_ERROR ? NGHTTP2_PROTOCOL_ERROR : code;
 }
 
 static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *user)
 {
     struct stream *st = find(ng, id);
 
-    return st ? closed(st, code) : 0;
+    if (st)
+        closed(st, code);
+    return 0;
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -442,8 +444,10 @@ static int on_frame_not_send(nghttp2_session *ng, const nghttp2_frame *f, int er
     if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     TAILQ_FOREACH (st, &c->streams, link) {
-        if (st->pub.id == f->hd.stream_id)
-            return closed(st, st->local_reset ? NGHTTP2_CANCEL : NGHTTP2_REFUSED_STREAM);
+        if (st->pub.id == f->hd.stream_id) {
+            closed(st, st->local_reset ? NGHTTP2_CANCEL : NGHTTP2_REFUSED_STREAM);
+            return 0;
+        }
     }
     return 0;
 }

@@ -25,24 +25,22 @@ struct h2_page {
 };
 #define H2_PAGE_ROOM (H2_PAGE - sizeof(struct h2_page))
 
-#define H2_SPARES 4
 struct h2_pool {
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
-    struct h2_free *lists;   /* free memory by size class */
-    void *frame;             /* where sessions put frames together, see h2_pool.c */
-    void *spares[H2_SPARES]; /* for when there is no memory, see h2_pool.c */
-    void *page;              /* likewise */
-    unsigned n_spares;
-    bool making;       /* a session is being made */
-    size_t held, idle; /* bytes from malloc; of those, in lists */
-    size_t peak;       /* of held, since it was asked for */
+    struct h2_free *lists; /* free memory by size class */
+    void *frame;           /* where sessions put frames together, see h2_pool.c */
+    void *reserve;         /* for when there is no memory, see h2_pool.c */
+    bool making;           /* a session is being made */
+    size_t held, idle;     /* bytes from malloc; of those, in lists */
+    size_t peak;           /* of held, since it was asked for */
 };
 
 void *h2_alloc(struct h2_pool *p, size_t n); /* NULL when there is no memory */
 void h2_release(struct h2_pool *p, void *mem);
-/* sees to it that there are spares; -1: there is none, and no memory */
-int h2_pool_spare(struct h2_pool *p);
+/* Before each nghttp2_session_mem_send() of a session with so many streams: what it cannot do
+ * without lies ready.  -1: there is no memory, and it must not be called */
+int h2_pool_reserve(struct h2_pool *p, unsigned streams);
 nghttp2_session_callbacks *h2_callbacks_new(void);
 
 /* ---- received heads -------------------------------------------------------------------------- */

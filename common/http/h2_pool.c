@@ -133,27 +133,46 @@ static void *shared_frame(struct h2_pool *p, size_t n)
 
 /* ---- as nghttp2 wants it --------------------------------------------------------------------- */
 
-/* nghttp2 1.52 frees an item twice when there is no memory for what goes out behind a head: so a
- * few blocks of what it asks for in small are kept for then, and a page for what it puts out; they
- * are made up for before it is asked to send the next time. */
-#define SPARE_SIZE 512
-
-int h2_pool_spare(struct h2_pool *p)
+/* nghttp2 before 1.64 frees an item twice when the queue of a session's streams that have DATA to
+ * send cannot grow behind the head that was just sent: nghttp2_submit_data() frees it, and the
+ * stream keeps pointing to it.  That queue is an array of pointers, four to begin with and doubled
+ * by realloc, and no call of nghttp2_session_mem_send() makes it grow twice: so before each a block
+ * lies ready that it fits into.  Everything else may fail. */
+static size_t queue_size(unsigned streams)
 {
-    if (!p->page && !(p->page = h2_alloc(p, H2_PAGE)))
-        return -1;
-    for (; p->n_spares < H2_SPARES; p->n_spares++)
-        if (!(p->spares[p->n_spares] = h2_alloc(p, SPARE_SIZE)))
-            return p->n_spares > 0 ? 0 : -1;
-    return 0;
+    return sizeof(void *) * (streams < 4 ? 4 : 2 * (size_t)streams);
+}
+
+static size_t room_of(const void *mem)
+{
+    return ((const struct header *)mem - 1)->size - sizeof(struct header);
+}
+
+int h2_pool_reserve(struct h2_pool *p, unsigned streams)
+{
+    size_t n = queue_size(streams);
+
+    if (p->reserve && n <= room_of(p->reserve))
+        return 0;
+    h2_release(p, p->reserve);
+    p->reserve = h2_alloc(p, n);
+    return p->reserve ? 0 : -1;
+}
+
+static void *grown(struct h2_pool *p, size_t n)
+{
+    void *mem = h2_alloc(p, n);
+
+    if (mem || !p->reserve || n > room_of(p->reserve))
+        return mem;
+    mem = p->reserve;
+    p->reserve = NULL;
+    return mem;
 }
 
 static void *ng_malloc(size_t n, void *user)
 {
-    struct h2_pool *p = user;
-    void *mem = h2_alloc(p, n);
-
-    return mem || n > SPARE_SIZE || p->n_spares == 0 ? mem : p->spares[--p->n_spares];
+    return h2_alloc(user, n);
 }
 
 static void ng_free(void *mem, void *user)
@@ -171,7 +190,7 @@ static void *ng_calloc(size_t n, size_t size, void *user)
 
     if (__builtin_mul_overflow(n, size, &bytes))
         return NULL;
-    mem = ng_malloc(bytes, user);
+    mem = h2_alloc(user, bytes);
     return mem ? memset(mem, 0, bytes) : NULL;
 }
 
@@ -183,12 +202,12 @@ static void *ng_realloc(void *mem, size_t n, void *user)
 
     if (!mem) {
         fresh = shared_frame(p, n);
-        return fresh ? fresh : h2_alloc(p, n);
+        return fresh ? fresh : grown(p, n);
     }
-    room = ((struct header *)mem - 1)->size - sizeof(struct header);
+    room = room_of(mem);
     if (n <= room)
         return mem;
-    fresh = h2_alloc(p, n);
+    fresh = grown(p, n);
     if (!fresh)
         return NULL;
     memcpy(fresh, mem, room);
@@ -217,9 +236,7 @@ void h2_pool_free(struct h2_pool *p)
     if (!p)
         return;
     h2_release(p, p->frame);
-    h2_release(p, p->page);
-    while (p->n_spares)
-        h2_release(p, p->spares[--p->n_spares]);
+    h2_release(p, p->reserve);
     for (unsigned i = 0; p->lists && i < CLASSES; i++)
         list_shrink(p, &p->lists[i], 0);
     nghttp2_session_callbacks_del(p->callbacks);

@@ -272,7 +272,7 @@ static void wake_source(struct stream *st)
     if (!st->deferred)
         return;
     st->deferred = false;
-    nghttp2_session_resume_data(st->pub.conn->ng, st->pub.id);
+    h2_said(st->pub.conn, nghttp2_session_resume_data(st->pub.conn->ng, st->pub.id));
 }
 
 /* Offers n bytes for the length of one pump: how many went.  all: whatever the output's bound. */
@@ -365,6 +365,7 @@ int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n)
     struct stream *st = (struct stream *)s;
     struct h2c *c = s->conn;
     struct nvs v;
+    int rc;
 
     if (!takes_body(st))
         return -1;
@@ -383,9 +384,11 @@ int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n)
     else
         offer(st, NULL, 0, true, false);
     st->want_eof = true;
-    if (c->dead || nghttp2_submit_trailer(c->ng, s->id, v.nv, v.n) != 0)
+    if (c->dead)
         return -1;
-    return 0;
+    rc = nghttp2_submit_trailer(c->ng, s->id, v.nv, v.n);
+    h2_said(c, rc);
+    return rc == 0 ? 0 : -1;
 }
 
 /* ---- flow control and resets ----------------------------------------------------------------- */

@@ -27,6 +27,7 @@
 
 static atomic_uint left; /* wrapped calls until the failure; 0 = none is armed */
 static atomic_bool hit;
+static atomic_bool lasting;   /* memory stays out once it failed */
 static atomic_bool interrupt; /* every second I/O call says EINTR */
 static atomic_bool paused;
 static atomic_uint io_calls;
@@ -70,6 +71,11 @@ bool faults_hit(void)
     return atomic_load(&hit);
 }
 
+void faults_lasting(void)
+{
+    atomic_store(&lasting, true);
+}
+
 void faults_interrupt(void)
 {
     atomic_store(&interrupt, true);
@@ -83,6 +89,10 @@ static bool now(const char *name, int err)
     if (atomic_load(&paused))
         return false;
     atomic_fetch_add(&seen, 1);
+    if (err == ENOMEM && atomic_load(&lasting) && atomic_load(&hit)) {
+        errno = err;
+        return true;
+    }
     for (n = atomic_load(&left); n > 0;)
         if (atomic_compare_exchange_weak(&left, &n, n - 1)) {
             if (n > 1)

@@ -36,6 +36,8 @@ void faults_pause(void);
 void faults_resume(void);
 /* the armed failure has happened */
 bool faults_hit(void);
+/* memory that was refused once is refused from then on, until the process ends */
+void faults_lasting(void);
 /* how many calls were made that could have failed */
 unsigned faults_seen(void);
 /* fn is called where the failure happens, for whoever wants to tell; it may not call what fails */
