@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <unistd.h>
-#include "common/base/bug.h"
 #include "common/proxy/down.h"
 #include "common/proxy/chan.h"
 #include "common/proxy/upstream.h"
@@ -117,12 +116,16 @@ static struct tun *splice_to(struct tun *t)
     return pipe_ready(t->w) ? to : NULL;
 }
 
-/* what is left in the pipe; a pipe gives all it has */
+/* What is left in the pipe.  A pipe gives all it has; what it did not give is missing in this
+ * tunnel, and it ends. */
 static void empty_pipe(struct tun *t, size_t n)
 {
     while (n && t->s) {
         ssize_t got = read(t->w->pipe[0], t->w->rbuf, n < RBUF_SIZE ? n : RBUF_SIZE);
-        BUG_ON(got <= 0);
+        if (got <= 0) {
+            stream_gone(t->half, reset_of(t));
+            break;
+        }
         pass_on(t, (size_t)got);
         n -= (size_t)got;
     }
