@@ -64,6 +64,9 @@ void peer_h2(struct peer *p, bool client, uint32_t window, uint32_t streams)
     if (wrong)
         buf_printf(&p->in, "BAD FRAMES: %s\n", wrong);
     buf_free(&early);
+    buf_clear(&p->all);
+    if (p->keep)
+        buf_put_slice(&p->all, buf_slice(&p->in));
 }
 
 void peer_h2_heads(struct peer *p, uint32_t id, bool end, const char *const *fields, unsigned n)

@@ -13,6 +13,7 @@
 #define SCRIPT_MAX   (1u << 20)
 #define QUIET_ROUNDS 4   /* so often nothing moved */
 #define PAUSE_US     100 /* for the kernel, between rounds in which nothing moved */
+#define ROUNDS_MIN   100 /* without anything moving, before patience may end: a busy machine */
 #define SEED         60  /* round robin begins with the first of up to 6 */
 #define SERVER_BASE  21000
 #define HOUR_MS      3600000u
@@ -53,16 +54,23 @@ static uint64_t real_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static unsigned patience_ms(const struct world *w)
+{
+    return w->watch ? w->watch->patience_ms : PATIENCE_MS;
+}
+
 bool world_until(struct world *w, bool (*cond)(void *arg), void *arg)
 {
-    uint64_t end = real_ms() + (w->watch ? w->watch->patience_ms : PATIENCE_MS);
-    do {
+    uint64_t begin = real_ms();
+    for (unsigned quiet = 0; quiet < ROUNDS_MIN || real_ms() - begin < patience_ms(w);) {
         turn(w);
-        if (!pump(w) && !cond(arg))
-            usleep(PAUSE_US);
+        bool moved = pump(w);
         if (cond(arg))
             return true;
-    } while (real_ms() < end);
+        quiet = moved ? 0 : quiet + 1;
+        if (!moved)
+            usleep(PAUSE_US);
+    }
     return false;
 }
 

@@ -60,7 +60,7 @@ struct replay_watch {
     int (*look)(struct world *w, struct err *e);
     /* and when they are closed, and another hour later */
     int (*after)(struct world *w, struct err *e);
-    unsigned patience_ms; /* for what must come */
+    unsigned patience_ms; /* for what must come; may change while it is awaited */
 };
 /* 0; -1 and e: "FILE:LINE: what was expected, what there was".  watch may be NULL; with one, a
  * statement that does not come true ends the script and is no failure. */

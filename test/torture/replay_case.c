@@ -19,7 +19,7 @@
 
 #define PATIENCE_FAULT_MS                                                                          \
     20 /* for what must come and may not: peers and engine are in one process */
-#define PATIENCE_TRUE_MS 20000 /* for what has to come */
+#define PATIENCE_TRUE_MS 20000 /* for what has to come: nothing failed, or all is well again */
 
 /* ---- what each peer got without a failure ---------------------------------------------------- */
 
@@ -254,14 +254,13 @@ static int judge(const struct peer *p, struct err *e)
     return p->client ? judge_client(p, wanted(p), e) : judge_server(p, e);
 }
 
-static struct replay_watch watch;
-static bool came_true;
+static bool came_true, looking;
 
 static int look(struct world *w, struct err *e)
 {
     torture_off();
     came_true = !w->stopped;
-    watch.patience_ms = PATIENCE_TRUE_MS;
+    looking = true; /* whether it still works is no part of what fails */
     if (torture_is_reference() && (w->stopped || record_all(w) < 0))
         return -1;
     for (const struct peer *p = w->peers; p; p = p->next)
@@ -289,12 +288,14 @@ static int after(struct world *w, struct err *e)
 /* beginning, documents and end are the same in all scenarios: they fail in those about documents */
 static bool with_control;
 
+static struct replay_watch watch;
+
 static void phase(enum replay_phase now)
 {
     bool counts = now == REPLAY_TRAFFIC || (now == REPLAY_CONTROL && with_control);
     torture_traffic(now == REPLAY_TRAFFIC);
-    /* looking whether it still works is no part of what fails */
-    if (counts && watch.patience_ms != PATIENCE_TRUE_MS)
+    watch.patience_ms = torture_failed() && !looking ? PATIENCE_FAULT_MS : PATIENCE_TRUE_MS;
+    if (counts && !looking)
         torture_on();
     else
         torture_off();
@@ -305,7 +306,6 @@ static struct replay_watch watch = {.phase = phase, .look = look, .after = after
 static enum torture_end play_scenario(const char *file)
 {
     struct err e = {""};
-    watch.patience_ms = torture_is_reference() ? PATIENCE_TRUE_MS - 1 : PATIENCE_FAULT_MS;
     log_set_level(LOG_OFF);
     with_control = strstr(file, "/document-") != NULL;
     if (replay_run(file, &watch, &e) < 0)
