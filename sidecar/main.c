@@ -269,6 +269,7 @@ static int start_engine(struct sidecar *sc, struct err *e)
     sc->tickets = tls_tickets_new(TICKET_LIFETIME_S, e);
     if (!sc->tickets)
         return -1;
+    upgrade_resume_tickets(sc);
     sc->tls_pool = tls_pool_new();
     sc->engine = engine_new(sc->loop, &o, e);
     return sc->engine ? 0 : -1;
@@ -354,7 +355,9 @@ static void stop(struct sidecar *sc)
         timer_cancel(&sc->no_document);
     }
     tls_tickets_free(sc->tickets);
+    json_wipe(true);
     json_decref(sc->saved);
+    json_wipe(false);
     document_unref(sc->doc);
     free(sc->refused);
     free(sc->refused_why);

@@ -94,6 +94,8 @@ struct transport *identity_transport(const char *chain, const char *key, const c
 /* ---- upgrade.c ---- */
 /* first of all: 0, or -1 and e; sets saved and what it says of conf */
 int upgrade_take(struct sidecar *sc, struct err *e);
+/* the keys of sc->tickets, if the predecessor left its own */
+void upgrade_resume_tickets(struct sidecar *sc);
 /* everything is served: the predecessor may go */
 void upgrade_ready(struct sidecar *sc);
 /* starts a successor; -1 and e: not now.  What comes of it is told in the log. */

@@ -18,6 +18,7 @@
 #include "common/base/log.h"
 #include "common/io/handover.h"
 #include "common/proxy/lsock.h"
+#include "common/tls/tls.h"
 #include "sidecar/probes.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/source.h"
@@ -37,7 +38,9 @@ int upgrade_take(struct sidecar *sc, struct err *e)
     int rc = handover_take(&text, e);
     if (rc == 1) {
         sc->heir = true;
+        json_wipe(true);
         sc->saved = json_loadb(text.p, text.len, 0, NULL);
+        json_wipe(false);
         sc->conf.workers = (unsigned)json_int(sc->saved, "Workers", sc->conf.workers);
         explicit_bzero(text.p, text.len);
     }
@@ -62,7 +65,9 @@ static void serving(const struct stats *s, void *arg)
 /* the workers have the view when they answer what is asked behind it */
 void upgrade_ready(struct sidecar *sc)
 {
+    json_wipe(true);
     json_decref(sc->saved);
+    json_wipe(false);
     sc->saved = NULL;
     engine_collect(sc->engine, serving, sc);
 }
@@ -192,14 +197,31 @@ void upgrade_cancel(void)
         log_info(SUB, "this process is to end: the successor that was starting was ended");
 }
 
+/* keys included, of the certificate and of tickets: returns owned, to be wiped */
 static char *state_of(struct sidecar *sc)
 {
-    json_t *state = json_pack("{s:i}", "Workers", (int)engine_workers(sc->engine));
+    char *tickets = tls_tickets_save(sc->tickets);
+    json_wipe(true);
+    json_t *state =
+        json_pack("{s:i, s:s}", "Workers", (int)engine_workers(sc->engine), "Tickets", tickets);
     if (sc->source)
         json_object_set_new(state, "Source", source_save(sc->source));
     char *text = json_dumps(state, JSON_COMPACT);
     json_decref(state);
+    json_wipe(false);
+    explicit_bzero(tickets, strlen(tickets));
+    free(tickets);
     return text;
+}
+
+/* Peers go on with the sessions that the predecessor gave them: else all of them would make a full
+ * handshake at once.  One of another build may have said it in another way. */
+void upgrade_resume_tickets(struct sidecar *sc)
+{
+    const char *keys = json_str(sc->saved, "Tickets", NULL);
+    if (keys && tls_tickets_resume(sc->tickets, keys) < 0)
+        log_warn(SUB, "the predecessor's ticket keys are none: sessions from before are not "
+                      "resumed");
 }
 
 int upgrade_begin(struct sidecar *sc, struct err *e)

@@ -1,6 +1,8 @@
 /* json.c - what jansson lacks: lookups by path, merge patches (RFC 7386), a stable hash. */
 #include "common/base/json.h"
 
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include "common/base/hash.h"
 #include "common/base/mem.h"
@@ -10,6 +12,18 @@
 static void __attribute__((constructor)) never_without_memory(void)
 {
     json_set_alloc_funcs(xmalloc, free);
+}
+
+static void wipe(void *p)
+{
+    if (p)
+        explicit_bzero(p, malloc_usable_size(p));
+    free(p);
+}
+
+void json_wipe(bool on)
+{
+    json_set_alloc_funcs(xmalloc, on ? wipe : free);
 }
 
 json_t *json_parse(struct slice text, size_t max, struct err *e)

@@ -14,6 +14,9 @@
 
 /* Duplicate keys are refused; at most `max` bytes.  returns owned, or NULL and e ("line 3: …") */
 json_t *json_parse(struct slice text, size_t max, struct err *e);
+/* With `on` all memory that jansson gives back is wiped first: while JSON with keys in it is made,
+ * read or freed.  Process-wide; the thread that does so is the only one that uses jansson. */
+void json_wipe(bool on);
 /* compact, keys in insertion order */
 void json_print(const json_t *j, struct buf *out);
 /* indented by `indent` spaces, keys sorted if `sorted` */

@@ -52,6 +52,12 @@ void tls_ctx_unref(struct tls_ctx *c);
  * itself (lifetime in seconds).  Internally synchronised. */
 struct tls_tickets *tls_tickets_new(unsigned lifetime_s, struct err *e);
 void tls_tickets_free(struct tls_tickets *t);
+/* The keys as text, for the process that follows this one on the same machine: with them it goes on
+ * with the sessions of this one's peers.  Returns owned; wipe it. */
+char *tls_tickets_save(struct tls_tickets *t);
+/* takes over the keys of a predecessor; -1: this is not what tls_tickets_save makes, t stays as it
+ * was */
+int tls_tickets_resume(struct tls_tickets *t, const char *text);
 
 /* A few threads, shared by all contexts of a process, that do what would stall a loop: with mbedTLS
  * the steps of a full handshake take some milliseconds on either side.  (With OpenSSL none takes

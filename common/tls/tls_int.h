@@ -156,7 +156,7 @@ void tls_engine_info(const struct tls_engine *g, struct tls_info *out);
 /* ---- sessions (tls_session.c) ---- */
 struct ticket_key {
     uint8_t name[16], aes[32], mac[32];
-    uint64_t made_ms; /* monotonic */
+    uint64_t made_ms; /* monotonic, of the machine */
 };
 unsigned tickets_lifetime(const struct tls_tickets *t);
 /* the key to seal with now; rotates when it is due */

@@ -44,6 +44,49 @@ void tls_tickets_free(struct tls_tickets *t)
     free(t);
 }
 
+/* The age goes with them: nobody is to use a key for longer by following others. */
+char *tls_tickets_save(struct tls_tickets *t)
+{
+    struct buf text = BUF_INIT;
+
+    pthread_mutex_lock(&t->mu);
+    base64_encode(t->key, t->n * sizeof(t->key[0]), &text);
+    pthread_mutex_unlock(&t->mu);
+    return buf_take(&text);
+}
+
+static bool are_keys(const struct buf *b, uint64_t now)
+{
+    struct ticket_key k;
+    bool good = b->len % sizeof(k) == 0 && b->len / sizeof(k) <= 2;
+
+    for (size_t at = 0; good && at < b->len; at += sizeof(k)) {
+        memcpy(&k, b->p + at, sizeof(k));
+        good = k.made_ms <= now;
+    }
+    explicit_bzero(&k, sizeof(k));
+    return good;
+}
+
+int tls_tickets_resume(struct tls_tickets *t, const char *text)
+{
+    struct buf b = BUF_INIT;
+    int rc = -1;
+
+    if (base64_decode(slice_str(text), &b) == 0 && are_keys(&b, clock_mono_ms())) {
+        pthread_mutex_lock(&t->mu);
+        t->n = (unsigned)(b.len / sizeof(t->key[0]));
+        if (t->n > 0)
+            memcpy(t->key, b.p, b.len);
+        pthread_mutex_unlock(&t->mu);
+        rc = 0;
+    }
+    if (b.p)
+        explicit_bzero(b.p, b.cap);
+    buf_free(&b);
+    return rc;
+}
+
 unsigned tickets_lifetime(const struct tls_tickets *t)
 {
     return t->lifetime_s;

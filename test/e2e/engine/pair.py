@@ -922,6 +922,25 @@ def another_build_takes_over_under_load():
 
 
 @check
+def a_successor_resumes_the_sessions_of_peers():
+    def sessions():
+        return [SC["w"].stat(f"downstream_tls_{what}_total") for what in ("handshakes", "resumed")]
+
+    def call():
+        with dial("echo") as s:
+            s.sendall(b"again")
+            assert recv_exactly(s, 5) == b"again"
+
+    call()  # it has a session then
+    upgrade(SC["w"])
+    full = sessions()[0] - sessions()[1]
+    for _ in range(3):
+        call()
+    done, resumed = sessions()
+    assert resumed >= 3 and done - resumed == full, (done, resumed, full)
+
+
+@check
 def a_successor_inherits_the_sockets_of_workers_that_left():
     """more sockets than it has workers: connections wait in the backlog of each"""
     for n in (3, 1):

@@ -1,6 +1,7 @@
 /* sessions resumed, and sessions that must not be */
 /* wrap: clock_wall_ms */
 #include <pthread.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include "common/tls/tls_int.h"
 #include "test/unit/tls/tls_test.h"
@@ -183,6 +184,37 @@ START_TEST(tickets_of_another_process_mean_a_full_handshake)
     ck_assert_int_eq(connect_as("a", WEB_ID), 0);
     ck_assert_int_eq(connect_as("a", WEB_ID), 1);
     tls_tickets_free(others);
+}
+END_TEST
+
+START_TEST(a_successor_that_has_the_keys_resumes)
+{
+    struct tls_tickets *heir;
+    struct ticket_key before, after;
+    struct err e = {""};
+    char *text;
+
+    heir = tls_tickets_new(3600, &e);
+    text = tls_tickets_save(heir);
+    ck_assert_int_eq(tls_tickets_resume(heir, text), 0); /* none yet */
+    free(text);
+    ck_assert_int_eq(connect_as("a", WEB_ID), 0);
+    text = tls_tickets_save(tickets);
+    ck_assert_int_eq(tls_tickets_resume(heir, text), 0);
+    s_conf.tickets = heir;
+    ck_assert_int_eq(connect_as("a", WEB_ID), 1);
+    tickets_current(tickets, &before);
+    tickets_current(heir, &after);
+    ck_assert_mem_eq(&before, &after, sizeof(before)); /* its age too */
+
+    /* what is none changes nothing */
+    ck_assert_int_eq(tls_tickets_resume(heir, "AAAA"), -1);
+    ck_assert_int_eq(tls_tickets_resume(heir, "no base64"), -1);
+    memset(text + 4 * (offsetof(struct ticket_key, made_ms) / 3 + 1), '/', 8); /* to come */
+    ck_assert_int_eq(tls_tickets_resume(heir, text), -1);
+    ck_assert_int_eq(connect_as("a", WEB_ID), 1);
+    free(text);
+    tls_tickets_free(heir);
 }
 END_TEST
 
@@ -465,6 +497,7 @@ int main(void)
     tcase_add_test(t, a_client_with_another_name_does_not_inherit);
     tcase_add_test(t, a_session_without_certificate_does_not_pass_where_one_is_due);
     tcase_add_test(t, tickets_of_another_process_mean_a_full_handshake);
+    tcase_add_test(t, a_successor_that_has_the_keys_resumes);
     tcase_add_test(t, a_tampered_ticket_means_a_full_handshake);
     tcase_add_test(t, a_damaged_saved_session_does_no_harm);
     tcase_add_test(t, tickets_have_a_lifetime);
