@@ -6,6 +6,7 @@
  * else, never somebody else's.  Nothing may be left, and a good request must be served as ever.
  */
 #include <glob.h>
+#include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,31 @@ static int judge_h2(const struct peer *p, struct err *e)
     return 0;
 }
 
+/* A peer that the scenario makes speak HTTP/2 byte by byte: no request gets as far as that, and any
+ * other frame may come earlier than without the failure. */
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+static bool is_raw_h2(const struct peer *p)
+{
+    struct slice all = buf_slice(&p->all);
+    if (p->client)
+        return all.n > 3 && all.p[3] == NGHTTP2_SETTINGS;
+    return all.n && begins_with(SLICE_LIT(PREFACE), slice_of(all.p, all.n < 24 ? all.n : 24));
+}
+
+static int judge_raw_h2(const struct peer *p, struct err *e)
+{
+    size_t at = p->client ? 0 : sizeof PREFACE - 1;
+    while (at + 9 <= p->all.len) {
+        const unsigned char *head = (const unsigned char *)p->all.p + at;
+        if (head[3] <= NGHTTP2_PRIORITY || head[3] == NGHTTP2_PUSH_PROMISE ||
+            head[3] > NGHTTP2_WINDOW_UPDATE)
+            return err_set(e, "%s got a frame that it should not: type %u", p->name, head[3]);
+        at += 9 + ((size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2]);
+    }
+    return 0;
+}
+
 /* ---- the end of a scenario ------------------------------------------------------------------- */
 
 static struct slice wanted(const struct peer *p)
@@ -251,6 +277,8 @@ static int judge(const struct peer *p, struct err *e)
         return err_set(e, "%s is left open, a day later", p->name);
     if (p->h2.on)
         return judge_h2(p, e);
+    if (is_raw_h2(p))
+        return judge_raw_h2(p, e);
     return p->client ? judge_client(p, wanted(p), e) : judge_server(p, e);
 }
 
