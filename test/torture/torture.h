@@ -21,6 +21,7 @@ struct torture_case {
     char name[64];
     enum torture_end (*run)(const char *arg);
     const char *arg;
+    unsigned each; /* only every so many calls one fails; 0 = each */
 };
 
 void torture_on(void);
@@ -43,5 +44,6 @@ void torture_memory(void);
 
 /* ---- cases: each appends its own to v, which has room for max; returns how many ---- */
 unsigned replay_cases(struct torture_case *v, unsigned max);
+unsigned tls_cases(struct torture_case *v, unsigned max);
 
 #endif
