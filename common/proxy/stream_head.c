@@ -80,7 +80,8 @@ int stream_keep_head(struct stream *s, const struct http_head *h, struct slice r
     struct http_head *copy = s->req = (struct http_head *)p;
     *copy = *h;
     copy->fields = (struct http_field *)(p + sizeof *h);
-    memcpy(copy->fields, h->fields, h->n_fields * sizeof *h->fields);
+    if (h->n_fields) /* what was no head has not even an array of them */
+        memcpy(copy->fields, h->fields, h->n_fields * sizeof *h->fields);
     struct move m = {raw.p, raw.p + raw.n, p + sizeof *h + fields};
     if (raw.n)
         memcpy(m.to, raw.p, raw.n);
