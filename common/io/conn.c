@@ -244,11 +244,16 @@ bool conn_gone(const struct conn *c)
     return c->dead || c->closed || (poll(&p, 1, 0) == 1 && p.revents & bad);
 }
 
+/* The kernel is asked only where the loop may not know: each request comes by here. */
 static bool has_any(const struct conn *c, short events)
 {
     struct pollfd p = {.fd = c->fd, .events = events};
 
-    return c->dead || c->closed || poll(&p, 1, 0) == 1;
+    if (c->dead || c->closed)
+        return true;
+    if (!c->can_read && !c->rdhup && !c->broken && loop_is_still(c->loop, &c->ready))
+        return false;
+    return poll(&p, 1, 0) == 1;
 }
 
 bool conn_is_quiet(const struct conn *c)

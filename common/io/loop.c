@@ -30,10 +30,11 @@
 
 #define JOB_ROUNDS    16 /* jobs queued by jobs by jobs ... in one turn */
 #define SIGNALS_MAX   8
-#define LOG_FLUSH_MS  1000 /* a folded log line is told after at most that, if the loop turns */
-#define LONG_WAIT_MS  1000 /* from here on waits share wake-ups */
-#define LONG_WAIT_CUT 7    /* 1/128 of the wait: "about 1 %" */
-#define READY_MAX     256  /* taken from the kernel at once */
+#define LOG_FLUSH_MS  1000    /* a folded log line is told after at most that, if the loop turns */
+#define LONG_WAIT_MS  1000    /* from here on waits share wake-ups */
+#define LONG_WAIT_CUT 7       /* 1/128 of the wait: "about 1 %" */
+#define READY_MAX     256     /* taken from the kernel at once */
+#define LOOK_NS       1000000 /* what the kernel said is news for so long: a way of the network */
 
 struct post {
     struct post *next;
@@ -56,7 +57,8 @@ struct loop {
     struct epoll_event ready[READY_MAX];
     uint64_t armed_ms; /* what timer_fd is set for, UINT64_MAX = nothing */
     uint64_t now_ms;
-    bool now_known; /* now_ms was read in this turn */
+    uint64_t looked_ns; /* what was ready then has been told, or is in `ready` */
+    bool now_known;     /* now_ms was read in this turn */
     bool stop;
     uint64_t flush_ms;
     TAILQ_HEAD(, loop_job) jobs;
@@ -164,6 +166,8 @@ static void on_timer(struct loop_fd *f, uint32_t events)
 /* tells what is ready by now, after at most so long */
 static void take_ready(struct loop *l, int timeout_ms)
 {
+    /* before, not after: between the kernel's look and our return we may be kept from running */
+    l->looked_ns = clock_mono_ns();
     l->n_ready = epoll_wait(l->poll_fd, l->ready, READY_MAX, timeout_ms);
     for (l->at_ready = 0; l->at_ready < l->n_ready; l->at_ready++) {
         const struct epoll_event *ev = &l->ready[l->at_ready];
@@ -193,6 +197,14 @@ void loop_unwatch(struct loop *l, int fd, struct loop_fd *f)
     for (int i = l->at_ready + 1; i < l->n_ready; i++)
         if (l->ready[i].data.ptr == f)
             l->ready[i].data.ptr = NULL;
+}
+
+bool loop_is_still(const struct loop *l, const struct loop_fd *f)
+{
+    for (int i = l->at_ready + 1; i < l->n_ready; i++)
+        if (l->ready[i].data.ptr == f)
+            return false;
+    return clock_mono_ns() - l->looked_ns < LOOK_NS;
 }
 
 /* It is asked for when a program starts.  Level-triggered: what one look did not take is seen

@@ -69,6 +69,11 @@ int loop_watch(struct loop *l, int fd, struct loop_fd *f, uint32_t events);
  * what is not watched. */
 void loop_unwatch(struct loop *l, int fd, struct loop_fd *f);
 
+/* What the kernel knows of a watched descriptor has been told: nothing of this turn is still to
+ * come, and the kernel was asked a moment ago.  So it is under load; after a wait it is not known,
+ * and whoever wants to be sure has to ask. */
+bool loop_is_still(const struct loop *l, const struct loop_fd *f);
+
 /* Work for the end of this turn: flush what the turn produced, free what callbacks may still
  * have named.  Embed it; a job already queued is queued once.  Jobs queued by jobs run in the
  * same turn, up to a bound. */

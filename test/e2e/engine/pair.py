@@ -299,6 +299,12 @@ def odd_close_after(s, head, rest):
     return "close"
 
 
+def odd_close_later(s, head, rest):
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    time.sleep(0.15)
+    return "close"
+
+
 endless_ended = threading.Semaphore(0)
 
 
@@ -327,7 +333,8 @@ ODD = {"/endless": odd_endless, "/endless-ws": odd_endless_101, "/chunks": odd_c
        "/until-close": odd_until_close, "/garbage": odd_garbage,
        "/short": odd_short, "/vanish": odd_vanish, "/hints": odd_hints, "/continue": odd_continue,
        "/echo": odd_echo_body, "/early": odd_early, "/show": odd_show, "/ws": odd_101,
-       "/stall": odd_stall, "/close-after": odd_close_after}
+       "/stall": odd_stall, "/close-after": odd_close_after,
+       "/close-later": odd_close_later}
 
 
 def echo(s):
@@ -592,6 +599,31 @@ def a_cut_response_is_seen_as_cut():
 def stale_connections_cost_no_request():
     r = sh("h2load", "--h1", "-c", "10", "-n", "1000", S("odd").url + "/close-after")
     assert b"1000 succeeded, 0 failed" in r.stdout, r.stdout[-600:]
+
+
+def answered(s):
+    """the status of an answer with two bytes of body"""
+    head, rest = read_head(s)
+    assert len(rest) <= 2, (head, rest)
+    recv_exactly(s, 2 - len(rest))
+    return status_of(head)
+
+
+@check
+def what_ended_while_we_were_stopped_is_not_used():
+    """the request and the end of the idle connection that would carry it are found at once"""
+    s = dial("plainodd")
+    for _ in range(5):
+        s.sendall(b"GET /close-later HTTP/1.1\r\nHost: plainodd\r\n\r\n")
+        assert answered(s) == 200
+        SC["c"].p.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)
+        s.sendall(b"POST /close-later HTTP/1.1\r\nHost: plainodd\r\nContent-Length: 0\r\n\r\n")
+        time.sleep(0.3)
+        SC["c"].p.send_signal(signal.SIGCONT)
+        assert answered(s) == 200
+        time.sleep(0.3)
+    s.close()
 
 
 @check

@@ -364,6 +364,54 @@ START_TEST(an_error_is_told_though_nobody_asked_for_it)
 }
 END_TEST
 
+/* of two that are ready at once, the first knows that the other is not still, and the third is */
+struct looker {
+    struct loop_fd ready;
+    struct loop_fd *others[2];
+    bool *met, first, still[2], after_a_while;
+};
+
+static void on_look(struct loop_fd *f, uint32_t events)
+{
+    struct looker *k = (struct looker *)f;
+
+    if (*k->met)
+        return;
+    *k->met = k->first = true;
+    for (unsigned i = 0; i < 2; i++)
+        k->still[i] = loop_is_still(l, k->others[i]);
+    usleep(5000);
+    k->after_a_while = loop_is_still(l, k->others[1]);
+}
+
+START_TEST(what_waits_in_the_turn_or_came_since_is_not_still)
+{
+    bool met = false;
+    struct loop_fd quiet = {.fn = on_look};
+    struct looker k[2] = {{.ready.fn = on_look, .met = &met}, {.ready.fn = on_look, .met = &met}};
+    int fd[3];
+
+    io_begin();
+    for (unsigned i = 0; i < 2; i++) {
+        k[i].others[0] = &k[!i].ready;
+        k[i].others[1] = &quiet;
+        fd[i] = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+        ck_assert_int_eq(loop_watch(l, fd[i], &k[i].ready, EPOLLIN | EPOLLET), 0);
+    }
+    fd[2] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    ck_assert_int_eq(loop_watch(l, fd[2], &quiet, EPOLLIN | EPOLLET), 0);
+    loop_turn(l, false);
+    ck_assert(met);
+    const struct looker *first = k[0].first ? &k[0] : &k[1];
+    ck_assert(!first->still[0]);
+    ck_assert(first->still[1]);
+    ck_assert(!first->after_a_while);
+    for (unsigned i = 0; i < 3; i++)
+        close(fd[i]);
+    io_end();
+}
+END_TEST
+
 START_TEST(nothing_stays_open)
 {
     unsigned before = io_open_fds();
@@ -384,4 +432,4 @@ UNIT_MAIN("loop", jobs_run_once_at_the_end_of_the_turn,
           a_post_wakes_a_sleeping_loop, signals_run_in_the_loop, real_timers_wake_the_loop,
           an_idle_loop_sleeps, now_is_read_once_a_turn, what_is_not_watched_any_more_is_not_told,
           a_base_of_libevent_changes_nothing, an_error_is_told_though_nobody_asked_for_it,
-          nothing_stays_open)
+          what_waits_in_the_turn_or_came_since_is_not_still, nothing_stays_open)
