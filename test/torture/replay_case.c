@@ -27,7 +27,7 @@
 struct record {
     char name[32];
     bool client, h2;
-    bool cut; /* by a reset or the scenario: with other timing it might have been more */
+    bool cut; /* by a reset, the scenario or a timer: with other timing it might have been more */
     size_t n; /* bytes that follow; 0 in name[0]: the last */
 };
 
@@ -48,7 +48,7 @@ static int record_all(const struct world *w)
         if ((char *)(r + 2) + p->all.len + 8 > (char *)torture_notes() + TORTURE_NOTES)
             return err_set(w->e, "there is more than the notes hold");
         *r = (struct record){.client = p->client, .h2 = p->h2.on, .n = p->all.len};
-        r->cut = p->reset || p->closed || (!p->client && p->all.len > 65536);
+        r->cut = p->reset || p->closed || p->all.len > 65536;
         snprintf(r->name, sizeof r->name, "%s", p->name);
         memcpy(r + 1, p->all.p ? p->all.p : "", p->all.len);
         r = record_next(r);
