@@ -27,15 +27,19 @@
 #include "common/http/fault.h"
 #include "common/http/message.h"
 
-/* Memory that sessions of one thread share: nghttp2's objects, heads, output pages.  What is free
- * beyond a bound goes back to malloc.  Outlives its sessions and heads. */
+/* Memory that sessions of one thread share: nghttp2's objects, heads, output pages.  As much stays
+ * as was in use at once since the last h2_pool_trim; beyond a bound what is free goes back to
+ * malloc at once.  Outlives its sessions and heads. */
 struct h2_pool;
 struct h2_pool *h2_pool_new(void);
 void h2_pool_free(struct h2_pool *p);
-/* gives half of what lies free back to malloc, or all of it; call now and then */
+/* Gives back to malloc what was not needed since the last call, or all that lies free; call now and
+ * then. */
 void h2_pool_trim(struct h2_pool *p, bool all);
 /* bytes held from malloc, in use or free */
 size_t h2_pool_bytes(const struct h2_pool *p);
+/* bytes of these that lie free */
+size_t h2_pool_idle(const struct h2_pool *p);
 /* the most it was since the last call of this */
 size_t h2_pool_peak(struct h2_pool *p);
 

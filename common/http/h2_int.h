@@ -28,12 +28,12 @@ struct h2_page {
 struct h2_pool {
     nghttp2_mem mem;
     nghttp2_session_callbacks *callbacks;
-    struct h2_free *lists; /* free memory by size class */
-    void *frame;           /* where sessions put frames together, see h2_pool.c */
-    void *reserve;         /* for when there is no memory, see h2_pool.c */
-    bool making;           /* a session is being made */
-    size_t held, idle;     /* bytes from malloc; of those, in lists */
-    size_t peak;           /* of held, since it was asked for */
+    struct h2_class *lists; /* free memory by size class */
+    void *frame;            /* where sessions put frames together, see h2_pool.c */
+    void *reserve;          /* for when there is no memory, see h2_pool.c */
+    bool making;            /* a session is being made */
+    size_t held, idle;      /* bytes from malloc; of those, in lists */
+    size_t peak;            /* of held, since it was asked for */
 };
 
 void *h2_alloc(struct h2_pool *p, size_t n); /* NULL when there is no memory */

@@ -1,9 +1,10 @@
 /* h2_pool.c - memory that the HTTP/2 sessions of one thread share.
  *
  * Blocks come in size classes, four to each doubling, with a small header that names the class;
- * freed ones wait in a list per class.  What waits is bounded (POOL_IDLE), and halved by each
- * h2_pool_trim: a burst's memory goes back to malloc.  Under a memory checker nothing waits, so
- * that it sees every use after free.
+ * freed ones wait in a list per class.  What waits is bounded (POOL_IDLE), and h2_pool_trim gives
+ * back what was not needed since it was called last: a burst's memory goes back to malloc, that of
+ * wave after wave stays.  Under a memory checker nothing waits, so that it sees every use after
+ * free.
  */
 #include <stdlib.h>
 #include "common/http/h2_int.h"
@@ -16,7 +17,7 @@
 #endif
 #endif
 #ifndef POOL_IDLE
-#define POOL_IDLE ((size_t)4096 * 1024) /* what some two hundred streams at once take and give */
+#define POOL_IDLE ((size_t)24 * 1024 * 1024) /* of some twelve hundred streams at once */
 #endif
 
 #define CLASSES     40 /* 64 bytes ... 56 KiB */
@@ -25,7 +26,12 @@
 
 struct h2_free {
     struct h2_free *next;
-    size_t depth; /* of the list from here on */
+};
+
+struct h2_class {
+    struct h2_free *next;
+    unsigned n_free;
+    unsigned n_used, most; /* handed out; the most at once since the last h2_pool_trim */
 };
 
 struct header {
@@ -52,18 +58,31 @@ static unsigned class_of(size_t n)
     return doubling * 4 + step < CLASSES ? doubling * 4 + step : CLASS_NONE;
 }
 
+static void count_use(struct h2_class *c)
+{
+    if (++c->n_used > c->most)
+        c->most = c->n_used;
+}
+
+static void *list_take(struct h2_pool *p, struct h2_class *c)
+{
+    struct h2_free *f = c->next;
+
+    c->next = f->next;
+    c->n_free--;
+    p->idle -= ((struct header *)f - 1)->size;
+    return f;
+}
+
 void *h2_alloc(struct h2_pool *p, size_t n)
 {
     unsigned class = class_of(n + sizeof(struct header));
+    struct h2_class *c = class == CLASS_NONE ? NULL : &p->lists[class];
     struct header *h;
 
-    if (class != CLASS_NONE && p->lists[class].next) {
-        struct h2_free *f = p->lists[class].next;
-
-        p->lists[class].next = f->next;
-        h = (struct header *)f - 1;
-        p->idle -= h->size;
-        return f;
+    if (c && c->next) {
+        count_use(c);
+        return list_take(p, c);
     }
     n = class == CLASS_NONE ? n + sizeof(*h) : class_size(class);
     h = malloc(n);
@@ -74,36 +93,42 @@ void *h2_alloc(struct h2_pool *p, size_t n)
     p->held += n;
     if (p->held > p->peak)
         p->peak = p->held;
+    if (c)
+        count_use(c);
     return h + 1;
 }
 
 void h2_release(struct h2_pool *p, void *mem)
 {
     struct h2_free *f = mem;
+    struct h2_class *c;
     struct header *h;
 
     if (!mem)
         return;
     h = (struct header *)mem - 1;
-    if (h->class == CLASS_NONE || p->idle + h->size > POOL_IDLE) {
+    c = h->class == CLASS_NONE ? NULL : &p->lists[h->class];
+    if (c)
+        c->n_used--;
+    if (!c || p->idle + h->size > POOL_IDLE) {
         p->held -= h->size;
         free(h);
         return;
     }
     p->idle += h->size;
-    f->next = p->lists[h->class].next;
-    f->depth = f->next ? f->next->depth + 1 : 1;
-    p->lists[h->class].next = f;
+    f->next = c->next;
+    c->next = f;
+    c->n_free++;
 }
 
-static void list_shrink(struct h2_pool *p, struct h2_free *list, size_t to)
+static void list_trim(struct h2_pool *p, struct h2_class *c, bool all)
 {
-    while (list->next && list->next->depth > to) {
-        struct h2_free *f = list->next;
-        struct header *h = (struct header *)f - 1;
+    unsigned to = all ? 0 : c->most - c->n_used;
 
-        list->next = f->next;
-        p->idle -= h->size;
+    c->most = c->n_used;
+    while (c->n_free > to) {
+        struct header *h = (struct header *)list_take(p, c) - 1;
+
         p->held -= h->size;
         free(h);
     }
@@ -112,7 +137,7 @@ static void list_shrink(struct h2_pool *p, struct h2_free *list, size_t to)
 void h2_pool_trim(struct h2_pool *p, bool all)
 {
     for (unsigned i = 0; i < CLASSES; i++)
-        list_shrink(p, &p->lists[i], p->lists[i].next && !all ? p->lists[i].next->depth / 2 : 0);
+        list_trim(p, &p->lists[i], all);
 }
 
 /* Every session has a buffer of 16 KiB in which nghttp2 puts a frame together.  Between two calls
@@ -237,8 +262,8 @@ void h2_pool_free(struct h2_pool *p)
         return;
     h2_release(p, p->frame);
     h2_release(p, p->reserve);
-    for (unsigned i = 0; p->lists && i < CLASSES; i++)
-        list_shrink(p, &p->lists[i], 0);
+    if (p->lists)
+        h2_pool_trim(p, true);
     nghttp2_session_callbacks_del(p->callbacks);
     free(p->lists);
     free(p);
@@ -250,6 +275,11 @@ size_t h2_pool_peak(struct h2_pool *p)
 
     p->peak = p->held;
     return peak;
+}
+
+size_t h2_pool_idle(const struct h2_pool *p)
+{
+    return p->idle;
 }
 
 size_t h2_pool_bytes(const struct h2_pool *p)

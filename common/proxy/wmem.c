@@ -23,7 +23,6 @@
 #define N_BLOCKS   4
 #define PAGE_SMALL 2048u
 #define PAGE_LARGE 16384u
-#define KEEP_BYTES (128u * 1024) /* of free objects of one kind */
 
 struct page {
     struct page *next;
@@ -40,16 +39,14 @@ struct wmem {
 };
 
 static const uint32_t block_size[N_BLOCKS] = {1024, 4096, 16384, 65536};
-/* 256 KiB kept free of each size, 1 MiB of the large pages */
-static const unsigned block_keep[N_BLOCKS] = {256, 64, 16, 8};
 
 struct wmem *wmem_new(void)
 {
     struct wmem *m = xcalloc(1, sizeof *m);
     for (int i = 0; i < N_BLOCKS; i++)
-        m->block[i] = (struct wmem_slab){.size = block_size[i], .max_free = block_keep[i]};
-    m->page_small = (struct wmem_slab){.size = PAGE_SMALL, .max_free = 128};
-    m->page_large = (struct wmem_slab){.size = PAGE_LARGE, .max_free = 64};
+        m->block[i].size = block_size[i];
+    m->page_small.size = PAGE_SMALL;
+    m->page_large.size = PAGE_LARGE;
     return m;
 }
 
@@ -70,13 +67,16 @@ static void *slab_take(struct wmem *m, struct wmem_slab *s)
             m->peak = m->held;
     }
     m->used += s->size;
+    if (++s->n_used > s->most)
+        s->most = s->n_used;
     return p;
 }
 
 static void slab_give(struct wmem *m, struct wmem_slab *s, void *p)
 {
     m->used -= s->size;
-    if (!KEEP || s->n_free >= s->max_free) {
+    s->n_used--;
+    if (!KEEP || m->held - m->used > WMEM_IDLE_MAX) {
         m->held -= s->size;
         free(p);
         return;
@@ -86,8 +86,11 @@ static void slab_give(struct wmem *m, struct wmem_slab *s, void *p)
     s->n_free++;
 }
 
-static void slab_shrink(struct wmem *m, struct wmem_slab *s, unsigned to)
+static void slab_trim(struct wmem *m, struct wmem_slab *s, bool all)
 {
+    unsigned to = all ? 0 : s->most - s->n_used;
+
+    s->most = s->n_used;
     while (s->n_free > to) {
         void *p = s->free;
         memcpy(&s->free, p, sizeof(void *));
@@ -100,7 +103,6 @@ static void slab_shrink(struct wmem *m, struct wmem_slab *s, unsigned to)
 static void slab_begin(struct wmem *m, struct wmem_slab *s, size_t size)
 {
     s->size = size;
-    s->max_free = (unsigned)(KEEP_BYTES / size);
     s->next = m->objects;
     m->objects = s;
 }
@@ -120,27 +122,21 @@ void wmem_obj_put(struct wmem *m, struct wmem_slab *s, void *p)
         slab_give(m, s, p);
 }
 
-/* divisor 0: everything */
-static void shrink_all(struct wmem *m, unsigned divisor)
-{
-    for (struct wmem_slab *s = m->objects; s; s = s->next)
-        slab_shrink(m, s, divisor ? s->n_free / divisor : 0);
-    for (int i = 0; i < N_BLOCKS; i++)
-        slab_shrink(m, &m->block[i], divisor ? m->block[i].n_free / divisor : 0);
-    slab_shrink(m, &m->page_small, divisor ? m->page_small.n_free / divisor : 0);
-    slab_shrink(m, &m->page_large, divisor ? m->page_large.n_free / divisor : 0);
-}
-
 void wmem_trim(struct wmem *m, bool all)
 {
-    shrink_all(m, all ? 0 : 2);
+    for (struct wmem_slab *s = m->objects; s; s = s->next)
+        slab_trim(m, s, all);
+    for (int i = 0; i < N_BLOCKS; i++)
+        slab_trim(m, &m->block[i], all);
+    slab_trim(m, &m->page_small, all);
+    slab_trim(m, &m->page_large, all);
 }
 
 void wmem_free(struct wmem *m)
 {
     if (!m)
         return;
-    shrink_all(m, 0);
+    wmem_trim(m, true);
     free(m);
 }
 

@@ -6,8 +6,9 @@
  *   pageq_append(m, &q, p, n);  n = pageq_iov(&q, iov, 8);  pageq_consume(m, &q, written);
  *
  * Everything that hands out memory may return NULL (or -1): the caller answers 503 or closes.
- * What is free beyond a bound goes back to malloc, the rest shrinks when wmem_trim is called.
- * Under a sanitizer nothing is kept, so that a use after free is seen.  One thread per wmem.
+ * As much stays as was in use at once since the last wmem_trim, so that a wave of requests finds
+ * what the one before it left; what is free beyond WMEM_IDLE_MAX goes back to malloc at once. Under
+ * a sanitizer nothing is kept, so that a use after free is seen.  One thread per wmem.
  */
 #ifndef FSM_PROXY_WMEM_H
 #define FSM_PROXY_WMEM_H
@@ -20,22 +21,26 @@
 
 struct wmem;
 
+#define WMEM_IDLE_MAX ((size_t)16 * 1024 * 1024) /* of some thousands of requests at once */
+
 struct wmem *wmem_new(void);
 /* everything handed out must be back */
 void wmem_free(struct wmem *m);
-/* gives half of what lies free back to malloc, or all of it; call now and then */
+/* Gives back to malloc what was not needed since the last call, or all that lies free; call now and
+ * then. */
 void wmem_trim(struct wmem *m, bool all);
 /* bytes held from malloc, in use or free */
 size_t wmem_held(const struct wmem *m);
 /* the most that was held since the last call of this */
 size_t wmem_peak(struct wmem *m);
-/* bytes handed out and not yet returned */
+/* bytes handed out and not yet returned; the rest of wmem_held lies free */
 size_t wmem_used(const struct wmem *m);
 
 /* ---- objects of one size; a zeroed slab is an empty one ---- */
 struct wmem_slab {
     void *free;
-    unsigned n_free, max_free;
+    unsigned n_free;
+    unsigned n_used, most; /* handed out; the most at once since the last wmem_trim */
     size_t size;
     struct wmem_slab *next; /* of the same wmem */
 };

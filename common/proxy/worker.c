@@ -14,6 +14,7 @@
 
 #define TLS_SESSIONS_MAX 4096
 #define TRIM_MS          5000
+#define RELIEVE_MS       1000
 #define BURST_BYTES      ((size_t)1024 * 1024)
 #define BURST_CONNS      256 /* each had some memory of its own, with TLS 10 KiB and more */
 #define LOOSE_BYTES      ((size_t)256 * 1024)
@@ -41,6 +42,18 @@ static bool at_rest(struct worker *w)
     return w->begun_seen == before;
 }
 
+static void trim(struct worker *w, bool all)
+{
+    wmem_trim(w->mem, all);
+    h2_pool_trim(w->h2_pool, all);
+}
+
+/* does anything lie free? */
+static bool idle(const struct worker *w)
+{
+    return wmem_held(w->mem) > wmem_used(w->mem) || h2_pool_idle(w->h2_pool);
+}
+
 /* What a burst took lies free in the middle of malloc's heap, where its pages stay ours unless they
  * are asked back: a hundred slow readers left 14 MB behind.  Again at the end: until then what is
  * kept for reuse lies between, and what upstream connections took that are kept longer. */
@@ -48,13 +61,13 @@ static void on_trim(void *arg)
 {
     struct worker *w = arg;
     size_t before = held(w);
-    bool all = at_rest(w);
-    w->burst |= burst_ended(w);
-    wmem_trim(w->mem, all);
-    h2_pool_trim(w->h2_pool, all);
-    bool more = tls_thread_trim(all) || held(w) < before;
-    w->loose += before - held(w);
-    if (w->burst || (!more && w->loose >= LOOSE_BYTES)) {
+    bool all = at_rest(w), ended = burst_ended(w);
+    trim(w, all);
+    bool more = tls_thread_trim(all) || idle(w);
+    size_t loose = before - held(w);
+    w->loose += loose;
+    w->burst = ended || (w->burst && (all || loose >= LOOSE_BYTES));
+    if (w->burst || w->loose >= (more ? BURST_BYTES : LOOSE_BYTES)) {
         malloc_trim(0);
         w->loose = 0;
     }
@@ -314,8 +327,15 @@ void worker_free(struct worker *w)
 
 enum overload_level worker_overload(struct worker *w)
 {
-    return overload_level(engine_shared(w->eng)->overload, worker_view(w)->limits.memory_mib,
-                          loop_now_ms(w->loop));
+    uint64_t now = loop_now_ms(w->loop);
+    enum overload_level level =
+        overload_level(engine_shared(w->eng)->overload, worker_view(w)->limits.memory_mib, now);
+    /* what lies free here may be all that is too much */
+    if (level != OVERLOAD_NONE && now - w->relieved_ms >= RELIEVE_MS) {
+        w->relieved_ms = now;
+        trim(w, true);
+    }
+    return level;
 }
 
 /* ---- counters -------------------------------------------------------------------------------- */

@@ -100,6 +100,7 @@ struct worker {
     size_t loose;                 /* given back to malloc, not yet by it to the kernel */
     uint64_t ended_seen;          /* connections that had ended at the last look */
     uint64_t begun_seen;          /* connections and requests that had begun at the last look */
+    uint64_t relieved_ms;         /* all that lay free was given back for want of memory */
     bool burst;                   /* one ended, and not all of its memory is given back */
 
     uint64_t stat[WSTAT_COUNT];

@@ -1228,6 +1228,40 @@ def after_a_burst_memory_is_given_back():
     memory_is_below({w: m + BURST_LEAVES for w, m in before.items()}, "left behind")
 
 
+@check
+def what_lies_free_is_given_back_before_anybody_is_refused_for_long():
+    sc, port = solo()
+    doc = json.load(open(sc.file))
+    doc.update(Version="2", Spec=dict(doc["Spec"], Limits={"MemoryMiB": 7}))
+    sc.write(doc)
+    sc.p.send_signal(signal.SIGHUP)
+    eventually("the document", lambda: "version=2" in open(sc.log).read())
+
+    def answered():
+        try:
+            with socket.create_connection(("127.0.0.1", port), 2) as s:
+                s.settimeout(2)
+                s.sendall(b"GET /nothing HTTP/1.1\r\nHost: odd\r\n\r\n")
+                return read_head(s)[0].startswith(b"HTTP/1.1 404")
+        except (OSError, AssertionError):
+            return False
+
+    assert answered()
+    conns = []
+    try:
+        for _ in range(250):  # each makes the sidecar hold what it does not take
+            s = socket.create_connection(("127.0.0.1", port), 5)
+            s.sendall(b"GET /endless HTTP/1.1\r\nHost: odd\r\n\r\n")
+            conns.append(s)
+        eventually("no limit is reached", lambda: not answered(), 20)
+    finally:
+        for s in conns:
+            s.close()
+    eventually("still refused", answered, 4)
+    sc.p.send_signal(signal.SIGTERM)
+    sc.p.wait(40)
+
+
 # ---- floods: what they cost the one who behaves ------------------------------------------------
 
 def frame(kind, flags, stream, payload=b""):
