@@ -124,7 +124,8 @@ static int add_one(struct session *s, const char *plane, const char *name)
     }
     ignored = label(ns, IGNORE);
     if (ignored && strcmp(ignored, "true") == 0)
-        return cli_fail("Cannot add ignored namespace [%s]", name);
+        return cli_fail("Cannot add ignored namespace [%s]: 'fsm namespace remove %s' ends that",
+                        name, name);
     mesh = label(ns, MONITORED_BY);
     if (mesh && strcmp(mesh, mesh_name()) == 0) {
         printf("Namespace [%s] has already been added to mesh [%s]\n", name, mesh_name());
@@ -167,6 +168,12 @@ static int remove_one(struct session *s, const char *name)
 
     if (!ns)
         return cli_fail("Could not get namespace [%s]: not found", name);
+    if (!mesh && label(ns, IGNORE)) {
+        int rc = change(s, name, json_pack("{s:n}", IGNORE), NULL);
+        if (rc == 0)
+            printf("Namespace [%s] is not ignored any more\n", name);
+        return rc;
+    }
     if (!mesh) {
         printf("Namespace [%s] already does not belong to any mesh\n", name);
         return 0;

@@ -38,15 +38,33 @@ static bool is_query(const char *word)
     return false;
 }
 
-/* "NAME VALUE" of a line of metrics, or the line; owned */
+/* where the last "::" stands that is not part of an address in brackets, or n */
+static size_t last_colons(struct slice line)
+{
+    size_t at = line.n;
+    int depth = 0;
+
+    for (size_t i = 0; i + 1 < line.n; i++) {
+        depth += (line.p[i] == '[') - (line.p[i] == ']');
+        if (depth == 0 && line.p[i] == ':' && line.p[i + 1] == ':')
+            at = i;
+    }
+    return at;
+}
+
+/* "NAME VALUE", "NAME: VALUE" or "NAME::VALUE", or the whole line as a name; owned */
 static json_t *line_row(struct slice line)
 {
     const char *space = memrchr(line.p, ' ', line.n);
-    size_t n = space && line.p[0] != '#' ? (size_t)(space - line.p) : line.n;
-    struct slice value = slice_of(line.p + n, line.n - n);
+    size_t n = space ? (size_t)(space - line.p) : last_colons(line), skip = space ? 1 : 2;
+    struct slice value = slice_of("", 0), name = slice_of(line.p, n);
 
-    value = slice_trim(value);
-    return json_pack("{s:s%, s:s%}", "name", line.p, n, "value", value.p, value.n);
+    if (n < line.n)
+        value = slice_trim(slice_of(line.p + n + skip, line.n - n - skip));
+    name = slice_trim(name);
+    if (space && name.n > 0 && name.p[name.n - 1] == ':')
+        name.n--;
+    return json_pack("{s:s%, s:s%}", "name", name.p, name.n, "value", value.p, value.n);
 }
 
 /* one row per line of a text, comments left out; owned */

@@ -18,6 +18,16 @@ const char *local_name(void)
     return local_flags.name ? local_flags.name : INSTANCE_DEFAULT;
 }
 
+const char *local_name_words(const char *name)
+{
+    static char words[128];
+
+    words[0] = '\0';
+    if (strcmp(name, INSTANCE_DEFAULT) != 0)
+        snprintf(words, sizeof(words), " --name %s", name);
+    return words;
+}
+
 const char *local_ns(void)
 {
     return local_flags.ns ? local_flags.ns : "default";
@@ -41,9 +51,9 @@ int client_open(const char *name, json_t *request, struct err *e)
     free(path);
     if (fd < 0) {
         err_set(e,
-                "the daemon of instance \"%s\" does not answer (%s): 'fsm local down' removes "
-                "what is left, then 'fsm local up'",
-                in->name, why.text);
+                "the daemon of instance \"%s\" does not answer (%s): 'fsm local down%s' removes "
+                "what is left, then 'fsm local up%s'",
+                in->name, why.text, local_name_words(in->name), local_name_words(in->name));
         goto out;
     }
     if (frame_send(fd, request, 10000, e)) {

@@ -261,9 +261,9 @@ static int bring_up(struct instance *in, struct err *e)
 
     if (pid)
         return err_set(e,
-                       "instance \"%s\" is up already (pid %d): 'fsm local status' shows it, "
-                       "'fsm local down' ends it",
-                       in->name, (int)pid);
+                       "instance \"%s\" is up already (pid %d): 'fsm local status%s' shows it, "
+                       "'fsm local down%s' ends it",
+                       in->name, (int)pid, local_name_words(in->name), local_name_words(in->name));
     if (check_bridge(in, e))
         return -1;
     if (cleanup_instance(in, -1, e))

@@ -69,6 +69,9 @@ int client_open(const char *name, json_t *request, struct err *e);
  * ended the connection) */
 json_t *client_next(int fd, uint64_t end, struct err *e);
 const char *local_name(void);
+/* what commands that are advised carry: "", or " --name NAME" if it is not the default one; valid
+ * until the next call */
+const char *local_name_words(const char *name);
 const char *local_ns(void);
 
 /* ---- names.c: what users type for objects ---- */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -112,6 +113,7 @@ static void child(const struct proc_spec *s)
         environ = (char **)(uintptr_t)s->env;
     }
     execvp(s->argv[0], (char *const *)(uintptr_t)s->argv);
+    dprintf(STDERR_FILENO, "%s cannot be run: %s\n", s->argv[0], strerror(errno));
     _exit(127);
 }
 

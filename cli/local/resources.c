@@ -516,8 +516,17 @@ static void delete_owned(struct local *l, const char *ns, const char *uid)
 
 static const char *const lasting_namespaces[] = {"default", "kube-system", MESH_NAMESPACE};
 
-static int may_delete(const char *kind, const char *name, struct err *e)
+/* without them no pod finds the controller, and no setting can be changed */
+static const struct {
+    const char *kind, *name;
+} lasting_objects[] = {{"Service", "fsm-controller"}, {"MeshConfig", "fsm-mesh-config"}};
+
+static int may_delete(const char *kind, const char *ns, const char *name, struct err *e)
 {
+    for (size_t i = 0; i < sizeof(lasting_objects) / sizeof(*lasting_objects); i++)
+        if (strcmp(kind, lasting_objects[i].kind) == 0 && ns && strcmp(ns, MESH_NAMESPACE) == 0 &&
+            strcmp(name, lasting_objects[i].name) == 0)
+            return err_set(e, "%s \"%s\" belongs to the instance and stays", kind, name);
     for (size_t i = 0; i < sizeof(lasting_namespaces) / sizeof(*lasting_namespaces); i++)
         if (strcmp(kind, "Namespace") == 0 && strcmp(name, lasting_namespaces[i]) == 0)
             return err_set(e, "namespace \"%s\" belongs to the instance and stays", name);
@@ -531,7 +540,7 @@ int res_delete(struct local *l, const char *kind, const char *ns, const char *na
 
     if (!o)
         return err_set(e, "%s \"%s\" not found", kind, name);
-    if (may_delete(kind, name, e))
+    if (may_delete(kind, ns, name, e))
         return -1;
     if (strcmp(kind, "Pod") == 0) {
         pod_delete(l, ns, name, grace_s);

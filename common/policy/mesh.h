@@ -48,7 +48,7 @@ bool mesh_pod_has_ip(const struct mesh_pod *p, const struct ip *ip);
 /* containerPort of that name over all containers that keep running; 0 if none */
 uint16_t mesh_pod_port(const struct mesh_pod *p, const char *port_name);
 /* connections to that port do not come to its sidecar: its redirection was told to leave them
- * alone (fsm-init's argument, or where no such container is, the pod's annotation) */
+ * alone (fsm-init's arguments, or where no such container is, the pod's annotation) */
 bool mesh_pod_bypasses(const struct mesh_pod *p, uint16_t port);
 const json_t *mesh_pod_labels(const struct mesh_pod *p);
 /* all containers that run beside each other: restartable init containers, then the others.

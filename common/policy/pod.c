@@ -147,15 +147,14 @@ uint16_t mesh_pod_port(const struct mesh_pod *p, const char *port_name)
     return 0;
 }
 
-/* the text behind --inbound-port-exclude, or NULL */
-static const char *excluded_by(const json_t *init)
+/* the text behind a flag of the redirection's, or NULL */
+static const char *flag_of(const json_t *init, const char *flag)
 {
-    static const char flag[] = "--inbound-port-exclude";
     const json_t *args = json_object_get(init, "args");
+    size_t n = strlen(flag);
 
     for (size_t i = 0; i < json_array_size(args); i++) {
         const char *arg = json_string_value(json_array_get(args, i));
-        size_t n = sizeof(flag) - 1;
         if (!arg || strncmp(arg, flag, n) != 0)
             continue;
         if (arg[n] == '=')
@@ -166,24 +165,50 @@ static const char *excluded_by(const json_t *init)
     return NULL;
 }
 
-/* what the redirection of the pod leaves alone: "8081,9090", or NULL */
-static const char *excluded_ports(const json_t *body)
+/* the container that makes the redirection, or NULL: the node does */
+static const json_t *init_of(const json_t *body)
 {
     const json_t *init = json_at(body, "spec.initContainers");
-    const json_t *notes = json_at(body, "metadata.annotations");
 
     for (size_t i = 0; i < json_array_size(init); i++)
         if (strcmp(json_str(json_array_get(init, i), "name", ""), INIT_NAME) == 0)
-            return excluded_by(json_array_get(init, i));
-    return json_string_value(json_object_get(notes, EXCLUSION_LIST));
+            return json_array_get(init, i);
+    return NULL;
+}
+
+/* what the redirection of the pod leaves alone: "8081,9090", or NULL */
+static const char *excluded_ports(const json_t *body, const json_t *init)
+{
+    const json_t *notes = json_at(body, "metadata.annotations");
+
+    return init ? flag_of(init, "--inbound-port-exclude")
+                : json_string_value(json_object_get(notes, EXCLUSION_LIST));
+}
+
+/* Is the interface by which others reach a pod one of the excluded?  The runtime calls it so. */
+static bool excludes_interface(const json_t *init)
+{
+    struct slice rest = slice_str(flag_of(init, "--interface-exclude")), main = slice_str("eth0");
+
+    while (rest.p) {
+        struct slice name = slice_trim(slice_cut(&rest, ','));
+        if (name.n > 0 && name.p[name.n - 1] == '+'
+                ? slice_starts(main, slice_of(name.p, name.n - 1))
+                : slice_eq(name, main))
+            return true;
+    }
+    return false;
 }
 
 bool mesh_pod_bypasses(const struct mesh_pod *p, uint16_t port)
 {
-    const char *text = excluded_ports(p->obj->body);
+    const json_t *init = init_of(p->obj->body);
+    const char *text = excluded_ports(p->obj->body, init);
     struct slice rest = slice_str(text);
     unsigned long long n;
 
+    if (init && excludes_interface(init))
+        return true;
     while (text && rest.p)
         if (slice_u64(slice_trim(slice_cut(&rest, ',')), 65535, &n) == 0 && n == port)
             return true;

@@ -106,19 +106,29 @@ struct entry {
     const struct source_rule *rule; /* TLS by this rule */
 };
 
+/* From our pod to itself: what the redirection leads here of that is our own outbound half,
+ * whatever its document says of the endpoint.  A port that others reach past us is called in
+ * plaintext, by us too. */
+static bool is_own_call(const struct down *d)
+{
+    const struct ip *peer = &d->conn->peer.ip;
+
+    return ip_eq(peer, &d->dst.ip) && !ip_is_loopback(peer);
+}
+
 static enum reason source_entry(const struct down *d, const struct chain *c, struct entry *in)
 {
     const struct view *v = worker_view(d->w);
     const struct ip *peer = &d->conn->peer.ip;
     const struct ipset *allowed = c->allowed ? c->allowed : v->allowed;
     const struct source_rule *rule = c->sources ? lpm_get(c->sources, peer) : NULL;
-    bool member = allowed && ipset_has(allowed, peer);
+    bool member = allowed && ipset_has(allowed, peer), own = is_own_call(d);
     *in = (struct entry){
         .mesh = member && v->transport,
-        .plain = (rule && !rule->tls) || (member && !v->mesh_tls),
+        .plain = (rule && !rule->tls) || (member && !v->mesh_tls) || own,
         .rule = rule && rule->tls ? rule : NULL,
     };
-    return member || rule ? REASON_OK : REASON_SOURCE_REFUSED;
+    return member || rule || own ? REASON_OK : REASON_SOURCE_REFUSED;
 }
 
 /* sets d->chain from the current view; REASON_OK or why the connection is refused */

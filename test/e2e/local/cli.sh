@@ -167,6 +167,7 @@ fsml wait -n quick "deployment/${long}a" "deployment/${long}b" --for=ready --tim
 # nothing that is printed commands the terminal
 printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: esc, labels: {}, annotations: {a: "\\e]0;title\\a\\nrow"}}\n' | apply
 fsml get cm esc -o yaml >/dev/null
+bad 1 "'fsm local down --name $MESH' ends it" "$FSM" local up --name "$MESH"
 # -V anywhere
 for command in '' local namespace proxy mesh 'local get' version validate; do
     # shellcheck disable=SC2086
