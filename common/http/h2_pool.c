@@ -136,6 +136,8 @@ static void list_trim(struct h2_pool *p, struct h2_class *c, bool all)
 
 void h2_pool_trim(struct h2_pool *p, bool all)
 {
+    h2_release(p, p->reserve); /* made for the most streams there were */
+    p->reserve = NULL;
     for (unsigned i = 0; i < CLASSES; i++)
         list_trim(p, &p->lists[i], all);
 }
@@ -261,7 +263,6 @@ void h2_pool_free(struct h2_pool *p)
     if (!p)
         return;
     h2_release(p, p->frame);
-    h2_release(p, p->reserve);
     if (p->lists)
         h2_pool_trim(p, true);
     nghttp2_session_callbacks_del(p->callbacks);
