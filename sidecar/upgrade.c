@@ -163,10 +163,10 @@ bool upgrade_stay_behind(struct sidecar *sc)
     log_info(SUB, "the last connection of this process has ended");
     if (sc->alone || (sc->heir && children_are_listed()))
         return false;
-    engine_free(sc->engine);
+    engine_free(sc->engine); /* turns the loop: the last of them may end meanwhile */
     sc->engine = NULL;
     malloc_trim(0);
-    return true;
+    return !sc->alone;
 }
 
 static void on_follower(pid_t pid, const char *why, void *arg)

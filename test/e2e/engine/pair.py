@@ -1230,6 +1230,9 @@ def after_a_burst_memory_is_given_back():
 
 @check
 def what_lies_free_is_given_back_before_anybody_is_refused_for_long():
+    """under a sanitizer memory tells nothing, and nothing lies free"""
+    if "san" in SIDECAR:
+        return
     sc, port = solo()
     doc = json.load(open(sc.file))
     doc.update(Version="2", Spec=dict(doc["Spec"], Limits={"MemoryMiB": 7}))
