@@ -50,7 +50,7 @@
     X(linger_ms, "LingerMs", 2000, 1, 60000)                                                       \
     X(half_closed_ms, "HalfClosedMs", 2000, 0, LIMIT_DAY)                                          \
     X(min_rate, "MinimumRate", 100, 0, LIMIT_MANY)                                                 \
-    X(unsized_rate, "UnsizedRate", 100, 0, LIMIT_MANY)                                             \
+    X(unsized_rate, "UnsizedRate", 0, 0, LIMIT_MANY)                                               \
     X(conns, "Connections", 0, 0, LIMIT_MANY)                                                      \
     X(pending, "PendingRequests", 16384, 1, LIMIT_MANY)                                            \
     X(idle_conns, "IdleConnections", 256, 0, LIMIT_MANY)                                           \

@@ -6,11 +6,11 @@
  *   SOCKET  take what the connection cannot send
  *   WINDOW  give an HTTP/2 stream room again
  * and it must have moved at least the minimum rate; twice in a row too little ends the stream.
- * Without a length a request may be a conversation, in which silence is no fault.  So only where it
- * costs the server a connection (HTTP/1), and until that has begun to answer: gRPC and whatever
- * else speaks HTTP/2 to its server has a stream, of which a connection carries many. What the
- * kernel still holds was not taken by anybody: SIOCOUTQ tells.  (Without it a large send buffer
- * hides a steady slow reader for longer than the idle time.)
+ * Without a length a request may be a conversation, in which silence is no fault.  So only if asked
+ * for (UnsizedRate), where it costs the server a connection (HTTP/1), and until that has begun to
+ * answer: gRPC and whatever else speaks HTTP/2 to its server has a stream, of which a connection
+ * carries many.  What the kernel still holds was not taken by anybody: SIOCOUTQ tells.  (Without it
+ * a large send buffer hides a steady slow reader for longer than the idle time.)
  */
 #include "common/proxy/down.h"
 #include "common/proxy/stream.h"
