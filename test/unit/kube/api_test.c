@@ -42,6 +42,10 @@ static void copy_header(const struct http_req *r, const char *name, char *out, s
     snprintf(out, size, "%.*s", f ? (int)f->value.n : 0, f ? f->value.p : "");
 }
 
+static void on_gone(struct http_req *r, void *arg)
+{
+}
+
 static void on_request(struct http_req *r, void *arg)
 {
     snprintf(seen.line, sizeof seen.line, "%.*s %.*s", SLICE_FMT(http_req_head(r)->method_text),
@@ -52,8 +56,10 @@ static void on_request(struct http_req *r, void *arg)
     buf_clear(&seen.body);
     buf_put_slice(&seen.body, http_req_body(r));
     seen.n++;
-    if (seen.silent)
+    if (seen.silent) {
+        http_req_on_gone(r, on_gone, NULL);
         return;
+    }
     if (seen.retry_after)
         http_req_header(r, "Retry-After", seen.retry_after);
     http_reply(r, seen.status, "application/json", slice_str(seen.says));
@@ -121,7 +127,7 @@ static void on_done(const struct kube_answer *a, void *arg)
     free(got.error);
     free(got.body);
     got.error = xstrdup(a->error);
-    got.body = xstrndup(a->body.p, a->body.n);
+    got.body = xasprintf("%.*s", SLICE_FMT(a->body));
 }
 
 static const struct kube_call_spec spec = {
