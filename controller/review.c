@@ -166,6 +166,15 @@ static uint64_t keep_ms(const struct pki_token *t)
     return left <= 0 ? 0 : left < KEEP_MS / 1000 ? (uint64_t)left * 1000 : KEEP_MS;
 }
 
+/* takes text; what the API server says may have several */
+static char *one_line(char *text)
+{
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+    return text;
+}
+
 /* The reason is the caller's. */
 static struct cp_verdict verdict_of(const struct review *v, const struct token_review_answer *a)
 {
@@ -180,13 +189,14 @@ static struct cp_verdict verdict_of(const struct review *v, const struct token_r
         return (struct cp_verdict){
             .status = 401,
             .until_ms = now + REFUSED_MS,
-            .why = xasprintf("token: %s", a->verdict == TOKEN_GOOD
-                                              ? "the API server says that it is another pod's"
-                                              : a->why)};
+            .why =
+                one_line(xasprintf("token: %s", a->verdict == TOKEN_GOOD
+                                                    ? "the API server says that it is another pod's"
+                                                    : a->why))};
     return (struct cp_verdict){
         .status = 503,
         .until_ms = now + (a->retry_after > UNKNOWN_MS ? a->retry_after : UNKNOWN_MS),
-        .why = xstrdup(a->why)};
+        .why = one_line(xstrdup(a->why))};
 }
 
 static void tell_problem(struct cp_reviews *all, const char *why)
@@ -223,7 +233,7 @@ static void pause_for(struct cp *cp, const struct token_review_answer *a,
 
     if (paused_ms(cp) == 0)
         all->pause_ms = loop_now_ms(cp->loop) + backoff_next(&all->backoff, a->retry_after);
-    tell_problem(all, a->why);
+    tell_problem(all, verdict->why);
     send_away(cp, verdict);
 }
 

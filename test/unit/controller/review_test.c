@@ -308,6 +308,23 @@ START_TEST(others_share_the_question_and_may_leave)
 }
 END_TEST
 
+START_TEST(a_reason_is_one_line)
+{
+    setup();
+    struct http_req *r = ask_with(token);
+    fake_api_end(503, "{\"message\":\"a\\nb\\r\\tc\"}");
+    ck_assert_ptr_nonnull(strstr(r->why, "answers 503 to create tokenreviews: a b  c\n"));
+    ck_assert_ptr_nonnull(strstr(cp_reviews_problem(&cp), "a b  c"));
+    end(r);
+    fake_loop_run(cp.loop, BACKOFF_MAX_MS);
+    r = ask_with(token);
+    server_says("{\"kind\":\"TokenReview\",\"status\":{\"error\":\"a\\nb\"}}");
+    ck_assert_str_eq(r->why, "token: the API server does not take it: a b\n");
+    end(r);
+    teardown();
+}
+END_TEST
+
 START_TEST(a_stop_in_the_middle)
 {
     setup();
@@ -324,4 +341,4 @@ UNIT_MAIN("review", a_good_verdict_is_renewed_before_it_ends,
           an_outage_of_minutes_is_noticed_by_nobody_and_a_longer_one_is,
           a_renewal_that_is_refused_counts_at_once, a_renewal_without_an_answer_changes_nothing,
           a_verdict_ends_with_its_token, what_the_wall_clock_does_ends_no_token_early,
-          others_share_the_question_and_may_leave, a_stop_in_the_middle)
+          others_share_the_question_and_may_leave, a_reason_is_one_line, a_stop_in_the_middle)
