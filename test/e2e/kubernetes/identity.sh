@@ -7,6 +7,7 @@
 PORT=$(free_port)
 CHECKS=0
 AWAY_S=20
+CROWD=300
 
 controller() { # starts it
     "$FSM_BIN/fsm-controller" --kubeconfig "$TMP/kubeconfig" --ca-dir "$TMP/ca" --listen "127.0.0.1:$PORT" \
@@ -48,12 +49,12 @@ own() { # POD TOKEN: its document and certificate, and only its own
     expect_match "names of $1" "$(cat "$TMP/san")" "DNS:$1.mesh.cluster.local,"
     CHECKS=$((CHECKS + 4))
 }
-# POD ACCOUNT EXPIRES KEY: a token with the claims that the API server would write
+# POD ACCOUNT EXPIRES KEY [N]: tokens with the claims that the API server would write, N different ones
 forge() {
     "$PY" - "$(kube get pod -n mesh "$1" -o jsonpath='{.metadata.uid}')" \
         "$(kube get serviceaccount -n mesh "$2" -o jsonpath='{.metadata.uid}')" "$@" <<'PY'
 import base64, json, subprocess, sys, time
-pod_uid, account_uid, pod, account, expires, key = sys.argv[1:]
+pod_uid, account_uid, pod, account, expires, key, *many = sys.argv[1:]
 now = int(time.time())
 def part(b):
     return base64.urlsafe_b64encode(b).rstrip(b"=")
@@ -61,9 +62,11 @@ claims = {"aud": ["fsm"], "exp": now + int(expires), "iat": now - 4000, "nbf": n
           "iss": "https://kubernetes.default.svc.cluster.local", "sub": "system:serviceaccount:mesh:" + account,
           "kubernetes.io": {"namespace": "mesh", "pod": {"name": pod, "uid": pod_uid},
                             "serviceaccount": {"name": account, "uid": account_uid}}}
-text = part(b'{"alg":"RS256","kid":""}') + b"." + part(json.dumps(claims).encode())
-signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=text, stdout=subprocess.PIPE, check=True).stdout
-print((text + b"." + part(signature)).decode())
+for i in range(int(many[0]) if many else 1):
+    claims["exp"] += 1
+    text = part(b'{"alg":"RS256","kid":""}') + b"." + part(json.dumps(claims).encode())
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=text, stdout=subprocess.PIPE, check=True).stdout
+    print((text + b"." + part(signature)).decode())
 PY
 }
 # The API server remembers a good token for seconds itself.
@@ -108,6 +111,16 @@ refused "signature of another token" 401 'the API server does not take it: ' "${
 refused "of another pod's account" 403 'names service account other, the pod mesh/web runs as web' \
     "$(forge web other 600 "$KEYS/service-accounts.key")"
 
+# ---- a crowd -----------------------------------------------------------------------------------------
+forge web web 600 "$KEYS/service-accounts.key" $CROWD | while read -r token; do
+    printf 'next\nurl = "https://127.0.0.1:%s/v1/roots"\ncacert = "%s"\nheader = "Authorization: Bearer %s"\noutput = "/dev/null"\nwrite-out = "%%{http_code}\\n"\nmax-time = 60\n' \
+        "$PORT" "$TMP/ca/ca.crt" "$token"
+done | sed 1d >"$TMP/crowd"
+expect_eq "tokens of the crowd" "$(grep -c '^url' "$TMP/crowd")" $CROWD
+t0=$(now_ms)
+expect_eq "of $CROWD tokens at once, good ones" "$(curl -sZ --parallel-max $CROWD -K "$TMP/crowd" 2>/dev/null | grep -c '^200$')" $CROWD
+crowd_ms=$(($(now_ms) - t0))
+
 # ---- a deleted pod -----------------------------------------------------------------------------------
 kube delete pod -n mesh gone --wait=false --grace-period=0 --force >/dev/null 2>&1
 until_ok 10 answered 404 GET "/v1/config?version=" "$GONE" || fail "the token of a deleted pod: $(cat "$TMP/answer")"
@@ -148,4 +161,4 @@ for token in "$WEB" "$OTHER" "$GONE" "$LATE"; do
     ! logged "$token" || fail "a token is in the log"
     ! logged "${token##*.}" || fail "a token's signature is in the log"
 done
-done_ok "$CHECKS checks; API server away for $AWAY_S s: $asked rounds, new tokens again after $back_ms ms"
+done_ok "$CHECKS checks; $CROWD new tokens at once in $crowd_ms ms; API server away for $AWAY_S s: $asked rounds, new tokens again after $back_ms ms"
