@@ -103,18 +103,25 @@ static const struct route *route_of(struct cp *cp, struct http_req *r)
     return NULL;
 }
 
+/* arg: the route */
+static void serve(struct cp *cp, struct http_req *r, const struct pki_token *t, const void *arg)
+{
+    const struct route *route = arg;
+    const struct mesh_pod *pod = cp_auth_pod(cp, r, t);
+    struct cp_proxy *px = pod ? cp_proxy_get(cp, r, pod) : NULL;
+
+    if (px)
+        route->fn(cp, r, t, px);
+}
+
 static void on_request(struct http_req *r, void *arg)
 {
     struct cp *cp = arg;
     const struct route *route;
-    const struct pki_token *t;
-    const struct mesh_pod *pod;
-    struct cp_proxy *px;
 
     cp->request_began_ns = clock_mono_ns();
-    if ((route = route_of(cp, r)) && (t = cp_auth(cp, r)) && (pod = cp_auth_pod(cp, r, t)) &&
-        (px = cp_proxy_get(cp, r, pod)))
-        route->fn(cp, r, t, px);
+    if ((route = route_of(cp, r)))
+        cp_auth(cp, r, serve, route);
 }
 
 static void on_pace(void *arg)

@@ -1,7 +1,8 @@
 /* auth.c - whose request it is: service-account tokens, and the pods they were given to.
  *
- * Checking a signature costs more than everything else about a poll, so tokens that were good are
- * remembered until they expire.  A token is never logged.
+ * Who vouches for a token is its issuer's public key where there is one, else the API server
+ * (review.c).  Both cost more than everything else about a poll, so verdicts are remembered, under
+ * the token's hash.  A token is never logged.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +12,87 @@
 #include "common/base/mem.h"
 #include "controller/cp.h"
 
-#define AUDIENCE   "fsm"
-#define MAX_TOKENS 20000 /* remembered at one time */
-#define MAX_KEY    65536
+#define MAX_TOKENS  20000 /* remembered at one time */
+#define MAX_REFUSED 1000
+#define MAX_KEY     65536
+
+/* ---- what is remembered ------------------------------------------------------------------------
+ */
+
+static void verdict_free(void *p)
+{
+    struct cp_verdict *v = p;
+
+    free(v->why);
+    free(v);
+}
+
+static struct slice key_slice(const struct cp_token_key *key)
+{
+    return slice_of((const char *)key->sha256, sizeof(key->sha256));
+}
+
+static void forget_all(struct cp *cp)
+{
+    table_free(cp->tokens);
+    table_free(cp->refused);
+    cp->tokens = table_new(verdict_free);
+    cp->refused = table_new(verdict_free);
+}
+
+static bool is_over(const struct cp *cp, const struct cp_verdict *v)
+{
+    return v->until_ms <= loop_now_ms(cp->loop) ||
+           (v->status == 200 && v->token.not_after <= clock_wall_ms() / 1000);
+}
+
+static struct cp_verdict *find(struct cp *cp, struct table *in, const struct cp_token_key *key)
+{
+    struct cp_verdict *v = table_get(in, key_slice(key));
+
+    if (v && is_over(cp, v)) {
+        table_del(in, key_slice(key));
+        v = NULL;
+    }
+    return v;
+}
+
+/* the oldest goes when there are too many */
+static void put(struct table *in, unsigned max, const struct cp_token_key *key,
+                const struct cp_verdict *v)
+{
+    struct cp_verdict *kept = xmalloc(sizeof(*kept));
+    struct slice oldest;
+    size_t it = 0;
+
+    table_del(in, key_slice(key)); /* so that it counts as new */
+    if (table_count(in) >= max && table_next(in, &it, &oldest, NULL))
+        table_del(in, oldest);
+    *kept = *v;
+    table_put(in, key_slice(key), kept);
+}
+
+void cp_auth_remember(struct cp *cp, const struct cp_token_key *key, const struct cp_verdict *v)
+{
+    if (v->status == 200) {
+        table_del(cp->refused, key_slice(key));
+        put(cp->tokens, MAX_TOKENS, key, v);
+        return;
+    }
+    if (v->status == 401)
+        table_del(cp->tokens, key_slice(key));
+    put(cp->refused, MAX_REFUSED, key, v);
+}
+
+/* ---- the key ------------------------------------------------------------------------------------
+ */
 
 int cp_auth_load_key(struct cp *cp, struct err *e)
 {
     struct buf pem = BUF_INIT;
 
+    if (!cp->conf.token_key)
+        return 0;
     if (file_read(cp->conf.token_key, MAX_KEY, &pem, e) < 0) {
         buf_free(&pem);
         return err_prefix(e, "--token-key");
@@ -34,16 +108,41 @@ int cp_auth_load_key(struct cp *cp, struct err *e)
     }
     free(cp->token_key_pem);
     cp->token_key_pem = buf_take(&pem);
-    table_free(cp->tokens); /* what the old key vouched for counts no more */
-    cp->tokens = table_new(free);
+    forget_all(cp); /* what the old key vouched for counts no more */
     return 0;
 }
 
-static const struct pki_token *refuse(struct cp *cp, struct http_req *r, const char *why)
+int cp_auth_start(struct cp *cp, struct err *e)
 {
-    http_req_header(r, "WWW-Authenticate", "Bearer");
-    cp_reply_text(cp, r, 401, "%s\n", why);
-    return NULL;
+    forget_all(cp);
+    if (!cp->conf.token_key)
+        cp_reviews_start(cp);
+    return cp_auth_load_key(cp, e);
+}
+
+void cp_auth_stop(struct cp *cp)
+{
+    cp_reviews_stop(cp);
+    table_free(cp->tokens);
+    table_free(cp->refused);
+    free(cp->token_key_pem);
+}
+
+/* ---- requests -----------------------------------------------------------------------------------
+ */
+
+void cp_auth_refuse(struct cp *cp, struct http_req *r, unsigned status, uint64_t retry_ms,
+                    const char *why)
+{
+    if (status == 401) {
+        http_req_header(r, "WWW-Authenticate", "Bearer");
+        cp_reply_text(cp, r, 401, "%s\n", why);
+        return;
+    }
+    char *seconds = xasprintf("%llu", (unsigned long long)(retry_ms / 1000 + 1));
+    http_req_header(r, "Retry-After", seconds);
+    cp_reply_text(cp, r, status, "the token can't be checked now: %s\n", why);
+    free(seconds);
 }
 
 static struct slice bearer(const struct http_req *r)
@@ -56,31 +155,53 @@ static struct slice bearer(const struct http_req *r)
     return slice_trim(slice_of(v.p + 7, v.n - 7));
 }
 
-const struct pki_token *cp_auth(struct cp *cp, struct http_req *r)
+/* by the issuer's key */
+static void verify(struct cp *cp, struct http_req *r, const struct cp_token_key *key,
+                   struct slice token, cp_authed_fn *next, const void *arg)
 {
-    struct slice token = bearer(r);
-    int64_t now = clock_wall_ms() / 1000;
-    struct pki_token *t;
+    struct cp_verdict v = {.status = 200, .until_ms = UINT64_MAX, .renew_ms = UINT64_MAX};
     struct err e = {""};
 
-    if (token.n == 0)
-        return refuse(cp, r, "no service-account token: expected \"Authorization: Bearer TOKEN\"");
-    t = table_get(cp->tokens, token);
-    if (t && t->not_after > now)
-        return t;
-    if (t)
-        table_del(cp->tokens, token);
-    t = xcalloc(1, sizeof(*t));
-    if (pki_token_verify(cp->token_key_pem, token, AUDIENCE, now, t, &e) < 0) {
-        free(t);
-        return refuse(cp, r, e.text);
+    if (pki_token_verify(cp->token_key_pem, token, CP_AUDIENCE, clock_wall_ms() / 1000, &v.token,
+                         &e) < 0) {
+        cp_auth_refuse(cp, r, 401, 0, e.text);
+        return;
     }
-    if (table_count(cp->tokens) >= MAX_TOKENS) {
-        table_free(cp->tokens);
-        cp->tokens = table_new(free);
+    cp_auth_remember(cp, key, &v);
+    next(cp, r, &v.token, arg);
+}
+
+static void pass(struct cp *cp, struct http_req *r, const struct cp_token_key *key,
+                 struct slice token, const struct cp_verdict *v, cp_authed_fn *next,
+                 const void *arg)
+{
+    struct pki_token t = v->token; /* the verdict may be forgotten meanwhile */
+
+    if (v->renew_ms <= loop_now_ms(cp->loop) && !find(cp, cp->refused, key))
+        cp_review_again(cp, key, token);
+    next(cp, r, &t, arg);
+}
+
+void cp_auth(struct cp *cp, struct http_req *r, cp_authed_fn *next, const void *arg)
+{
+    struct slice token = bearer(r);
+    struct cp_token_key key;
+    const struct cp_verdict *v;
+
+    if (token.n == 0) {
+        cp_auth_refuse(cp, r, 401, 0,
+                       "no service-account token: expected \"Authorization: Bearer TOKEN\"");
+        return;
     }
-    table_put(cp->tokens, token, t);
-    return t;
+    pki_sha256(token.p, token.n, key.sha256);
+    if ((v = find(cp, cp->tokens, &key)))
+        pass(cp, r, &key, token, v, next, arg);
+    else if ((v = find(cp, cp->refused, &key)))
+        cp_auth_refuse(cp, r, v->status, v->until_ms - loop_now_ms(cp->loop), v->why);
+    else if (cp->token_key_pem)
+        verify(cp, r, &key, token, next, arg);
+    else
+        cp_review(cp, r, &key, token, next, arg);
 }
 
 const struct mesh_pod *cp_auth_pod(struct cp *cp, struct http_req *r, const struct pki_token *t)

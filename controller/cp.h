@@ -1,8 +1,9 @@
 /* cp.h - inside the controller: what its files share, grouped by file.
  *
  *   main.c      the order of things            sources.c   resources in, one compile per batch
- *   auth.c      whose token is it              poll.c      documents out: the long poll
- *   proxies.c   what is known of each proxy    cert.c      certificates, roots, our own certificate
+ *   auth.c      whose token is it              review.c    ... by the word of the API server
+ *   proxies.c   what is known of each proxy    poll.c      documents out: the long poll
+ *   cert.c      certificates, roots, our own certificate
  *   api.c       HTTPS, for sidecars            admin.c     HTTP, for people and monitoring
  *   metrics.c   counters and their text        reply.c     every answer, counted
  *   check.c     -n
@@ -22,6 +23,7 @@
 #include "common/kube/access.h"
 #include "common/kube/source.h"
 #include "common/kube/store.h"
+#include "common/kube/token_review.h"
 #include "common/pki/pki.h"
 #include "common/policy/policy.h"
 
@@ -49,6 +51,8 @@ struct cp_metrics {
     uint64_t certs, cert_errors;
     struct cp_histogram cert_time;
     uint64_t documents, document_bytes, patches, patch_bytes, not_modified;
+    uint64_t reviews[TOKEN_VERDICTS_N];
+    struct cp_histogram review_time;
     struct table *requests; /* "code method path" -> struct cp_request_metric */
 };
 struct cp;
@@ -68,7 +72,8 @@ void cp_metrics_print(struct cp *cp, struct buf *out);
 struct cp_conf {
     struct opt_list files;
     struct kube_access_from api; /* the API server, where no files are given */
-    const char *ca_dir, *token_key, *listen, *admin;
+    const char *ca_dir, *listen, *admin;
+    const char *token_key; /* NULL: the API server reviews tokens */
     const char *mesh_name, *fsm_namespace, *trust_domain;
     const char *document; /* -n: print this pod's */
     long long cert_ttl_ms;
@@ -77,6 +82,7 @@ struct cp_conf {
 };
 
 struct cp_proxy;
+struct cp_reviews;
 struct cp {
     struct cp_conf conf;
     struct loop *loop;
@@ -92,8 +98,10 @@ struct cp {
     unsigned batch_events;
 
     struct pki_ca *ca;
-    char *token_key_pem;           /* public */
-    struct table *tokens;          /* verified: token -> struct pki_token */
+    char *token_key_pem;           /* public; NULL: the API server reviews tokens */
+    struct table *tokens;          /* SHA-256 of a token -> struct cp_verdict: good ones */
+    struct table *refused;         /* the same: 401, 503 */
+    struct cp_reviews *reviews;    /* under way; NULL: there are none */
     char roots_hash[CP_HASH_MAX];  /* of the bundle that proxies should trust */
     char issuer_hash[CP_HASH_MAX]; /* of the root that signs */
     struct timer own_cert_timer;
@@ -127,11 +135,53 @@ json_t *cp_problems(const struct cp *cp);
 /* ---- auth.c
  * ---------------------------------------------------------------------------------------- */
 
+#define CP_AUDIENCE "fsm"
+
+struct cp_token_key {
+    uint8_t sha256[32];
+};
+/* what is remembered of a token; the token itself is not */
+struct cp_verdict {
+    unsigned status;        /* 200; 401, 503: why */
+    struct pki_token token; /* 200 */
+    uint64_t until_ms;      /* loop time; a good one ends with its token, too */
+    uint64_t renew_ms;      /* 200: its first use from then on has it reviewed again */
+    char *why;              /* owned */
+};
+/* keys, and what keeps verdicts */
+int cp_auth_start(struct cp *cp, struct err *e);
+/* the token key once more: SIGHUP */
 int cp_auth_load_key(struct cp *cp, struct err *e);
-/* Whose request it is.  NULL: it has been answered (401).  Borrowed until the next request. */
-const struct pki_token *cp_auth(struct cp *cp, struct http_req *r);
+void cp_auth_stop(struct cp *cp);
+/* t is borrowed for the call */
+typedef void cp_authed_fn(struct cp *cp, struct http_req *r, const struct pki_token *t,
+                          const void *arg);
+/* Whose request it is: next says so, now or later; or the request has been answered (401, 503), or
+ * its client has left. */
+void cp_auth(struct cp *cp, struct http_req *r, cp_authed_fn *next, const void *arg);
+/* takes v (its strings); a 503 changes nothing about a token that was good */
+void cp_auth_remember(struct cp *cp, const struct cp_token_key *key, const struct cp_verdict *v);
+/* 401, or 503 with Retry-After */
+void cp_auth_refuse(struct cp *cp, struct http_req *r, unsigned status, uint64_t retry_ms,
+                    const char *why);
 /* The pod that the token was given to, as the store knows it.  NULL: answered (403, 404, 503). */
 const struct mesh_pod *cp_auth_pod(struct cp *cp, struct http_req *r, const struct pki_token *t);
+
+/* ---- review.c
+ * --------------------------------------------------------------------------------------
+ */
+
+void cp_reviews_start(struct cp *cp);
+void cp_reviews_stop(struct cp *cp);
+/* Has the token reviewed, with others that ask about it; the rest as cp_auth(). */
+void cp_review(struct cp *cp, struct http_req *r, const struct cp_token_key *key,
+               struct slice token, cp_authed_fn *next, const void *arg);
+/* The same for a verdict that is getting old, and nobody waits. */
+void cp_review_again(struct cp *cp, const struct cp_token_key *key, struct slice token);
+/* why tokens can't be reviewed at present; NULL = they can */
+const char *cp_reviews_problem(const struct cp *cp);
+/* tokens that are asked about, or will be */
+unsigned cp_reviews_n(const struct cp *cp);
 
 /* ---- proxies.c
  * ---------------------------------------------------------------------------------------- */

@@ -38,7 +38,9 @@ static const struct opt opts[] = {
      OPT_STR(&cp.conf.api.context)},
     {0, "ca-dir", "DIR", "keep the certificate authority in DIR (made on first start)",
      OPT_STR(&cp.conf.ca_dir)},
-    {0, "token-key", "FILE", "public key that service-account tokens are verified with (PEM)",
+    {0, "token-key", "FILE",
+     "public key that service-account tokens are verified with (PEM; default: the API server "
+     "reviews each)",
      OPT_STR(&cp.conf.token_key)},
     {0, "listen", "ADDR:PORT", "serve sidecars there, by HTTPS (default 0.0.0.0:6060)",
      OPT_STR(&cp.conf.listen)},
@@ -65,7 +67,7 @@ static const struct opt opts[] = {
 
 static const struct opt_prog prog = {
     .name = "fsm-controller",
-    .synopsis = "[-f DIR | --kubeconfig FILE] --ca-dir DIR --token-key FILE",
+    .synopsis = "-f DIR --ca-dir DIR --token-key FILE | [--kubeconfig FILE] --ca-dir DIR",
     .description =
         "Reads the mesh's resources, issues certificates to sidecars and serves each its "
         "configuration document. With -n it checks the resources and leaves; -v prints what "
@@ -124,8 +126,9 @@ static int check_conf(struct err *e)
                           "/debug/document?pod=NS/NAME of the admin address");
     if (!cp.conf.ca_dir)
         return err_set(e, "--ca-dir DIR is missing: where the certificate authority is kept");
-    if (!cp.conf.token_key)
-        return err_set(e, "--token-key FILE is missing: the public key of the tokens' issuer");
+    if (!cp.conf.token_key && cp.conf.files.n > 0)
+        return err_set(e, "--token-key FILE is missing: the public key of the tokens' issuer, "
+                          "which an API server would be asked about instead");
     return 0;
 }
 
@@ -172,7 +175,7 @@ static int start(struct err *e)
         loop_on_signal(cp.loop, SIGINT, on_term, NULL) < 0 ||
         loop_on_signal(cp.loop, SIGHUP, on_hup, NULL) < 0)
         return err_set(e, "can't take signals");
-    if (cp_ca_open(&cp, e) < 0 || cp_auth_load_key(&cp, e) < 0)
+    if (cp_ca_open(&cp, e) < 0 || cp_auth_start(&cp, e) < 0)
         return -1;
     if (cp_api_start(&cp, e) < 0 || cp_admin_start(&cp, e) < 0)
         return -1;
@@ -186,11 +189,10 @@ static void stop(void)
     http_server_free(cp.api);
     cp_admin_stop(&cp);
     cp_proxies_free(&cp);
+    cp_auth_stop(&cp);
     cp_sources_stop(&cp);
     cp_metrics_clear(&cp.metrics);
     pki_ca_free(cp.ca);
-    table_free(cp.tokens);
-    free(cp.token_key_pem);
     loop_free(cp.loop);
 }
 

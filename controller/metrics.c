@@ -300,6 +300,27 @@ static void print_kinds(const struct cp *cp, struct buf *out)
     print_trouble(&all, out);
 }
 
+/* nothing where a key verifies tokens */
+static void print_reviews(const struct cp *cp, struct buf *out)
+{
+    static const char *const names[TOKEN_VERDICTS_N] = {[TOKEN_GOOD] = "good",
+                                                        [TOKEN_REFUSED] = "refused",
+                                                        [TOKEN_UNKNOWN] = "unknown",
+                                                        [TOKEN_AWAY] = "away"};
+
+    if (!cp->reviews)
+        return;
+    head(out, "fsm_token_reviews_total", "counter",
+         "Tokens that the API server was asked about; away: nothing could be asked.");
+    for (unsigned i = 0; i < TOKEN_VERDICTS_N; i++)
+        buf_printf(out, "fsm_token_reviews_total{verdict=\"%s\"} %" PRIu64 "\n", names[i],
+                   cp->metrics.reviews[i]);
+    one(out, "fsm_token_reviews_waiting", "gauge", "Tokens that are asked about, or will be.",
+        cp_reviews_n(cp));
+    head(out, "fsm_token_review_time", "histogram", "Seconds until the API server answered.");
+    histogram(out, "fsm_token_review_time", "", &cp->metrics.review_time);
+}
+
 void cp_metrics_print(struct cp *cp, struct buf *out)
 {
     print_events(cp, out);
@@ -307,6 +328,7 @@ void cp_metrics_print(struct cp *cp, struct buf *out)
     print_policy(cp, out);
     print_proxies(cp, out);
     print_certs(cp, out);
+    print_reviews(cp, out);
     print_requests(cp, out);
     print_features(cp, out);
 }

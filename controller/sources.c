@@ -152,6 +152,10 @@ json_t *cp_problems(const struct cp *cp)
                                              v->message ? v->message : "", "text", text));
         free(text);
     }
+    const char *reviews = cp_reviews_problem(cp);
+    if (reviews)
+        json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
+                                             "TokenReview", "message", reviews));
     policy_notes(cp->policy, add_note, out);
     return out;
 }

@@ -89,6 +89,11 @@ static void api_stats(const struct kube_source *base,
     }
 }
 
+static struct kube_api *api_of(const struct kube_source *base)
+{
+    return ((const struct api_source *)base)->api;
+}
+
 static void api_free(struct kube_source *base)
 {
     struct api_source *s = (struct api_source *)base;
@@ -108,6 +113,7 @@ static const struct kube_source_ops api_ops = {
     .synced = api_synced,
     .refresh = api_refresh,
     .stats = api_stats,
+    .api = api_of,
 };
 
 struct kube_source *kube_api_source_new(struct loop *l, const struct kube_access_from *from,

@@ -9,6 +9,7 @@
 #include "common/base/json_cut.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/kube/answer.h"
 #include "common/kube/backoff.h"
 #include "common/kube/mask.h"
 #include "common/kube/replica.h"
@@ -142,31 +143,18 @@ static void fail(struct follow *f, enum kube_trouble what, bool all_kinds, char 
     set_trouble(f, all_kinds, text);
 }
 
-/* what a Status says, bounded, or the text's first bytes */
-static char *words_of(struct slice body)
-{
-    struct err e;
-    json_t *status = json_parse(body, SIZE_MAX, &e);
-    const char *message = json_str(status, "message", NULL);
-    char *out = message ? xasprintf("%.400s", message)
-                        : xasprintf("%.*s", (int)(body.n < 100 ? body.n : 100), body.p);
-    json_decref(status);
-    return out;
-}
-
 static void fail_forbidden(struct follow *f, const struct kube_answer *a)
 {
-    const char *verb = f->watching ? "watch" : "list";
-    char *words = words_of(a->body);
+    const struct kube_right right = {
+        .verb = f->watching ? "watch" : "list",
+        .verbs = "\"list\", \"watch\"",
+        .group = f->kind->group,
+        .plural = f->kind->plural,
+        .where = f->want->ns ? "Role" : "ClusterRole",
+    };
     f->stats.errors[KUBE_TROUBLE_forbidden]++;
     again_after(f, backoff_jitter(FOLLOW_SLOW_MS));
-    set_trouble(f, false,
-                xasprintf("may not %s %s: add {apiGroups: [\"%s\"], resources: [\"%s\"], verbs: "
-                          "[\"list\", \"watch\"]} to the rules of this client's %s (the API server "
-                          "says: %s)",
-                          verb, f->kind->plural, f->kind->group, f->kind->plural,
-                          f->want->ns ? "Role" : "ClusterRole", words));
-    free(words);
+    set_trouble(f, false, kube_answer_forbidden(a, &right));
 }
 
 static void fail_expired(struct follow *f)
@@ -237,13 +225,10 @@ static void fail_garbage(struct follow *f)
 /* anything but a 200 */
 static void fail_answer(struct follow *f, const struct kube_answer *a)
 {
-    char *words = words_of(a->body);
+    char *words = kube_answer_words(a);
     f->refusals++;
     if (a->status == 401)
-        fail(f, KUBE_TROUBLE_unauthorized, true,
-             xstrdup("the API server does not take our credentials (401): are they of this "
-                     "cluster, and still valid?"),
-             a->retry_after);
+        fail(f, KUBE_TROUBLE_unauthorized, true, xstrdup(kube_answer_unauthorized), a->retry_after);
     else
         fail(f, a->status == 429 ? KUBE_TROUBLE_throttled : KUBE_TROUBLE_server, false,
              xasprintf("the API server answers %u to %s %s: %s", a->status,

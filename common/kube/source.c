@@ -38,6 +38,11 @@ void kube_source_refresh(struct kube_source *s)
     s->ops->refresh(s);
 }
 
+struct kube_api *kube_source_api(const struct kube_source *s)
+{
+    return s->ops->api ? s->ops->api(s) : NULL;
+}
+
 void kube_source_free(struct kube_source *s)
 {
     if (s)

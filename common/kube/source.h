@@ -34,6 +34,7 @@ struct kube_kind_stats {
     uint64_t heard_ms; /* loop time of the last list's end or event; 0 = never */
 };
 
+struct kube_api;
 struct kube_source;
 struct kube_source_ops {
     const char *name;
@@ -44,6 +45,8 @@ struct kube_source_ops {
     /* NULL: there is nothing to tell */
     void (*stats)(const struct kube_source *s,
                   void (*fn)(const struct kube_kind_stats *k, void *arg), void *arg);
+    /* NULL: there is none */
+    struct kube_api *(*api)(const struct kube_source *s);
 };
 struct kube_source {
     const struct kube_source_ops *ops;
@@ -92,6 +95,9 @@ void kube_source_refresh(struct kube_source *s);
 /* calls fn for each kind that is followed; nothing for directories */
 void kube_source_stats(const struct kube_source *s,
                        void (*fn)(const struct kube_kind_stats *k, void *arg), void *arg);
+/* The API server that it reads, for other calls over the same connection; all of them must be over
+ * or cancelled before the source goes.  NULL: it reads files.  Borrowed. */
+struct kube_api *kube_source_api(const struct kube_source *s);
 void kube_source_free(struct kube_source *s);
 
 #endif

@@ -3,19 +3,14 @@
 # optional: its API server is built from Go modules, which takes minutes the first time
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/pods.bash"
 ACCOUNT=system:serviceaccount:fsm-system:fsm-controller
 CHECKS=0
+PORT=$(free_port)
 
-# a kubeconfig that holds the account's token instead of the administrator's
-account_config() {
-    local token
-    token=$(kube create token fsm-controller -n fsm-system --duration=1h) || fail "no token"
-    sed "s|token: [^}]*|token: $token|" "$(lab kubeconfig)" >"$TMP/kubeconfig"
-    grep -q "$token" "$TMP/kubeconfig" || fail "the lab's kubeconfig has no token to replace"
-}
 controller() { # starts it
-    "$FSM_BIN/fsm-controller" --kubeconfig "$TMP/kubeconfig" --ca-dir "$TMP/ca" --token-key "$TMP/token.pub" \
-        --listen 127.0.0.1:0 --admin "unix:$TMP/admin.sock" -d >"$TMP/controller.log" 2>&1 &
+    "$FSM_BIN/fsm-controller" --kubeconfig "$TMP/kubeconfig" --ca-dir "$TMP/ca" \
+        --listen 127.0.0.1:$PORT --admin "unix:$TMP/admin.sock" -d >"$TMP/controller.log" 2>&1 &
     CONTROLLER=$!
 }
 end() {
@@ -24,9 +19,18 @@ end() {
 }
 admin() { curl -sf --max-time 5 --unix-socket "$TMP/admin.sock" "http://fsm$1"; }
 ready() { admin /health/ready >/dev/null; }
-complains() { admin /problems | grep -q "may not list $1:"; } # PLURAL
+# a sidecar's question, with the token of a pod
+ask() {
+    curl -s --max-time 20 --cacert "$TMP/ca/ca.crt" -o "$TMP/answer" -w '%{http_code}' \
+        -H "Authorization: Bearer $TOKEN" "https://127.0.0.1:$PORT/v1/roots"
+}
+complains() { # VERB PLURAL
+    [ "$2" != tokenreviews ] || ask >/dev/null
+    admin /problems | grep -q "may not $1 $2:"
+}
+works() { ready && [ "$(ask)" = 200 ]; }
 
-# "KIND NAME INDEX PLURAL" of every rule of the account
+# "KIND NAME INDEX VERB PLURAL" of every rule of the account
 rules() {
     kube kustomize "$ROOT/deploy/kustomize/base" | "$PY" -c '
 import sys, yaml
@@ -39,42 +43,40 @@ for o in yaml.safe_load_all(sys.stdin):
                 sys.exit("%s %s: a wildcard in rule %d" % (o["kind"], o["metadata"]["name"], i))
         if len(rule["resources"]) != 1:
             sys.exit("%s %s: one resource a rule, so that each can be taken away" % (o["kind"], o["metadata"]["name"]))
-        print(o["kind"], o["metadata"]["name"], i, rule["resources"][0])'
+        print(o["kind"], o["metadata"]["name"], i, rule["verbs"][0], rule["resources"][0])'
 }
 
 lab_up 0
-kube apply --server-side -k "$ROOT/deploy/crds" >"$TMP/out" 2>&1 || fail "$(cat "$TMP/out")"
-kube wait --for=condition=Established --timeout=60s crd --all >/dev/null || fail "definitions"
-kube apply -f "$ROOT/deploy/kustomize/base/namespace.yaml" >/dev/null
-kube apply --server-side -k "$ROOT/deploy/kustomize/base" >"$TMP/out" 2>&1 || fail "$(cat "$TMP/out")"
-kube create -k "$ROOT/deploy/kustomize/mesh-config" >/dev/null || fail "MeshConfig"
-openssl ecparam -name prime256v1 -genkey -noout 2>/dev/null | openssl ec -pubout >"$TMP/token.pub" 2>/dev/null
-account_config
+fsm_rights
+mesh_namespace mesh || fail "no namespace"
+kube_pod mesh web 10.9.8.7
+TOKEN=$(pod_token mesh web) || fail "no token of a pod"
 
 controller
 until_ok 30 ready || fail "not ready with the rights of the base: $(admin /problems) $(tail -n 3 "$TMP/controller.log")"
 ! admin /problems | grep -q 'may not' || fail "$(admin /problems)"
+until_ok 30 works || fail "a sidecar is not served: $(cat "$TMP/answer")"
 say "ready with $(rules | wc -l) rules"
 end
 
 rules >"$TMP/rules" || fail "$(cat "$TMP/rules")"
-while read -r kind name index plural <&3; do
+while read -r kind name index verb plural <&3; do
     ns=()
     [ "$kind" = Role ] && ns=(-n fsm-system)
     kube patch "$kind" "${ns[@]}" "$name" --type=json -p "[{\"op\":\"remove\",\"path\":\"/rules/$index\"}]" >"$TMP/out" 2>&1 ||
         fail "$(cat "$TMP/out")"
     controller
-    until_ok 30 complains "$plural" || fail "without the rule for $plural: $(admin /problems)"
+    until_ok 30 complains "$verb" "$plural" || fail "without the rule for $plural: $(admin /problems)"
     admin /problems | grep -q "resources: \[.*$plural" || fail "the words do not say which rule is missing: $(admin /problems)"
     CHECKS=$((CHECKS + 1))
     # the rule comes back, and so does the mesh, without a restart
     kube apply --server-side --force-conflicts -k "$ROOT/deploy/kustomize/base" >/dev/null || fail "the rules again"
-    until_ok 60 ready || fail "not ready after the rule for $plural came back: $(admin /problems)"
+    until_ok 60 works || fail "not ready after the rule for $plural came back: $(admin /problems)"
     end
 done 3<"$TMP/rules"
 
 # and nothing beyond: what a thief of the token would want first
-for what in 'list secrets' 'get secrets' 'create pods' 'patch pods' 'list configmaps' 'create tokenreviews' \
+for what in 'list secrets' 'get secrets' 'create pods' 'patch pods' 'list configmaps' 'create subjectaccessreviews' 'list tokenreviews' \
     'update meshconfigs' 'list nodes' 'create serviceaccounts/token' 'create pods/exec' 'escalate clusterroles'; do
     # shellcheck disable=SC2086
     expect_eq "may the account $what" "$(kube auth can-i $what -A --as=$ACCOUNT 2>/dev/null)" no

@@ -1,4 +1,5 @@
 /* controller_test.c - the real fsm-controller, asked by the real curl. */
+/* objects: test/fake/api_server.c */
 #include <arpa/inet.h>
 #include <check.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include "common/base/mem.h"
 #include "common/pki/pki.h"
 #include "common/policy/document.h"
+#include "test/fake/api_server.h"
 
 static char binary[512]; /* build/<variant>/bin/fsm-controller, beside this test's own */
 
@@ -30,6 +32,8 @@ static char dir[64];                                    /* of this test */
 static char *token_key;
 static unsigned port;
 static pid_t controller;
+static pid_t api_server; /* 0: resources are files */
+static unsigned api_port;
 static const char *verbose = "-v"; /* or NULL */
 
 static char *path_of(const char *name)
@@ -266,7 +270,7 @@ static void start(void)
 {
     char *log = path_of("log"), *listen = xasprintf("127.0.0.1:%u", port);
     char *admin = xasprintf("unix:%s/admin.sock", dir), *ca = path_of("ca");
-    char *res = path_of("resources"), *key = path_of("token.pub");
+    char *res = path_of(api_server ? "kubeconfig" : "resources"), *key = path_of("token.pub");
 
     controller = fork();
     ck_assert(controller >= 0);
@@ -274,8 +278,22 @@ static void start(void)
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when the test fails */
         int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
         dup2(fd, 2);
-        execl(binary, "fsm-controller", "-f", res, "--ca-dir", ca, "--token-key", key, "--listen",
-              listen, "--admin", admin, verbose, (char *)NULL);
+        const char *args[16] = {"fsm-controller",
+                                api_server ? "--kubeconfig" : "-f",
+                                res,
+                                "--ca-dir",
+                                ca,
+                                "--listen",
+                                listen,
+                                "--admin",
+                                admin};
+        unsigned n = 9;
+        if (!api_server) {
+            args[n++] = "--token-key";
+            args[n++] = key;
+        }
+        args[n] = verbose;
+        execv(binary, (char *const *)args);
         _exit(127);
     }
     if (!wait_ready()) {
@@ -343,8 +361,18 @@ static void setup(void)
     start();
 }
 
+static void end_api_server(void)
+{
+    if (api_server > 0) {
+        kill(api_server, SIGKILL);
+        waitpid(api_server, NULL, 0);
+        api_server = 0;
+    }
+}
+
 static void teardown(void)
 {
+    end_api_server();
     if (controller > 0) {
         kill(controller, SIGKILL);
         waitpid(controller, NULL, 0);
@@ -1113,6 +1141,395 @@ START_TEST(sighup_reads_the_token_key_again)
 }
 END_TEST
 
+/* ---- tokens that an API server is asked about
+ * --------------------------------------------------------- */
+
+static char *api_dir;
+
+static bool page_has(const char *page, const char *text)
+{
+    struct answer a = expect(200, "GET", page, NULL, NULL);
+    bool is = strstr(a.body, text) != NULL;
+
+    answer_free(&a);
+    return is;
+}
+
+static bool metrics_has(const char *text)
+{
+    return page_has("/metrics", text);
+}
+
+static void begin_api_server(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), yes = 1;
+
+    a.sin_port = htons((uint16_t)api_port);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    ck_assert(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 64) == 0);
+    getsockname(fd, (struct sockaddr *)&a, &n);
+    api_port = ntohs(a.sin_port);
+    api_server = fake_api_server(fd, api_dir);
+    close(fd);
+}
+
+#define API_POD(name)                                                                              \
+    "{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"app\",\"uid\":\"uid-" name               \
+    "\",\"labels\":{\"fsm-proxy-uuid\":\"uuid-" name                                               \
+    "\"}},\"spec\":{\"serviceAccountName\":\"" name                                                \
+    "\",\"containers\":[{\"name\":\"app\",\"image\":\"app\"}]},\"status\":{\"podIP\":"             \
+    "\"10.42.0.20\",\"phase\":\"Running\"}}"
+
+/* the same mesh as setup()'s, from an API server, and no key */
+static void setup_api(void)
+{
+    char *text;
+
+    snprintf(dir, sizeof(dir), "%s/XXXXXX", base);
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    api_dir = path_of("api");
+    ck_assert(mkdir(api_dir, 0700) == 0);
+    struct err e = {""};
+    token_key = pki_key_new(&e);
+    put_file("api/namespaces.json",
+             "{\"metadata\":{\"name\":\"app\",\"labels\":{\"flomesh.io/monitored-by\":\"fsm\"}}}");
+    put_file("api/pods.json", API_POD("curl") "," API_POD("web"));
+    begin_api_server();
+    text = xasprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                     "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
+                     "clusters: [{name: k, cluster: {server: \"http://127.0.0.1:%u\"}}]\n"
+                     "users: [{name: u, user: {}}]\n",
+                     api_port);
+    put_file("kubeconfig", text);
+    free(text);
+    port = free_port();
+    start();
+}
+
+static void teardown_api(void)
+{
+    teardown();
+    api_port = 0;
+    free(api_dir);
+}
+
+static void mode(const char *text)
+{
+    put_file("api/mode", text);
+}
+
+/* since the last look: how many tokens were asked about, and at most how many at a time */
+static unsigned reviews(unsigned *at_once)
+{
+    char *text = get_file("api/reviews");
+    unsigned n = 0, most = 0;
+
+    for (const char *p = text; *p; p = strchr(p, '\n') + 1, n++)
+        if (strtoul(p, NULL, 10) > most)
+            most = (unsigned)strtoul(p, NULL, 10);
+    put_file("api/reviews", "");
+    free(text);
+    if (at_once)
+        *at_once = most;
+    return n;
+}
+
+/* a token of its own: what is remembered of others does not count for it */
+static char *fresh_token(const char *pod)
+{
+    static int more;
+    char uid[64];
+
+    snprintf(uid, sizeof(uid), "uid-%s", pod);
+    return token_with(&(struct claims){pod, pod, uid, NULL, 600 + ++more}, token_key);
+}
+
+static const char ask_config[] = "/v1/config?version=";
+
+START_TEST(reviewed_once_and_remembered)
+{
+    char *curl = fresh_token("curl"), *web = fresh_token("web");
+    json_t *a = fetch(curl), *b = fetch(web), *c = certificate(web);
+
+    ck_assert_str_eq(json_str(a, "Proxy.Pod", ""), "curl");
+    ck_assert_str_eq(json_str(b, "Proxy.Pod", ""), "web");
+    ck_assert_ptr_nonnull(strstr(json_str(c, "chain", ""), "CERTIFICATE"));
+    for (unsigned i = 0; i < 5; i++)
+        expect_only(200, "GET", ask_config, curl, NULL);
+    ck_assert_uint_eq(reviews(NULL), 2);
+    ck_assert(metrics_has("fsm_token_reviews_total{verdict=\"good\"} 2"));
+    ck_assert(metrics_has("fsm_token_review_time_count 2"));
+    json_decref(a);
+    json_decref(b);
+    json_decref(c);
+    free(curl);
+    free(web);
+}
+END_TEST
+
+START_TEST(what_needs_no_question_is_not_asked)
+{
+    refused(401, "", "no service-account token");
+    refused(401, "rubbish", "three parts");
+    refused_token(401, &(struct claims){"curl", "curl", "uid-curl", "kubernetes", 600}, token_key,
+                  "not for the audience");
+    refused_token(401, &(struct claims){"curl", "curl", "uid-curl", NULL, -600}, token_key,
+                  "expired");
+    refused_token(401, &(struct claims){"curl", "", "", NULL, 600}, token_key,
+                  "not bound to a pod");
+    ck_assert_uint_eq(reviews(NULL), 0);
+}
+END_TEST
+
+START_TEST(good_tokens_of_pods_that_are_not_there)
+{
+    refused_token(404, &(struct claims){"curl", "curl", "uid-older", NULL, 600}, token_key,
+                  "not known (yet)");
+    refused_token(404, &(struct claims){"late", "late", "uid-late", NULL, 600}, token_key,
+                  "app/late");
+    refused_token(403, &(struct claims){"web", "curl", "uid-curl", NULL, 600}, token_key,
+                  "runs as curl");
+    ck_assert_uint_eq(reviews(NULL), 3);
+}
+END_TEST
+
+START_TEST(a_remembered_token_ends_with_its_pod)
+{
+    char *token = fresh_token("curl");
+
+    expect_only(200, "GET", ask_config, token, NULL);
+    put_file("api/pods.json", API_POD("web"));
+    kill(controller, SIGHUP);
+    for (unsigned i = 0; i < 500; i++) {
+        struct answer a = call("GET", ask_config, token, NULL);
+        unsigned status = a.status;
+        answer_free(&a);
+        if (status == 404)
+            break;
+        ck_assert_uint_eq(status, 200);
+        ck_assert_uint_lt(i, 499);
+        usleep(10000);
+    }
+    ck_assert_uint_eq(reviews(NULL), 1);
+    free(token);
+}
+END_TEST
+
+/* the same text for each call; all of them are one question, while it is remembered */
+static void reviewed_as(const char *how, const char *why)
+{
+    char *token = fresh_token("curl");
+
+    mode(how);
+    refused(401, token, why);
+    ck_assert_uint_eq(reviews(NULL), 1);
+    free(token);
+}
+
+START_TEST(refused_by_the_server)
+{
+    char *token = fresh_token("curl");
+
+    reviewed_as("refused", "does not take it: [invalid bearer token, so it is]");
+    reviewed_as("audience", "does not say that the token is for this audience");
+    reviewed_as("pod", "another pod's");
+    ck_assert(metrics_has("fsm_token_reviews_total{verdict=\"refused\"} 3"));
+    mode("");
+    expect_only(200, "GET", ask_config, token, NULL); /* and nobody else suffers */
+    free(token);
+}
+END_TEST
+
+START_TEST(an_answer_that_says_nothing)
+{
+    char *token = fresh_token("curl"), *other = fresh_token("web");
+
+    mode("garbage");
+    refused(503, token, "answer is no TokenReview");
+    mode("");
+    expect_only(200, "GET", ask_config, other, NULL);
+    usleep(1200000);
+    mode("500");
+    refused(503, token, "answers 500 to create tokenreviews: so it is");
+    ck_assert(!page_has("/problems", "TokenReview"));
+    mode("");
+    usleep(1200000);
+    expect_only(200, "GET", ask_config, token, NULL);
+    free(token);
+    free(other);
+}
+END_TEST
+
+static unsigned retry_after(const struct call *c)
+{
+    char name[32];
+
+    snprintf(name, sizeof(name), "head.%u", c->id);
+    char *headers = get_file(name), *value = header_of(headers, "retry-after");
+    unsigned s = (unsigned)strtoul(value, NULL, 10);
+    free(value);
+    free(headers);
+    return s;
+}
+
+START_TEST(throttled_for_as_long_as_the_server_says)
+{
+    char *known = fresh_token("web"), *token = fresh_token("curl"), *other = fresh_token("curl");
+
+    expect_only(200, "GET", ask_config, known, NULL);
+    reviews(NULL);
+    mode("429");
+    refused(503, token, "answers 429");
+    mode("");
+    struct call c = call_begin("GET", ask_config, other, NULL);
+    struct answer a = call_end(&c);
+    ck_assert_uint_eq(a.status, 503);
+    ck_assert_uint_ge(retry_after(&c), 1);
+    ck_assert_uint_le(retry_after(&c), 6);
+    answer_free(&a);
+    expect_only(200, "GET", ask_config, known, NULL);
+    ck_assert_uint_eq(reviews(NULL), 1);
+    usleep(5200000);
+    expect_only(200, "GET", ask_config, token, NULL);
+    free(known);
+    free(token);
+    free(other);
+}
+END_TEST
+
+START_TEST(a_missing_right_is_named)
+{
+    char *token = fresh_token("curl");
+
+    mode("403");
+    refused(503, token, "may not create tokenreviews: add {apiGroups: [\"authentication.k8s.io\"]");
+    ck_assert(page_has("/problems", "may not create tokenreviews"));
+    ck_assert(log_has("tokens can't be reviewed"));
+    mode("");
+    usleep(300000);
+    expect_only(200, "GET", ask_config, token, NULL);
+    ck_assert(!page_has("/problems", "tokenreviews"));
+    ck_assert(log_has("tokens are reviewed again"));
+    free(token);
+}
+END_TEST
+
+START_TEST(verified_proxies_go_on_while_the_server_is_away)
+{
+    char *known = fresh_token("web"), *token = fresh_token("curl");
+    json_t *doc = fetch(known);
+    struct call poll = poll_begin(known, json_str(doc, "Version", ""), 2, NULL);
+
+    wait_polls(1);
+    end_api_server();
+    refused(503, token, "no answer from the API server");
+    struct answer a = call_end(&poll);
+    ck_assert_uint_eq(a.status, 304);
+    answer_free(&a);
+    json_t *c = certificate(known);
+    begin_api_server();
+    for (unsigned i = 0; i < 1500; i++) {
+        a = call("GET", ask_config, token, NULL);
+        unsigned status = a.status;
+        answer_free(&a);
+        if (status == 200)
+            break;
+        ck_assert_uint_eq(status, 503);
+        ck_assert_uint_lt(i, 1499);
+        usleep(10000);
+    }
+    json_decref(c);
+    json_decref(doc);
+    free(known);
+    free(token);
+}
+END_TEST
+
+#define MANY 24
+
+/* Who waits blocks nobody, those with one token share a question, and few are asked at a time. */
+START_TEST(many_wait_together)
+{
+    struct call calls[MANY];
+    char *one = fresh_token("curl");
+    unsigned at_once;
+
+    mode("slow");
+    for (unsigned i = 0; i < MANY; i++)
+        calls[i] = call_begin("GET", ask_config, one, NULL);
+    expect_only(200, "GET", "/health/ready", NULL, NULL);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct answer a = call_end(&calls[i]);
+        ck_assert_uint_eq(a.status, 200);
+        answer_free(&a);
+    }
+    ck_assert_uint_eq(reviews(NULL), 1);
+    for (unsigned i = 0; i < MANY; i++) {
+        char *own = fresh_token("curl");
+        calls[i] = call_begin("GET", ask_config, own, NULL);
+        free(own);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        struct answer a = call_end(&calls[i]);
+        ck_assert_uint_eq(a.status, 200);
+        answer_free(&a);
+    }
+    ck_assert_uint_eq(reviews(&at_once), MANY);
+    ck_assert_uint_le(at_once, 8);
+    ck_assert_uint_ge(at_once, 2);
+    free(one);
+}
+END_TEST
+
+START_TEST(who_leaves_while_waiting_is_forgotten)
+{
+    mode("slow");
+    for (unsigned i = 0; i < MANY; i++) {
+        char *own = fresh_token("curl");
+        char *cmd = xasprintf("curl -s -m 0.1 --cacert %s/ca/trusted.pem -H 'Authorization: Bearer "
+                              "%s' 'https://localhost:%u%s' &",
+                              dir, own, port, ask_config);
+        ck_assert_int_eq(system(cmd), 0);
+        free(cmd);
+        free(own);
+    }
+    usleep(300000);
+    mode("");
+    char *token = fresh_token("web");
+    expect_only(200, "GET", ask_config, token, NULL);
+    for (unsigned i = 0; i < 500 && !metrics_has("fsm_token_reviews_waiting 0"); i++)
+        usleep(10000);
+    ck_assert(metrics_has("fsm_token_reviews_waiting 0"));
+    ck_assert_uint_lt(reviews(NULL), MANY); /* those whose turn had not come are not asked */
+    ck_assert_int_eq(finish(SIGTERM), 0);
+    ck_assert(!log_has(token));
+    free(token);
+}
+END_TEST
+
+START_TEST(a_stop_with_reviews_under_way)
+{
+    mode("slow");
+    char *token = fresh_token("curl");
+    struct call c = call_begin("GET", ask_config, token, NULL);
+    for (unsigned i = 0; i < 500; i++) {
+        char *text = get_file("api/reviews");
+        bool asked = *text;
+        free(text);
+        if (asked)
+            break;
+        usleep(10000);
+    }
+    ck_assert_int_eq(finish(SIGTERM), 0);
+    struct answer a = call_end(&c);
+    ck_assert_uint_eq(a.status, 503);
+    answer_free(&a);
+    free(token);
+}
+END_TEST
+
 /* ---- what people see
  * ---------------------------------------------------------------------------------------------- */
 
@@ -1255,7 +1672,7 @@ START_TEST(check_only)
     ran(1, "-n -f resources", "bad.yaml:");
     ran(2, "", "-f DIR is missing");
     ran(2, "-f resources", "--ca-dir DIR is missing");
-    ran(2, "-f resources --ca-dir ca2", "--token-key FILE is missing");
+    ran(2, "-f resources --ca-dir ca2", "--token-key FILE is missing: the public key");
     ran(2, "-f resources --document a/b --ca-dir c --token-key k", "--document needs -n");
     ran(2, "--no-such-flag", "no-such-flag");
     ran(1, "-d -f resources --ca-dir ca2 --token-key nokey", "nokey");
@@ -1263,6 +1680,27 @@ START_TEST(check_only)
         "--listen nonsense");
 }
 END_TEST
+
+static TCase *reviewed_cases(void)
+{
+    TCase *tc = tcase_create("token reviews");
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup_api, teardown_api);
+    tcase_add_test(tc, reviewed_once_and_remembered);
+    tcase_add_test(tc, what_needs_no_question_is_not_asked);
+    tcase_add_test(tc, good_tokens_of_pods_that_are_not_there);
+    tcase_add_test(tc, a_remembered_token_ends_with_its_pod);
+    tcase_add_test(tc, refused_by_the_server);
+    tcase_add_test(tc, an_answer_that_says_nothing);
+    tcase_add_test(tc, throttled_for_as_long_as_the_server_says);
+    tcase_add_test(tc, a_missing_right_is_named);
+    tcase_add_test(tc, verified_proxies_go_on_while_the_server_is_away);
+    tcase_add_test(tc, many_wait_together);
+    tcase_add_test(tc, who_leaves_while_waiting_is_forgotten);
+    tcase_add_test(tc, a_stop_with_reviews_under_way);
+    return tc;
+}
 
 static void find_binary(const char *self)
 {
@@ -1316,6 +1754,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, no_secret_is_logged);
     tcase_add_test(tc, check_only);
     suite_add_tcase(s, tc);
+    suite_add_tcase(s, reviewed_cases());
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
     int failed = srunner_ntests_failed(sr);

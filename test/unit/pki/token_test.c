@@ -401,6 +401,58 @@ START_TEST(a_huge_token_is_refused_at_once)
 }
 END_TEST
 
+static int claims_of(const char *token, struct pki_token *out, struct err *e)
+{
+    return pki_token_claims(slice_str(token), "fsm", now, out, e);
+}
+
+static void claims_refused(const char *token, const char *says)
+{
+    struct pki_token t;
+    struct err e = {""};
+
+    ck_assert_int_eq(claims_of(token, &t, &e), -1);
+    ck_assert_msg(strstr(e.text, says) != NULL, "\"%s\" should say \"%s\"", e.text, says);
+}
+
+/* what somebody else will verify: any algorithm and key, but no other form */
+START_TEST(claims_without_the_signature)
+{
+    char *good = claims_with("[\"fsm\"]", "\"exp\":99999999999", K8S);
+    char *old = claims_with("\"fsm\"", "\"exp\":5", K8S);
+    char *other = claims_with("\"api\"", "\"exp\":99999999999", K8S);
+    char *token = forge(other_key, "{\"alg\":\"RS256\",\"kid\":\"x\"}", good);
+    struct pki_token t;
+    struct err e = {""};
+
+    ck_assert_msg(claims_of(token, &t, &e) == 0, "%s", e.text);
+    ck_assert_str_eq(t.ns, "shop");
+    ck_assert_str_eq(t.sa, "web");
+    ck_assert_str_eq(t.pod, "p");
+    ck_assert_str_eq(t.pod_uid, "u");
+    ck_assert_int_eq(t.not_after, 99999999999);
+    *strrchr(token, '.') = '\0';
+    claims_refused(token, "three parts");
+    free(token);
+    token = forge(key, ES256, good);
+    strrchr(token, '.')[1] = '\0';
+    claims_refused(token, "signature");
+    free(token);
+    token = forge(key, ES256, old);
+    claims_refused(token, "expired");
+    free(token);
+    token = forge(key, ES256, other);
+    claims_refused(token, "audience");
+    free(token);
+    claims_refused("", "three parts");
+    claims_refused("YQ.YQ.YQ", "claims");
+    claims_refused("YQ.YQ.YQ\"", "signature");
+    free(good);
+    free(old);
+    free(other);
+}
+END_TEST
+
 /* signatures vary; their leading zeros must survive both forms */
 START_TEST(many_signatures)
 {
@@ -438,6 +490,7 @@ int main(void)
     tcase_add_test(t, identities);
     tcase_add_test(t, keys_that_cannot_be_es256);
     tcase_add_test(t, a_huge_token_is_refused_at_once);
+    tcase_add_test(t, claims_without_the_signature);
     tcase_add_test(t, many_signatures);
     suite_add_tcase(s, t);
     r = srunner_create(s);
