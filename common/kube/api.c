@@ -1,7 +1,7 @@
 /* api.c - libcurl does HTTP/2 and TLS; this is who is asked, as whom, and whether it still answers.
  *
  * Calls that end without libcurl (the credentials cannot be read, the peer is dead) are finished by
- * a job of the loop, so that done() never comes from inside kube_api_get().
+ * a job of the loop, so that done() never comes from inside the call that began them.
  */
 #include "common/kube/api.h"
 
@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include "common/base/bug.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/version.h"
@@ -424,7 +425,19 @@ static void watch_peer(struct kube_api *a)
 
 /* ---- the interface -------------------------------------------------------------------------- */
 
-struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *spec)
+/* libcurl would wait for a 100 before a large body, which API servers do not send */
+static void set_body(struct kube_call *c)
+{
+    char *line = xasprintf("Content-Type: %s", c->spec.content_type);
+    c->headers = curl_slist_append(c->headers, line);
+    c->headers = curl_slist_append(c->headers, "Expect:");
+    free(line);
+    curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, c->spec.method);
+    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->spec.body.n);
+    curl_easy_setopt(c->easy, CURLOPT_COPYPOSTFIELDS, c->spec.body.n ? c->spec.body.p : "");
+}
+
+static struct kube_call *begin(struct kube_api *a, const struct kube_call_spec *spec)
 {
     struct kube_call *c = xcalloc(1, sizeof *c);
     struct err e = {""};
@@ -442,10 +455,25 @@ struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *
         return c;
     }
     c->easy = curl_easy_init();
+    if (c->spec.method)
+        set_body(c);
     set_options(c);
-    c->spec.path = NULL;
+    c->spec.path = c->spec.method = c->spec.content_type = NULL;
+    c->spec.body = slice_str(NULL);
     multi_add(a->multi, c->easy);
     return c;
+}
+
+struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *spec)
+{
+    BUG_ON(spec->method);
+    return begin(a, spec);
+}
+
+struct kube_call *kube_api_send(struct kube_api *a, const struct kube_call_spec *spec)
+{
+    BUG_ON(!spec->method || !spec->content_type);
+    return begin(a, spec);
 }
 
 void kube_call_cancel(struct kube_call *c)
