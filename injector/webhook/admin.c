@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/version.h"
 #include "common/io/listener.h"
+#include "common/kube/utf8.h"
 #include "injector/webhook/wh.h"
 
 #define BACKLOG 64

@@ -164,5 +164,4 @@ void wh_cert_stop(struct wh *wh)
 {
     timer_cancel(&wh->cert_timer);
     pki_ca_free(wh->ca);
-    tls_pool_free(wh->pool);
 }

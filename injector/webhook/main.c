@@ -235,6 +235,7 @@ static void stop(void)
     wh_sources_stop(&wh);
     wh_cert_stop(&wh);
     loop_free(wh.loop);
+    tls_pool_free(wh.pool); /* connections that closed are freed by the loop's end */
 }
 
 int main(int argc, char **argv)

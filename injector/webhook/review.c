@@ -2,9 +2,11 @@
 #include "injector/webhook/review.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "common/base/codec.h"
 #include "common/base/json.h"
+#include "common/kube/utf8.h"
 
 #define VERSION "admission.k8s.io/v1"
 #define KIND    "AdmissionReview"
@@ -142,8 +144,13 @@ json_t *review_allow(const struct review *rv, const json_t *patch, const char *w
     return answer(rv, response);
 }
 
+/* words that quote a pod may have been cut in the middle of a character */
 json_t *review_deny(const struct review *rv, unsigned code, const char *reason, const char *text)
 {
-    return answer(rv, json_pack("{s:b,s:{s:s,s:i,s:s,s:s}}", "allowed", 0, "status", "status",
-                                "Failure", "code", (int)code, "reason", reason, "message", text));
+    char *clean = utf8_clean(text);
+    json_t *response = json_pack("{s:b,s:{s:s,s:i,s:s,s:s}}", "allowed", 0, "status", "status",
+                                 "Failure", "code", (int)code, "reason", reason, "message", clean);
+
+    free(clean);
+    return answer(rv, response);
 }

@@ -92,6 +92,13 @@ review shop "$(pod ', "securityContext": {"runAsUser": 1500}')" >"$TMP/review"
 judge "$TMP/review"
 expect_eq "a reserved user" "$(said '"\(.response.allowed) \(.response.status.code) \(.response.status.reason)"')" "false 422 Invalid"
 expect_match "its message" "$(said .response.status.message)" 'container "web".*1500'
+# words of it that are too many for the message, cut in the middle of a character or not
+long=$(printf 'ä%.0s' {1..700})
+for long in "$long" "x$long"; do
+    review shop "$(pod '' | jq -c --arg a "$long" '.metadata.annotations = {"flomesh.io/sidecar-injection": $a}')" >"$TMP/review"
+    judge "$TMP/review"
+    expect_match "a long annotation" "$(said '"\(.response.status.code) \(.response.status.message)"')" '^422 Invalid annotation value.*ä.*[.][.][.]$'
+done
 review typo "$(pod '')" >"$TMP/review"
 judge "$TMP/review"
 expect_match "an annotation that nobody can read" "$(said .response.status.message)" 'flomesh.io/sidecar-injection": "maybe" on the namespace'
@@ -136,7 +143,7 @@ until_ok 10 renewed || fail "no certificate of the new CA: $(tail -n 3 "$TMP/log
 
 # ---- figures, and the end -----------------------------------------------------------------------------
 [ "$(metric 'fsm_injector_reviews_total{result="injected",dry_run="true"}')" = 1 ] || fail "$(admin /metrics)"
-[ "$(metric 'fsm_injector_reviews_total{result="refused",dry_run="false"}')" = 2 ] || fail "$(admin /metrics)"
+[ "$(metric 'fsm_injector_reviews_total{result="refused",dry_run="false"}')" = 4 ] || fail "$(admin /metrics)"
 [ "$(metric 'fsm_injector_bad_requests_total{code="400"}')" = 3 ] || fail "$(admin /metrics)"
 [ "$(metric fsm_injector_review_seconds_count)" -ge 9 ] || fail "$(admin /metrics)"
 kill -TERM "$INJECTOR"

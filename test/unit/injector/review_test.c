@@ -170,6 +170,10 @@ START_TEST(answers)
                 "{" HEAD ",\"response\":{\"allowed\":false,\"status\":{\"code\":422,\"message\":"
                 "\"container \\\"a\\\": no\",\"reason\":\"Invalid\",\"status\":\"Failure\"},"
                 "\"uid\":\"u-1\"}}");
+    expect_body(
+        review_deny(&rv, 500, "InternalError", "cut: \xc3"),
+        "{" HEAD ",\"response\":{\"allowed\":false,\"status\":{\"code\":500,\"message\":"
+        "\"cut: ?\",\"reason\":\"InternalError\",\"status\":\"Failure\"},\"uid\":\"u-1\"}}");
     json_t *doc = review_allow(&rv, patch, NULL);
     ck_assert_str_eq(json_str(doc, "response.patchType", ""), "JSONPatch");
     ck_assert_int_eq(base64_decode(slice_str(json_str(doc, "response.patch", "")), &back), 0);
