@@ -57,7 +57,7 @@ spec:
 ---
 YAML
 }
-create() { kube create "$@" -f - >"$TMP/out" 2>&1 || fail "create $*: $(cat "$TMP/out")"; }
+create() { kube create -f - >"$TMP/out" 2>&1 || fail "create: $(cat "$TMP/out")"; }
 names() { jq -r '[(.spec.initContainers // [])[].name, .spec.containers[].name] | join(" ")'; }
 has() { # NS NAME CONTAINERS
     expect_eq "containers of $1/$2" "$(kube get pod -n "$1" "$2" -o json | names)" "$3"
