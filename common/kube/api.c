@@ -1,7 +1,7 @@
 /* api.c - libcurl does HTTP/2 and TLS; this is who is asked, as whom, and whether it still answers.
  *
  * Calls that end without libcurl (the credentials cannot be read, the peer is dead) are finished by
- * a job of the loop, so that done() never comes from inside the call that began them.
+ * a job of the loop, so that done() never comes from inside kube_api_get().
  */
 #include "common/kube/api.h"
 
@@ -14,7 +14,6 @@
 #include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include "common/base/bug.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/version.h"
@@ -35,7 +34,9 @@ struct kube_call {
     CURL *easy; /* NULL: it ends without having begun */
     struct curl_slist *headers, *connect_to;
     struct kube_call_spec spec;
-    struct buf body; /* of an error */
+    const char *method; /* NULL: GET */
+    struct buf sent;    /* the request's body; wiped */
+    struct buf body;    /* what was answered, bounded */
     uint64_t retry_after;
     bool enough;         /* data() wants no more */
     const char *verdict; /* why it ends, if libcurl does not say; a constant */
@@ -131,6 +132,9 @@ static void call_free(struct kube_call *c)
     }
     wipe_headers(c->headers);
     curl_slist_free_all(c->connect_to);
+    if (c->sent.p)
+        explicit_bzero(c->sent.p, c->sent.cap);
+    buf_free(&c->sent);
     buf_free(&c->body);
     free(c);
 }
@@ -200,15 +204,20 @@ static void heard(struct kube_api *a)
     a->heard_ms = loop_now_ms(a->loop);
 }
 
+static bool is_good(const struct kube_call *c)
+{
+    long status = 0;
+    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status == 200 || (status == 201 && c->method);
+}
+
 static size_t take_body(char *p, size_t size, size_t n, void *user)
 {
     struct kube_call *c = user;
-    long status = 0;
     n *= size;
     heard(c->api);
     c->api->received += n;
-    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200 && c->spec.data) {
+    if (c->spec.data && is_good(c)) {
         c->enough = c->spec.data(slice_of(p, n), c->spec.arg) < 0;
         return c->enough ? CURL_WRITEFUNC_ERROR : n;
     }
@@ -220,9 +229,7 @@ static size_t take_body(char *p, size_t size, size_t n, void *user)
 /* the head is complete */
 static void head_end(struct kube_call *c)
 {
-    long status = 0;
-    curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 200 && c->spec.begun)
+    if (c->spec.begun && is_good(c))
         c->spec.begun(c->spec.arg);
 }
 
@@ -300,6 +307,16 @@ static void set_tls(struct kube_call *c)
     }
 }
 
+/* Not copied by libcurl: it lives as long as the handle. */
+static void set_body(struct kube_call *c)
+{
+    if (!c->method)
+        return;
+    curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, c->method);
+    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->sent.p ? c->sent.p : "");
+    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->sent.len);
+}
+
 static void set_options(struct kube_call *c)
 {
     const struct kube_access *a = &c->api->access;
@@ -332,6 +349,7 @@ static void set_options(struct kube_call *c)
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, c->headers);
     if (a->proxy)
         curl_easy_setopt(h, CURLOPT_PROXY, a->proxy);
+    set_body(c);
     set_tls(c);
 }
 
@@ -425,55 +443,55 @@ static void watch_peer(struct kube_api *a)
 
 /* ---- the interface -------------------------------------------------------------------------- */
 
-/* libcurl would wait for a 100 before a large body, which API servers do not send */
-static void set_body(struct kube_call *c)
-{
-    char *line = xasprintf("Content-Type: %s", c->spec.content_type);
-    c->headers = curl_slist_append(c->headers, line);
-    c->headers = curl_slist_append(c->headers, "Expect:");
-    free(line);
-    curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, c->spec.method);
-    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->spec.body.n);
-    curl_easy_setopt(c->easy, CURLOPT_COPYPOSTFIELDS, c->spec.body.n ? c->spec.body.p : "");
-}
-
-static struct kube_call *begin(struct kube_api *a, const struct kube_call_spec *spec)
+static struct kube_call *call_new(struct kube_api *a, const struct kube_call_spec *spec)
 {
     struct kube_call *c = xcalloc(1, sizeof *c);
-    struct err e = {""};
     c->api = a;
     c->multi.done = on_done;
     c->spec = *spec;
+    c->headers = curl_slist_append(NULL, "Accept: application/json");
+    return c;
+}
+
+static struct kube_call *begin(struct kube_call *c)
+{
+    struct kube_api *a = c->api;
+    struct err e = {""};
     TAILQ_INSERT_TAIL(&a->open, c, link);
     if (a->stale)
         reload(a);
     watch_peer(a);
-    c->headers = curl_slist_append(NULL, "Accept: application/json");
     if (add_token(c, &e) < 0) {
         snprintf(c->error, sizeof c->error, "%.*s", (int)sizeof c->error - 1, e.text);
         fail(c, "the token cannot be read");
         return c;
     }
     c->easy = curl_easy_init();
-    if (c->spec.method)
-        set_body(c);
     set_options(c);
-    c->spec.path = c->spec.method = c->spec.content_type = NULL;
-    c->spec.body = slice_str(NULL);
+    c->spec.path = NULL;
     multi_add(a->multi, c->easy);
     return c;
 }
 
 struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *spec)
 {
-    BUG_ON(spec->method);
-    return begin(a, spec);
+    return begin(call_new(a, spec));
 }
 
-struct kube_call *kube_api_send(struct kube_api *a, const struct kube_call_spec *spec)
+struct kube_call *kube_api_send(struct kube_api *a, enum kube_change how, struct slice body,
+                                const struct kube_call_spec *spec)
 {
-    BUG_ON(!spec->method || !spec->content_type);
-    return begin(a, spec);
+    static const char *const types[] = {
+        [KUBE_CREATE] = "Content-Type: application/json",
+        [KUBE_MERGE] = "Content-Type: application/merge-patch+json",
+        [KUBE_APPLY] = "Content-Type: application/apply-patch+yaml", /* JSON is YAML */
+    };
+    struct kube_call *c = call_new(a, spec);
+    c->method = how == KUBE_CREATE ? "POST" : "PATCH";
+    buf_put_slice(&c->sent, body);
+    c->headers = curl_slist_append(c->headers, types[how]);
+    c->headers = curl_slist_append(c->headers, "Expect:"); /* nothing to wait for before the body */
+    return begin(c);
 }
 
 void kube_call_cancel(struct kube_call *c)

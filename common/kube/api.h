@@ -3,14 +3,15 @@
  *
  *   api = kube_api_new(loop, &from, "fsm-controller", &e);
  *   call = kube_api_get(api, &(struct kube_call_spec){.path = "/api/v1/pods?watch=1", ...});
+ *   call = kube_api_send(api, KUBE_CREATE, body, &(struct kube_call_spec){.path = ...});
  *   ... data(bytes) ... data(bytes) ... done(&answer)         or kube_call_cancel(call)
- *   call = kube_api_send(api, &(struct kube_call_spec){.method = "PATCH", .content_type =
- *              KUBE_APPLY, .body = text, .path = "...?fieldManager=me&force=true", ...});
  *
  * A token file is read for every request; after a 401 or a failed handshake everything is loaded
  * anew.  While calls are open and nothing was heard for KUBE_API_QUIET_MS, GET /version goes out on
  * the same connection; without an answer all calls fail and the connection is closed: a peer that
  * hangs, or that a network swallowed, is noticed within a minute however quiet a watch is.
+ *
+ * A call is tried once: whether it is tried again, and when (backoff.h), is for who made it.
  *
  * The answer is hostile: what is kept of an error's body is bounded, nothing else is kept.
  * One thread: the loop's.
@@ -25,9 +26,6 @@
 #include "common/io/loop.h"
 #include "common/kube/access.h"
 
-/* what a PATCH holds: the fields that one manager wants to have so (server-side apply), as JSON */
-#define KUBE_APPLY "application/apply-patch+yaml"
-
 #define KUBE_API_QUIET_MS 30000
 #define KUBE_API_PING_MS  30000 /* for the answer of /version: a server under load is slow */
 
@@ -39,18 +37,15 @@ struct kube_answer {
     const char *error;    /* never NULL; borrowed for the call */
     bool handshake;       /* status 0: TLS or the certificates are at fault, not the network */
     uint64_t retry_after; /* ms, 0 = not said */
-    struct slice body;    /* of a status other than 200, or that nobody takes by data(): its first
-                             16 KiB; borrowed */
+    struct slice body;    /* its first 16 KiB, where data() does not take it; borrowed */
 };
+/* "good" below: 200, and 201 of what was sent */
 struct kube_call_spec {
     const char *path;         /* from the server's root, with query: borrowed for the call */
-    const char *method;       /* these three of kube_api_send alone; borrowed for the call */
-    const char *content_type; /* of the body */
-    struct slice body;
     unsigned timeout_ms;      /* for all of it; 0 = none */
     unsigned stall_ms;        /* without a byte; 0 = none */
-    void (*begun)(void *arg); /* a 200 begins; may be NULL */
-    /* bytes of a 200; -1: enough, and done() comes with status 0; may be NULL */
+    void (*begun)(void *arg); /* a good answer begins; may be NULL */
+    /* bytes of a good answer, may be NULL; -1: enough, and done() comes with status 0 */
     int (*data)(struct slice bytes, void *arg);
     void (*done)(const struct kube_answer *a, void *arg);
     void *arg;
@@ -64,8 +59,17 @@ struct kube_api *kube_api_new(struct loop *l, const struct kube_access_from *fro
 void kube_api_free(struct kube_api *a);
 /* done() comes once, not from inside this call; after it the call is gone */
 struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *spec);
-/* The same with a body: "POST", "PUT" or "PATCH".  Nothing is tried a second time by itself. */
-struct kube_call *kube_api_send(struct kube_api *a, const struct kube_call_spec *spec);
+
+/* how a body changes what the path names */
+enum kube_change {
+    KUBE_CREATE, /* POST: a new object, or a question that has the form of one (TokenReview) */
+    KUBE_MERGE,  /* PATCH, RFC 7386 */
+    KUBE_APPLY,  /* PATCH, server-side apply; the path names the fieldManager */
+};
+/* The same with a body, JSON: copied, and wiped when the call is over, since it may hold secrets.
+ */
+struct kube_call *kube_api_send(struct kube_api *a, enum kube_change how, struct slice body,
+                                const struct kube_call_spec *spec);
 /* done() does not come any more.  NULL is fine.  Not from inside data(). */
 void kube_call_cancel(struct kube_call *c);
 /* the server's URL, for messages; borrowed, until the next request */

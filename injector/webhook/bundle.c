@@ -122,13 +122,9 @@ static void correct(struct wh_bundle *b, const char *roots)
                             ENTRY, "clientConfig", "caBundle", roots);
 
     json_print(doc, &text);
-    b->call = kube_api_send(b->wh->api, &(struct kube_call_spec){.path = path,
-                                                                 .method = "PATCH",
-                                                                 .content_type = KUBE_APPLY,
-                                                                 .body = buf_slice(&text),
-                                                                 .timeout_ms = CALL_MS,
-                                                                 .done = on_patched,
-                                                                 .arg = b});
+    b->call = kube_api_send(b->wh->api, KUBE_APPLY, buf_slice(&text),
+                            &(struct kube_call_spec){
+                                .path = path, .timeout_ms = CALL_MS, .done = on_patched, .arg = b});
     buf_free(&text);
     json_decref(doc);
     free(path);

@@ -9,7 +9,7 @@
 
 struct kube_call {
     struct kube_call_spec spec;
-    char *path;
+    char *path, *body;
 };
 
 static struct kube_call *open_call;
@@ -18,6 +18,11 @@ static unsigned calls;
 const char *fake_api_path(void)
 {
     return open_call ? open_call->path : NULL;
+}
+
+const char *fake_api_body(void)
+{
+    return open_call ? open_call->body : NULL;
 }
 
 unsigned fake_api_calls(void)
@@ -35,14 +40,28 @@ struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *
     return open_call;
 }
 
+struct kube_call *kube_api_send(struct kube_api *a, enum kube_change how, struct slice body,
+                                const struct kube_call_spec *spec)
+{
+    struct kube_call *c = kube_api_get(a, spec);
+    c->body = xstrndup(body.p, body.n);
+    return c;
+}
+
+static void call_free(struct kube_call *c)
+{
+    free(c->path);
+    free(c->body);
+    free(c);
+}
+
 void kube_call_cancel(struct kube_call *c)
 {
     if (!c)
         return;
     BUG_ON(c != open_call);
     open_call = NULL;
-    free(c->path);
-    free(c);
+    call_free(c);
 }
 
 static void end(const struct kube_answer *answer)
@@ -51,14 +70,19 @@ static void end(const struct kube_answer *answer)
     BUG_ON(!c);
     open_call = NULL;
     c->spec.done(answer, c->spec.arg);
-    free(c->path);
-    free(c);
+    call_free(c);
+}
+
+static void begun(struct kube_call *c)
+{
+    if (c->spec.begun)
+        c->spec.begun(c->spec.arg);
 }
 
 int fake_api_say(const char *text)
 {
     struct kube_call *c = open_call;
-    c->spec.begun(c->spec.arg);
+    begun(c);
     if (c->spec.data(slice_str(text), c->spec.arg) == 0)
         return 0;
     end(&(struct kube_answer){.error = "enough"});
@@ -68,7 +92,7 @@ int fake_api_say(const char *text)
 void fake_api_end_later(unsigned status, const char *body, uint64_t retry_after_ms)
 {
     if (status == 200)
-        open_call->spec.begun(open_call->spec.arg);
+        begun(open_call);
     end(&(struct kube_answer){.status = status,
                               .error = "",
                               .retry_after = retry_after_ms,

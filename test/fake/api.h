@@ -1,6 +1,7 @@
 /* api.h - an API server in a test's hands: link test/fake/api.c and common/kube/api.c stays out.
  *
  *   fake_api_path()                       what was asked last, NULL: nothing is open
+ *   fake_api_body()                       what was sent with it, NULL: nothing
  *   fake_api_say("{...")                  bytes of a 200
  *   fake_api_end(200, NULL)               the answer is over; another status with its body
  *   fake_api_break("reset")               ... or broke off
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 const char *fake_api_path(void);
+const char *fake_api_body(void);
 /* calls begun so far */
 unsigned fake_api_calls(void);
 /* 0, or -1: who asked wants no more (and has been told that it is over) */

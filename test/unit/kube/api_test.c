@@ -1,83 +1,99 @@
-/* api_test.c - requests with a body, against a real HTTP server on the same loop. */
+/* api_test.c - calls with and without a body, as a server on the same loop sees them. */
 #include <arpa/inet.h>
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/mem.h"
 #include "common/http/server.h"
 #include "common/io/listener.h"
 #include "common/kube/api.h"
+#include "test/unit/unit.h"
 
-#define BIG 200000
-
-static char dir[64], config[96];
+static char dir[64];
 static struct loop *loop;
 static struct http_server *server;
 static struct kube_api *api;
 
-/* what the server saw last, and how it answers */
+/* the server: what it saw last, and what it answers */
 static struct {
-    char method[16], path[128], type[64], body[BIG + 1];
-    size_t n;
-    unsigned times;
-} saw;
-static unsigned status;
+    char line[128], type[64], expect[32], length[16];
+    struct buf body;
+    unsigned n, status;
+    const char *says, *retry_after;
+    bool silent;
+} seen;
 
-static void copy(char *out, size_t size, struct slice s)
+/* the client: what came of a call */
+static struct {
+    unsigned status, begun;
+    char *error, *body;
+    struct buf data;
+    uint64_t retry_after;
+    bool over, enough;
+} got;
+
+static void copy_header(const struct http_req *r, const char *name, char *out, size_t size)
 {
-    snprintf(out, size, "%.*s", SLICE_FMT(s));
+    const struct http_field *f = http_find_name(http_req_head(r), slice_str(name));
+    snprintf(out, size, "%.*s", f ? (int)f->value.n : 0, f ? f->value.p : "");
+}
+
+static void on_gone(struct http_req *r, void *arg)
+{
 }
 
 static void on_request(struct http_req *r, void *arg)
 {
-    const struct http_head *h = http_req_head(r);
-    struct slice body = http_req_body(r);
-
-    saw.times++;
-    copy(saw.method, sizeof saw.method, h->method_text);
-    copy(saw.path, sizeof saw.path, h->target);
-    copy(saw.type, sizeof saw.type, SLICE_LIT(""));
-    const struct http_field *type = http_find_name(h, SLICE_LIT("content-type"));
-    if (type)
-        copy(saw.type, sizeof saw.type, type->value);
-    saw.n = body.n;
-    memcpy(saw.body, body.p ? body.p : "", body.n);
-    http_reply_text(r, status, "the answer to %s", saw.method);
+    snprintf(seen.line, sizeof seen.line, "%.*s %.*s", SLICE_FMT(http_req_head(r)->method_text),
+             SLICE_FMT(http_req_path(r)));
+    copy_header(r, "content-type", seen.type, sizeof seen.type);
+    copy_header(r, "expect", seen.expect, sizeof seen.expect);
+    copy_header(r, "content-length", seen.length, sizeof seen.length);
+    buf_clear(&seen.body);
+    buf_put_slice(&seen.body, http_req_body(r));
+    seen.n++;
+    if (seen.silent) {
+        http_req_on_gone(r, on_gone, NULL);
+        return;
+    }
+    if (seen.retry_after)
+        http_req_header(r, "Retry-After", seen.retry_after);
+    http_reply(r, seen.status, "application/json", slice_str(seen.says));
 }
 
 static void setup(void)
 {
-    struct ip_port at = {.port = 0};
-    struct sockaddr_in sin;
-    socklen_t len = sizeof sin;
-    struct http_server_opts o = {.name = "test"};
+    struct ip_port at;
     struct err e = {""};
-    char text[512];
-
     log_set_level(LOG_OFF);
-    memset(&saw, 0, sizeof saw);
-    status = 200;
     snprintf(dir, sizeof dir, "/tmp/fsm-api-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
-    snprintf(config, sizeof config, "%s/config", dir);
     loop = loop_new(&e);
-    ip_parse("127.0.0.1", &at.ip);
+    ck_assert_int_eq(ip_port_parse("127.0.0.1:0", &at), 0);
     int fd = listener_bind(&at, 0, 16, &e);
-    ck_assert_msg(fd >= 0, "%s", e.text);
-    getsockname(fd, (struct sockaddr *)&sin, &len);
+    struct sockaddr_in bound;
+    socklen_t n = sizeof bound;
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&bound, &n), 0);
+    struct http_server_opts o = {.name = "test"};
     server = http_server_new(loop, fd, &o, on_request, NULL, &e);
-    ck_assert_msg(server != NULL, "%s", e.text);
-    snprintf(text, sizeof text,
-             "{current-context: c, contexts: [{name: c, context: {cluster: c}}],\n"
-             "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:%u'}}]}\n",
-             ntohs(sin.sin_port));
-    ck_assert_int_eq(file_write(config, text, strlen(text), 0600, &e), 0);
-    api = kube_api_new(loop, &(struct kube_access_from){.kubeconfig = config}, "test", &e);
+    char *path = xasprintf("%s/config", dir);
+    char *text = xasprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                           "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
+                           "clusters: [{name: k, cluster: {server: \"http://127.0.0.1:%u\"}}]\n"
+                           "users: [{name: u, user: {}}]\n",
+                           ntohs(bound.sin_port));
+    ck_assert_int_eq(file_write(path, text, strlen(text), 0600, &e), 0);
+    struct kube_access_from from = {path, NULL, false};
+    api = kube_api_new(loop, &from, "test", &e);
     ck_assert_msg(api != NULL, "%s", e.text);
+    free(text);
+    free(path);
+    seen.status = 200;
+    seen.says = "{}";
 }
 
 static void teardown(void)
@@ -85,163 +101,213 @@ static void teardown(void)
     kube_api_free(api);
     http_server_free(server);
     loop_free(loop);
+    buf_free(&seen.body);
+    buf_free(&got.data);
+    free(got.error);
+    free(got.body);
     file_remove_tree(dir, NULL);
 }
 
-struct result {
-    bool over;
-    unsigned status;
-    char body[256], error[256], data[256];
-};
+static void on_begun(void *arg)
+{
+    got.begun++;
+}
 
 static int on_data(struct slice bytes, void *arg)
 {
-    struct result *r = arg;
-    size_t n = strlen(r->data);
-    copy(r->data + n, sizeof r->data - n, bytes);
-    return 0;
+    buf_put_slice(&got.data, bytes);
+    return got.enough ? -1 : 0;
 }
 
 static void on_done(const struct kube_answer *a, void *arg)
 {
-    struct result *r = arg;
-    r->over = true;
-    r->status = a->status;
-    copy(r->body, sizeof r->body, a->body);
-    snprintf(r->error, sizeof r->error, "%s", a->error);
+    got.over = true;
+    got.status = a->status;
+    got.retry_after = a->retry_after;
+    free(got.error);
+    free(got.body);
+    got.error = xstrdup(a->error);
+    got.body = xasprintf("%.*s", SLICE_FMT(a->body));
 }
 
-static void wait_for(struct result *r)
+static const struct kube_call_spec spec = {
+    .path = "/x", .timeout_ms = 5000, .begun = on_begun, .data = on_data, .done = on_done};
+
+static void finish(void)
 {
-    while (!r->over)
+    while (!got.over)
         loop_turn(loop, true);
 }
 
-/* method NULL: a GET */
-static struct result ask(const char *method, const char *type, struct slice body, bool data)
+static void begin(void)
 {
-    struct result r = {false};
-    struct kube_call_spec spec = {.path = "/apis/x/y?force=true",
-                                  .method = method,
-                                  .content_type = type,
-                                  .body = body,
-                                  .timeout_ms = 10000,
-                                  .data = data ? on_data : NULL,
-                                  .done = on_done,
-                                  .arg = &r};
-    struct kube_call *c = method ? kube_api_send(api, &spec) : kube_api_get(api, &spec);
-    ck_assert_ptr_nonnull(c);
-    ck_assert(!r.over);
-    wait_for(&r);
-    return r;
+    got.over = false;
+    got.begun = 0;
+    buf_clear(&got.data);
 }
 
-START_TEST(a_patch_arrives_as_it_was_said)
+static void send_it(enum kube_change how, const char *body)
 {
-    struct result r = ask("PATCH", KUBE_APPLY, SLICE_LIT("{\"a\":1}"), true);
-    ck_assert_uint_eq(r.status, 200);
-    ck_assert_str_eq(r.data, "the answer to PATCH");
-    ck_assert_str_eq(saw.method, "PATCH");
-    ck_assert_str_eq(saw.path, "/apis/x/y?force=true");
-    ck_assert_str_eq(saw.type, KUBE_APPLY);
-    ck_assert_uint_eq(saw.n, 7);
-    ck_assert_mem_eq(saw.body, "{\"a\":1}", 7);
+    begin();
+    kube_api_send(api, how, slice_str(body), &spec);
+    ck_assert(!got.over); /* never from inside */
+    finish();
+}
+
+static void get_it(void)
+{
+    begin();
+    kube_api_get(api, &spec);
+    finish();
+}
+
+START_TEST(a_read_has_no_body)
+{
+    setup();
+    get_it();
+    ck_assert_str_eq(seen.line, "GET /x");
+    ck_assert_str_eq(seen.type, "");
+    ck_assert_str_eq(seen.length, "");
+    ck_assert_uint_eq(got.status, 200);
+    ck_assert_uint_eq(got.begun, 1);
+    ck_assert_str_eq(got.data.p, "{}");
+    ck_assert_str_eq(got.body, "");
+    teardown();
 }
 END_TEST
 
-START_TEST(a_get_after_it_has_no_body)
+START_TEST(methods_and_types)
 {
-    ask("POST", "application/json", SLICE_LIT("{}"), false);
-    ck_assert_str_eq(saw.method, "POST");
-    ck_assert_str_eq(saw.type, "application/json");
-    struct result r = ask(NULL, NULL, slice_str(NULL), true);
-    ck_assert_uint_eq(r.status, 200);
-    ck_assert_str_eq(saw.method, "GET");
-    ck_assert_str_eq(saw.type, "");
-    ck_assert_uint_eq(saw.n, 0);
+    setup();
+    send_it(KUBE_CREATE, "{\"a\":1}");
+    ck_assert_str_eq(seen.line, "POST /x");
+    ck_assert_str_eq(seen.type, "application/json");
+    ck_assert_str_eq(seen.body.p, "{\"a\":1}");
+    ck_assert_str_eq(seen.expect, "");
+    send_it(KUBE_MERGE, "{\"b\":null}");
+    ck_assert_str_eq(seen.line, "PATCH /x");
+    ck_assert_str_eq(seen.type, "application/merge-patch+json");
+    ck_assert_str_eq(seen.body.p, "{\"b\":null}");
+    send_it(KUBE_APPLY, "");
+    ck_assert_str_eq(seen.line, "PATCH /x");
+    ck_assert_str_eq(seen.type, "application/apply-patch+yaml");
+    ck_assert_str_eq(seen.length, "0");
+    get_it(); /* the next one is a read again */
+    ck_assert_str_eq(seen.line, "GET /x");
+    teardown();
 }
 END_TEST
 
-START_TEST(without_data_the_answers_body_comes_at_the_end)
+START_TEST(a_large_body_arrives)
 {
-    struct result r = ask("POST", "application/json", SLICE_LIT("{}"), false);
-    ck_assert_str_eq(r.body, "the answer to POST");
-    status = 201;
-    r = ask("POST", "application/json", SLICE_LIT("{}"), true);
-    ck_assert_uint_eq(r.status, 201);
-    ck_assert_str_eq(r.data, "");
-    ck_assert_str_eq(r.body, "the answer to POST");
+    char *big = xmalloc(500001);
+    setup();
+    memset(big, 'x', 500000);
+    big[500000] = '\0';
+    send_it(KUBE_CREATE, big);
+    ck_assert_uint_eq(got.status, 200);
+    ck_assert_str_eq(seen.body.p, big);
+    ck_assert_str_eq(seen.expect, "");
+    free(big);
+    teardown();
 }
 END_TEST
 
-START_TEST(a_refusal_is_told_once_and_not_repeated)
+START_TEST(created_is_good_for_what_was_sent_only)
 {
-    status = 409;
-    struct result r = ask("PATCH", KUBE_APPLY, SLICE_LIT("{}"), true);
-    ck_assert_uint_eq(r.status, 409);
-    ck_assert_str_eq(r.data, "");
-    ck_assert_str_eq(r.body, "the answer to PATCH");
-    ck_assert_uint_eq(saw.times, 1);
+    setup();
+    seen.status = 201;
+    seen.says = "{\"made\":1}";
+    send_it(KUBE_CREATE, "{}");
+    ck_assert_uint_eq(got.status, 201);
+    ck_assert_uint_eq(got.begun, 1);
+    ck_assert_str_eq(got.data.p, "{\"made\":1}");
+    get_it();
+    ck_assert_uint_eq(got.status, 201);
+    ck_assert_uint_eq(got.begun, 0);
+    ck_assert_uint_eq(got.data.len, 0);
+    ck_assert_str_eq(got.body, "{\"made\":1}");
+    teardown();
 }
 END_TEST
 
-/* libcurl would wait for "100 Continue" otherwise */
-START_TEST(the_body_is_copied_and_may_be_large)
+START_TEST(refusals_are_told_once_and_bounded)
 {
-    static struct result r;
-    char *text = malloc(BIG);
-    memset(text, 'x', BIG);
-    struct kube_call_spec spec = {.path = "/big",
-                                  .method = "PUT",
-                                  .content_type = "application/json",
-                                  .body = slice_of(text, BIG),
-                                  .done = on_done,
-                                  .arg = &r};
-    r = (struct result){false};
-    ck_assert_ptr_nonnull(kube_api_send(api, &spec));
-    memset(text, 'y', BIG);
-    free(text);
-    uint64_t began = loop_now_ms(loop);
-    wait_for(&r);
-    ck_assert_uint_eq(r.status, 200);
-    ck_assert_str_eq(saw.method, "PUT");
-    ck_assert_uint_eq(saw.n, BIG);
-    ck_assert_int_eq(saw.body[0], 'x');
-    ck_assert_int_eq(saw.body[BIG - 1], 'x');
-    ck_assert_uint_lt(loop_now_ms(loop) - began, 900);
+    char *big = xmalloc(100001);
+    setup();
+    seen.status = 429;
+    seen.retry_after = "7";
+    seen.says = "{\"message\":\"slow\"}";
+    send_it(KUBE_CREATE, "{}");
+    ck_assert_uint_eq(got.status, 429);
+    ck_assert_uint_eq(got.retry_after, 7000);
+    ck_assert_str_eq(got.body, seen.says);
+    ck_assert_uint_eq(got.begun, 0);
+    ck_assert_uint_eq(seen.n, 1);
+    memset(big, 'x', 100000);
+    big[100000] = '\0';
+    seen.status = 500;
+    seen.retry_after = NULL;
+    seen.says = big;
+    send_it(KUBE_APPLY, "{}");
+    ck_assert_uint_eq(got.status, 500);
+    ck_assert_uint_eq(got.retry_after, 0);
+    ck_assert_uint_eq(strlen(got.body), 16384);
+    ck_assert_uint_eq(seen.n, 2);
+    free(big);
+    teardown();
 }
 END_TEST
 
-START_TEST(cancelled_it_says_nothing)
+START_TEST(enough_ends_it)
 {
-    struct result r = {false};
-    struct kube_call_spec spec = {.path = "/x",
-                                  .method = "POST",
-                                  .content_type = "application/json",
-                                  .body = SLICE_LIT("{}"),
-                                  .done = on_done,
-                                  .arg = &r};
-    kube_call_cancel(kube_api_send(api, &spec));
-    ask(NULL, NULL, slice_str(NULL), true);
-    ck_assert(!r.over);
+    setup();
+    got.enough = true;
+    send_it(KUBE_CREATE, "{}");
+    ck_assert_uint_eq(got.status, 0);
+    ck_assert_str_eq(got.error, "enough");
+    teardown();
 }
 END_TEST
 
-int main(void)
+START_TEST(a_cancelled_call_says_nothing)
 {
-    Suite *s = suite_create("api");
-    TCase *t = tcase_create("bodies");
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, a_patch_arrives_as_it_was_said);
-    tcase_add_test(t, a_get_after_it_has_no_body);
-    tcase_add_test(t, without_data_the_answers_body_comes_at_the_end);
-    tcase_add_test(t, a_refusal_is_told_once_and_not_repeated);
-    tcase_add_test(t, the_body_is_copied_and_may_be_large);
-    tcase_add_test(t, cancelled_it_says_nothing);
-    suite_add_tcase(s, t);
-    SRunner *sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed != 0;
+    setup();
+    seen.silent = true;
+    begin();
+    struct kube_call *c = kube_api_send(api, KUBE_CREATE, slice_str("{}"), &spec);
+    while (seen.n == 0)
+        loop_turn(loop, true);
+    kube_call_cancel(c);
+    loop_turn(loop, false);
+    ck_assert(!got.over);
+    kube_call_cancel(NULL);
+    teardown();
 }
+END_TEST
+
+START_TEST(silence_and_absence_end_it)
+{
+    setup();
+    seen.silent = true;
+    begin();
+    struct kube_call_spec hasty = spec;
+    hasty.timeout_ms = 200;
+    kube_api_send(api, KUBE_CREATE, slice_str("{}"), &hasty);
+    finish();
+    ck_assert_uint_eq(got.status, 0);
+    ck_assert_str_eq(got.error, "it takes too long");
+    ck_assert_uint_eq(seen.n, 1);
+    http_server_free(server);
+    server = NULL;
+    send_it(KUBE_CREATE, "{}");
+    ck_assert_uint_eq(got.status, 0);
+    ck_assert_str_eq(got.error, "cannot connect");
+    server = NULL;
+    teardown();
+}
+END_TEST
+
+UNIT_MAIN("api", a_read_has_no_body, methods_and_types, a_large_body_arrives,
+          created_is_good_for_what_was_sent_only, refusals_are_told_once_and_bounded,
+          enough_ends_it, a_cancelled_call_says_nothing, silence_and_absence_end_it)
