@@ -60,6 +60,7 @@ endef
 
 $(eval $(call prog,fsm-sidecar,$(call obj,sidecar/*.c)))
 $(eval $(call prog,fsm-controller,$(call obj,controller/*.c)))
+$(eval $(call prog,fsm-injector,$(call obj,injector/webhook/*.c) $(INJECT_OBJ)))
 $(eval $(call prog,fsm-init,$(call obj,interceptor/init/*.c),-lip4tc -lip6tc))
 $(eval $(call prog,fsm-healthcheck,$(call obj,injector/healthcheck/*.c)))
 $(eval $(call prog,fsm-local-shim,$(call obj,cli/local/shim/*.c)))

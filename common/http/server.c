@@ -23,7 +23,7 @@
 #include "common/io/conn.h"
 #include "common/io/listener.h"
 
-#define IDLE_MS     60000u
+#define IDLE_MS     60000u /* between requests, if nobody says; without progress of a reply */
 #define SLOW_MS     15000u
 #define LINGER_MS   2000u
 #define MAX_BODY    (1024u * 1024)
@@ -98,6 +98,7 @@ struct http_server {
     unsigned n_conns;
     size_t pending; /* bytes written into out and not sent, over all conns */
     bool freeing;
+    bool draining;
     LIST_HEAD(, sconn) conns;
     struct sconn_queue idle;
     struct table *sources; /* struct ip -> struct source */
@@ -330,7 +331,7 @@ void http_reply(struct http_req *r, unsigned status, const char *content_type, s
     }
     log_debug(sc->srv->o.name, "request served method=%.*s path=%.*s status=%u",
               SLICE_FMT(r->head.method_text), SLICE_FMT(r->head.path), status);
-    sc->close |= !r->head.keep_alive || sc->srv->freeing;
+    sc->close |= !r->head.keep_alive || sc->srv->freeing || sc->srv->draining;
     put_reply(sc, r, status, content_type, body);
     req_free(r);
     sc->req = NULL;
@@ -543,7 +544,7 @@ static int step_reply(struct sconn *sc)
     } else {
         sc->state = ST_HEAD;
         set_idle(sc);
-        timer_set(&sc->timer, IDLE_MS);
+        timer_set(&sc->timer, sc->srv->o.idle_ms);
     }
     return 1;
 }
@@ -652,7 +653,7 @@ static void on_event(struct conn *c, unsigned events, void *arg)
     }
     if (events & CONN_EV_OPEN && sc->state == ST_HANDSHAKE) {
         sc->state = ST_HEAD;
-        timer_set(&sc->timer, IDLE_MS);
+        timer_set(&sc->timer, sc->srv->o.idle_ms);
     }
     if (sc->state == ST_HANDSHAKE)
         return;
@@ -758,6 +759,7 @@ struct http_server *http_server_new(struct loop *l, int fd, const struct http_se
     s->o.max_conns = o->max_conns ? o->max_conns : MAX_CONNS;
     s->o.slow_ms = o->slow_ms ? o->slow_ms : SLOW_MS;
     s->o.first_ms = o->first_ms ? o->first_ms : s->o.slow_ms;
+    s->o.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
     s->o.per_source = o->per_source ? o->per_source : (s->o.max_conns + 1) / 2;
     LIST_INIT(&s->conns);
     TAILQ_INIT(&s->idle);
@@ -778,6 +780,11 @@ void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx)
 
     s->o.tls = tls_ctx_ref(ctx);
     tls_ctx_unref(old);
+}
+
+void http_server_drain(struct http_server *s)
+{
+    s->draining = true;
 }
 
 size_t http_server_pending(const struct http_server *s)

@@ -5,10 +5,10 @@
  *   on_request(req, self): http_reply_json(req, 200, body)  now or later, exactly once
  *
  * Bounded: head 16 KiB, body opts.max_body, connections opts.max_conns, of one address
- * opts.per_source, idle 60 s; a request has opts.slow_ms to arrive (408), a reply 60 s without
- * progress to be taken.  Who comes when a bound is reached takes the place of the connection that
- * has been without a request for longest, so that connections that say nothing keep nobody out.
- * A TLS connection costs no TLS state before its first byte.  One thread.
+ * opts.per_source, idle opts.idle_ms; a request has opts.slow_ms to arrive (408), a reply 60 s
+ * without progress to be taken.  Who comes when a bound is reached takes the place of the
+ * connection that has been without a request for longest, so that connections that say nothing keep
+ * nobody out. A TLS connection costs no TLS state before its first byte.  One thread.
  */
 #ifndef FSM_HTTP_SERVER_H
 #define FSM_HTTP_SERVER_H
@@ -34,6 +34,8 @@ struct http_server_opts {
     const char *name;    /* subsystem for the log; borrowed */
     unsigned slow_ms;    /* 0 = 15 s */
     unsigned first_ms;   /* time for a new connection's first byte; 0 = slow_ms */
+    unsigned idle_ms;    /* between two requests; 0 = 60 s.  Clients that keep connections should
+                            be the ones who close them: longer than they do */
 };
 /* takes fd (a bound, listening socket: TCP or Unix) */
 struct http_server *http_server_new(struct loop *l, int fd, const struct http_server_opts *o,
@@ -42,6 +44,8 @@ struct http_server *http_server_new(struct loop *l, int fd, const struct http_se
 void http_server_set_tls(struct http_server *s, struct tls_ctx *ctx);
 /* bytes of answers that clients have not taken yet: who makes large answers for many waits on it */
 size_t http_server_pending(const struct http_server *s);
+/* From now on each connection ends with its next answer (which says so). */
+void http_server_drain(struct http_server *s);
 /* Stops accepting; answers waiting requests 503 (their `gone` is called first: do not reply to them
  * any more); closes every connection, what the socket does not take at once is lost; frees. */
 void http_server_free(struct http_server *s);

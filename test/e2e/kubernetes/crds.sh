@@ -239,13 +239,17 @@ kustomize() {
     k apply -k "$ROOT/deploy/kustomize/base" --dry-run=server >"$TMP/out" 2>&1 || fail "base: $(cat "$TMP/out")"
     same "warnings" "$(grep -i warning "$TMP/out" | grep -v last-applied)" ""
     quietly k apply --server-side --force-conflicts -k "$ROOT/deploy/kustomize/base"
-    # flags that the Deployment uses are the program's
-    local flag
-    for flag in $(sed -n 's/^ *- \(--[a-z-]*\)=.*/\1/p' "$ROOT/deploy/kustomize/base/deployment.yaml"); do
-        "$FSM_BIN/fsm-controller" --help | grep -q -- "$flag" || fail "fsm-controller has no $flag"
-        CHECKS=$((CHECKS + 1))
+    # flags that the Deployments use are the programs'
+    local flag program file
+    for program in controller injector; do
+        file=$ROOT/deploy/kustomize/base/$program.yaml
+        [ -e "$file" ] || file=$ROOT/deploy/kustomize/base/deployment.yaml
+        for flag in $(sed -n 's/^ *- \(--[a-z-]*\)=.*/\1/p' "$file"); do
+            "$FSM_BIN/fsm-$program" --help | grep -q -- "$flag" || fail "fsm-$program has no $flag"
+            CHECKS=$((CHECKS + 1))
+        done
+        same "rights of fsm-$program" "$(k auth can-i list secrets -A --as="system:serviceaccount:fsm-system:fsm-$program")" no
     done
-    same "rights" "$(k auth can-i list secrets -A --as=system:serviceaccount:fsm-system:fsm-controller)" no
 }
 
 begin

@@ -35,7 +35,7 @@ rules() {
     kube kustomize "$ROOT/deploy/kustomize/base" | "$PY" -c '
 import sys, yaml
 for o in yaml.safe_load_all(sys.stdin):
-    if o["kind"] not in ("Role", "ClusterRole"):
+    if o["kind"] not in ("Role", "ClusterRole") or o["metadata"]["name"] != "fsm-controller":
         continue
     for i, rule in enumerate(o["rules"]):
         for word in rule["apiGroups"] + rule["resources"] + rule["verbs"]:

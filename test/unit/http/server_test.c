@@ -72,6 +72,9 @@ static void on_request(struct http_req *r, void *arg)
         http_reply(r, 204, NULL, slice_of(NULL, 0));
     } else if (slice_eq_str(path, "/text")) {
         http_reply_text(r, 404, "no %s\n", "such thing");
+    } else if (slice_eq_str(path, "/drain")) {
+        http_server_drain(srv);
+        echo(r);
     } else {
         echo(r);
     }
@@ -89,10 +92,16 @@ static void stop(void *arg)
     loop_stop(loop);
 }
 
+static unsigned idle_ms; /* 0: what the server does by itself */
+
 static void start(int fd, struct tls_ctx *tls, unsigned max_conns)
 {
-    const struct http_server_opts o = {
-        .tls = tls, .max_conns = max_conns, .slow_ms = SLOW_MS, .max_body = 100000, .name = "test"};
+    const struct http_server_opts o = {.tls = tls,
+                                       .max_conns = max_conns,
+                                       .slow_ms = SLOW_MS,
+                                       .idle_ms = idle_ms,
+                                       .max_body = 100000,
+                                       .name = "test"};
     struct err e = {""};
 
     loop = loop_new(&e);
@@ -249,6 +258,42 @@ START_TEST(a_connection_is_kept)
     ck_has(said, "< Connection: close");
     sh("curl -sSv -m 10 --http1.0 -H 'Connection: keep-alive' $U/1");
     ck_has(said, "< Connection: keep-alive");
+}
+END_TEST
+
+START_TEST(a_server_that_drains_ends_connections_with_an_answer)
+{
+    int fd = dial(), other = dial();
+
+    say(other, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&handled, 1);
+    say(fd, "GET /drain HTTP/1.1\r\nHost: a\r\n\r\n");
+    ck_has(hear(fd), "Connection: close\r\n");
+    /* the other one was kept, and still gets one answer */
+    say(other, "GET /y HTTP/1.1\r\nHost: a\r\n\r\n");
+    const char *both = hear(other);
+    ck_has(both, "\"path\": \"/x\"");
+    ck_has(both, "\"path\": \"/y\"");
+}
+END_TEST
+
+static void start_impatient(void)
+{
+    idle_ms = 300;
+    start_plain();
+    idle_ms = 0;
+}
+
+START_TEST(an_idle_connection_is_closed_when_the_user_said)
+{
+    uint64_t began = clock_mono_ns();
+    int fd = dial();
+
+    say(fd, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    ck_hasnt(hear(fd), "Connection: close");
+    uint64_t ms = (clock_mono_ns() - began) / 1000000;
+    ck_assert_uint_ge(ms, 290);
+    ck_assert_uint_lt(ms, 9000); /* hear() gives up at 10 s */
 }
 END_TEST
 
@@ -856,6 +901,7 @@ static void plain_tests(TCase *t)
     tcase_add_test(t, curl_posts_with_length_and_in_chunks);
     tcase_add_test(t, a_body_above_the_bound_gets_413);
     tcase_add_test(t, a_connection_is_kept);
+    tcase_add_test(t, a_server_that_drains_ends_connections_with_an_answer);
     tcase_add_test(t, statuses_without_a_body_have_none);
     tcase_add_test(t, a_large_reply_passes);
     tcase_add_test(t, many_clients_at_once);
@@ -888,12 +934,16 @@ int main(void)
 {
     Suite *s = suite_create("server");
     TCase *plain = tcase_create("plain"), *ending = tcase_create("ending");
-    TCase *sock = tcase_create("unix"), *tls = tcase_create("tls"), *bare = tcase_create("bare");
+    TCase *impatient = tcase_create("impatient"), *sock = tcase_create("unix"),
+          *tls = tcase_create("tls"), *bare = tcase_create("bare");
     SRunner *r;
     int failed;
 
     plain_tests(plain);
     suite_add_tcase(s, plain);
+    tcase_add_checked_fixture(impatient, start_impatient, finish);
+    tcase_add_test(impatient, an_idle_connection_is_closed_when_the_user_said);
+    suite_add_tcase(s, impatient);
     tcase_add_checked_fixture(ending, start_plain, stopped);
     tcase_add_test(ending, who_waits_at_the_end_gets_503);
     suite_add_tcase(s, ending);
