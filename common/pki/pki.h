@@ -76,9 +76,10 @@ char *pki_token_sign(const char *key_pem, const struct pki_token *t, struct err 
 /* Checks signature (ES256 only; "alg" from the token is never trusted), times, audience. */
 int pki_token_verify(const char *public_key_pem, struct slice token, const char *audience,
                      int64_t now_s, struct pki_token *out, struct err *e);
-/* What a token says of itself, whoever signed it and how: form, times and audience are checked,
- * the signature is not.  Enough to refuse it, or to know what to ask its issuer; never to trust. */
-int pki_token_claims(struct slice token, const char *audience, int64_t now_s, struct pki_token *out,
+/* What a token says of itself, whoever signed it and how: form and audience are checked, the
+ * signature is not, and times are left to its issuer's clock.  Enough to refuse it, or to know what
+ * to ask its issuer; never to trust. */
+int pki_token_claims(struct slice token, const char *audience, struct pki_token *out,
                      struct err *e);
 /* the public half of a private key, PEM; returns owned */
 char *pki_public_key(const char *key_pem, struct err *e);

@@ -57,8 +57,8 @@ static char *review(const char *mode, const char *token)
     struct pki_token t;
     struct err e = {""};
 
-    if (strcmp(mode, "refused") == 0 ||
-        pki_token_claims(slice_str(token), "fsm", clock_wall_ms() / 1000, &t, &e) < 0)
+    if (strcmp(mode, "refused") == 0 || pki_token_claims(slice_str(token), "fsm", &t, &e) < 0 ||
+        t.not_after <= clock_wall_ms() / 1000)
         return xasprintf("{\"kind\":\"TokenReview\",\"status\":{\"user\":{},\"error\":\"[invalid "
                          "bearer token, so it is]\"}}");
     return xasprintf("{\"kind\":\"TokenReview\",\"status\":{\"authenticated\":true,\"user\":{"

@@ -104,7 +104,7 @@ refused "for the API server" 401 'not for the audience "fsm"' \
     "$(kube create token -n mesh web --audience=api --bound-object-kind=Pod --bound-object-name=web)"
 refused "not bound to a pod" 401 'not bound to a pod' "$(kube create token -n mesh web --audience=fsm)"
 refused "of a pod without a sidecar's namespace" 404 'not (known|in the mesh)' "$(pod_token default outsider)"
-refused "expired" 401 'expired [0-9]* s ago' "$(forge web web -600 "$KEYS/service-accounts.key")"
+refused "expired" 401 'the API server does not take it: .*expired' "$(forge web web -600 "$KEYS/service-accounts.key")"
 openssl genrsa -out "$TMP/thief.key" 2048 2>/dev/null
 refused "signed by somebody else" 401 'the API server does not take it: ' "$(forge web web 600 "$TMP/thief.key")"
 refused "signature of another token" 401 'the API server does not take it: ' "${WEB%.*}.${OTHER##*.}"
