@@ -59,7 +59,7 @@ make_ca() {
 }
 
 # ---- start ----------------------------------------------------------------------------------------
-PORT=$(($$ % 20000 + 20000))
+PORT=$(($$ % 12000 + 20000)) # below those that the kernel gives out
 meshed shop
 meshed typo 'flomesh.io/sidecar-injection: "maybe"'
 printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: plain}\n' >"$TMP/resources/plain.yaml"
