@@ -160,8 +160,9 @@ ssize_t conn_splice_read(struct conn *c, int pipe, size_t n);
 ssize_t conn_splice_write(struct conn *c, int pipe, size_t n);
 /* MSG_PEEK; only before a transport is put on.  CONN_EV_READ comes again with more bytes. */
 ssize_t conn_peek(struct conn *c, void *p, size_t n);
-/* What the kernel knows, whatever the loop has heard so far.  Quiet: the peer has sent nothing that
- * is unread, and has not ended.  Ended: it has, or the connection broke. */
+/* What the kernel knew a moment ago at most (loop_is_still), whatever the loop has told.  Quiet:
+ * the peer has sent nothing that is unread, and has not ended.  Ended: it has, or the connection
+ * broke. */
 bool conn_is_quiet(const struct conn *c);
 bool conn_has_ended(const struct conn *c);
 /* Has the connection broken, though nothing was read that says so?  For who has stopped reading. */

@@ -392,7 +392,7 @@ void upconn_idle(struct upconn *u)
 
 /* What the server did since the loop last looked may lie unread still: an end, which would cost a
  * request that may not be repeated, or bytes that nobody asked for, which would be taken for the
- * next answer (RFC 9112 9.2).  So the kernel is asked. */
+ * next answer (RFC 9112 9.2).  So the loop is asked, and where it may not know, the kernel. */
 static struct upconn *idle_take(struct epool *ep)
 {
     struct upconn *u;
