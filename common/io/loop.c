@@ -2,9 +2,9 @@
  *
  * Three descriptors of its own: an epoll set, an eventfd that other threads write to, and a timerfd
  * for the next visit of the wheel.  The last two are edge-triggered and never read: each write or
- * expiry is an edge of its own.  The timerfd is set only when the next visit is EARLIER than what
- * it is set for, or that has passed; a wait that was called off wakes the loop once for nothing,
- * which is cheaper than a system call for every timer.
+ * expiry is an edge of its own.  The timerfd is set only when the next visit is EARLIER than the
+ * edge that is still to come; a wait that was called off wakes the loop once for nothing, which is
+ * cheaper than a system call for every timer.
  *
  * libevent's base, where there is one, has the epoll set as one of its descriptors: two waits for
  * each turn.  The loops that carry traffic have none.
@@ -55,7 +55,7 @@ struct loop {
     struct event *poll_ev;   /* our epoll set in it */
     int n_ready, at_ready;   /* of `ready`: how many there are, which one is told */
     struct epoll_event ready[READY_MAX];
-    uint64_t armed_ms; /* what timer_fd is set for, UINT64_MAX = nothing */
+    uint64_t armed_ms; /* of the edge of timer_fd that we have not seen yet, UINT64_MAX = none */
     uint64_t now_ms;
     uint64_t looked_ns; /* what was ready then has been told, or is in `ready` */
     bool now_known;     /* now_ms was read in this turn */
@@ -160,7 +160,11 @@ static void on_post(struct loop_fd *f, uint32_t events)
 
 static void on_timer(struct loop_fd *f, uint32_t events)
 {
-    /* waking up was all: the turn runs the wheel */
+    struct loop *l = (struct loop *)((char *)f - offsetof(struct loop, on_timer));
+
+    /* The turn runs the wheel, but for a time that may have been read before the edge: what is due
+     * then needs another one. */
+    l->armed_ms = UINT64_MAX;
 }
 
 /* tells what is ready by now, after at most so long */
@@ -297,7 +301,7 @@ static void arm(struct loop *l)
     uint64_t next = loop_next_ms(l);
     struct itimerspec its = {0};
 
-    if (next == UINT64_MAX || (next >= l->armed_ms && l->armed_ms > l->wheel.now))
+    if (next >= l->armed_ms)
         return;
     its.it_value.tv_sec = (time_t)(next / 1000);
     its.it_value.tv_nsec = (long)(next % 1000) * 1000000;

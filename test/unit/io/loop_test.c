@@ -1,4 +1,5 @@
 /* loop_test.c - turns, deferred jobs, posts from other threads, signals, real timers. */
+#include <event2/event.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -286,6 +287,44 @@ START_TEST(now_is_read_once_a_turn)
 }
 END_TEST
 
+/* An event of libevent's that comes before our epoll set in the turn, reads the time and takes
+ * longer than the timer: the timer's edge is then seen in a turn whose time is before it.  A loop
+ * that forgets it sleeps for ever. */
+static void on_slow_event(evutil_socket_t fd, short what, void *arg)
+{
+    loop_now_ms(l);
+    usleep(20000);
+}
+
+static void nothing(void *arg)
+{
+}
+
+static void set_flag(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+START_TEST(a_timer_due_while_libevent_is_busy_is_not_lost)
+{
+    bool fired = false;
+    struct timer t;
+
+    io_begin();
+    int fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+    struct event *slow = event_new(loop_base(l), fd, EV_READ | EV_ET, on_slow_event, NULL);
+    event_add(slow, NULL);
+    loop_post(l, nothing, NULL); /* both are ready */
+    timer_init(&t, l, set_flag, &fired);
+    timer_set(&t, 10);
+    while (!fired)
+        loop_turn(l, true);
+    event_free(slow);
+    close(fd);
+    io_end();
+}
+END_TEST
+
 /* ---- descriptors ------------------------------------------------------------------------ */
 
 struct watched {
@@ -430,6 +469,7 @@ UNIT_MAIN("loop", jobs_run_once_at_the_end_of_the_turn,
           a_job_may_free_itself_and_loop_free_runs_the_rest, posts_come_from_any_thread_in_order,
           a_post_may_post, notes_come_from_any_thread_in_order, a_note_may_be_taken_back,
           a_post_wakes_a_sleeping_loop, signals_run_in_the_loop, real_timers_wake_the_loop,
-          an_idle_loop_sleeps, now_is_read_once_a_turn, what_is_not_watched_any_more_is_not_told,
+          an_idle_loop_sleeps, now_is_read_once_a_turn,
+          a_timer_due_while_libevent_is_busy_is_not_lost, what_is_not_watched_any_more_is_not_told,
           a_base_of_libevent_changes_nothing, an_error_is_told_though_nobody_asked_for_it,
           what_waits_in_the_turn_or_came_since_is_not_still, nothing_stays_open)
