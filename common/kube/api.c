@@ -38,8 +38,9 @@ struct kube_call {
     struct buf sent;    /* the request's body; wiped */
     struct buf body;    /* what was answered, bounded */
     uint64_t retry_after;
-    bool enough;         /* data() wants no more */
-    const char *verdict; /* why it ends, if libcurl does not say; a constant */
+    struct timer deadline; /* libcurl has none for a call that waits for another's connection */
+    bool enough;           /* data() wants no more */
+    const char *verdict;   /* why it ends, if libcurl does not say; a constant */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -126,6 +127,7 @@ static void wipe_headers(struct curl_slist *headers)
 
 static void call_free(struct kube_call *c)
 {
+    timer_cancel(&c->deadline);
     if (c->easy) {
         multi_remove(c->api->multi, c->easy);
         curl_easy_cleanup(c->easy);
@@ -147,6 +149,8 @@ static bool is_handshake(CURLcode code)
            code == CURLE_SSL_ISSUER_ERROR;
 }
 
+static const char too_long[] = "it takes too long";
+
 /* What libcurl says in detail holds milliseconds, ports and library calls; an error that stays the
  * same should read the same.  About certificates, names and such the details are what helps. */
 static const char *words_of(const struct kube_call *c, CURLcode code)
@@ -155,7 +159,7 @@ static const char *words_of(const struct kube_call *c, CURLcode code)
     case CURLE_COULDNT_CONNECT:
         return "cannot connect";
     case CURLE_OPERATION_TIMEDOUT:
-        return "it takes too long";
+        return too_long;
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_PARTIAL_FILE:
@@ -329,9 +333,10 @@ static void set_options(struct kube_call *c)
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(h, CURLOPT_PIPEWAIT, 1L); /* for the connection, rather than a second one */
+    /* Better wait for the connection than open a second one; but whether one without TLS can be
+     * shared shows in its first answer only, and that of a watch may take its time. */
+    curl_easy_setopt(h, CURLOPT_PIPEWAIT, (long)(strncasecmp(a->server, "https:", 6) == 0));
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)c->spec.timeout_ms);
     if (c->spec.stall_ms) {
         curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)(c->spec.stall_ms / 1000));
@@ -363,9 +368,17 @@ static void fail(struct kube_call *c, const char *verdict)
         curl_easy_cleanup(c->easy);
         c->easy = NULL;
     }
+    timer_cancel(&c->deadline);
     TAILQ_REMOVE(&c->api->open, c, link);
     TAILQ_INSERT_TAIL(&c->api->failed, c, link);
     loop_defer(c->api->loop, &c->api->job);
+}
+
+static void on_deadline(void *arg)
+{
+    struct kube_call *c = arg;
+    c->error[0] = '\0';
+    fail(c, too_long);
 }
 
 static void finish_failed(struct loop_job *job)
@@ -449,6 +462,7 @@ static struct kube_call *call_new(struct kube_api *a, const struct kube_call_spe
     c->api = a;
     c->multi.done = on_done;
     c->spec = *spec;
+    timer_init(&c->deadline, a->loop, on_deadline, c);
     c->headers = curl_slist_append(NULL, "Accept: application/json");
     return c;
 }
@@ -469,6 +483,8 @@ static struct kube_call *begin(struct kube_call *c)
     c->easy = curl_easy_init();
     set_options(c);
     c->spec.path = NULL;
+    if (c->spec.timeout_ms)
+        timer_set(&c->deadline, c->spec.timeout_ms);
     multi_add(a->multi, c->easy);
     return c;
 }

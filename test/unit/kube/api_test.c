@@ -65,6 +65,23 @@ static void on_request(struct http_req *r, void *arg)
     http_reply(r, seen.status, "application/json", slice_str(seen.says));
 }
 
+static void connect_to(const char *scheme, unsigned port)
+{
+    struct err e = {""};
+    char *path = xasprintf("%s/config", dir);
+    char *text = xasprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+                           "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
+                           "clusters: [{name: k, cluster: {server: \"%s://127.0.0.1:%u\"}}]\n"
+                           "users: [{name: u, user: {}}]\n",
+                           scheme, port);
+    ck_assert_int_eq(file_write(path, text, strlen(text), 0600, &e), 0);
+    struct kube_access_from from = {path, NULL, false};
+    api = kube_api_new(loop, &from, "test", &e);
+    ck_assert_msg(api != NULL, "%s", e.text);
+    free(text);
+    free(path);
+}
+
 static void setup(void)
 {
     struct ip_port at;
@@ -80,18 +97,7 @@ static void setup(void)
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&bound, &n), 0);
     struct http_server_opts o = {.name = "test"};
     server = http_server_new(loop, fd, &o, on_request, NULL, &e);
-    char *path = xasprintf("%s/config", dir);
-    char *text = xasprintf("apiVersion: v1\nkind: Config\ncurrent-context: c\n"
-                           "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
-                           "clusters: [{name: k, cluster: {server: \"http://127.0.0.1:%u\"}}]\n"
-                           "users: [{name: u, user: {}}]\n",
-                           ntohs(bound.sin_port));
-    ck_assert_int_eq(file_write(path, text, strlen(text), 0600, &e), 0);
-    struct kube_access_from from = {path, NULL, false};
-    api = kube_api_new(loop, &from, "test", &e);
-    ck_assert_msg(api != NULL, "%s", e.text);
-    free(text);
-    free(path);
+    connect_to("http", ntohs(bound.sin_port));
     seen.status = 200;
     seen.says = "{}";
 }
@@ -308,6 +314,51 @@ START_TEST(silence_and_absence_end_it)
 }
 END_TEST
 
+/* a watch of a quiet cluster, and a question beside it */
+START_TEST(who_waits_for_an_answer_holds_up_nobody)
+{
+    setup();
+    seen.silent = true;
+    struct kube_call *watch =
+        kube_api_get(api, &(struct kube_call_spec){.path = "/watch", .done = on_done});
+    while (seen.n == 0)
+        loop_turn(loop, true);
+    seen.silent = false;
+    get_it();
+    ck_assert_uint_eq(got.status, 200);
+    kube_call_cancel(watch);
+    teardown();
+}
+END_TEST
+
+/* the second call waits for the connection of the first, which is not there yet */
+START_TEST(time_runs_while_a_connection_is_awaited)
+{
+    struct sockaddr_in mute = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof mute;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setup();
+    kube_api_free(api);
+    ck_assert(bind(fd, (struct sockaddr *)&mute, n) == 0 && listen(fd, 16) == 0);
+    getsockname(fd, (struct sockaddr *)&mute, &n);
+    connect_to("https", ntohs(mute.sin_port));
+    struct kube_call *watch =
+        kube_api_get(api, &(struct kube_call_spec){.path = "/watch", .done = on_done});
+    struct kube_call_spec hasty = spec;
+    hasty.timeout_ms = 200;
+    uint64_t start = loop_now_ms(loop);
+    begin();
+    kube_api_send(api, KUBE_CREATE, slice_str("{}"), &hasty);
+    finish();
+    ck_assert_uint_lt(loop_now_ms(loop) - start, 5000);
+    ck_assert_str_eq(got.error, "it takes too long");
+    kube_call_cancel(watch);
+    close(fd);
+    teardown();
+}
+END_TEST
+
 UNIT_MAIN("api", a_read_has_no_body, methods_and_types, a_large_body_arrives,
           created_is_good_for_what_was_sent_only, refusals_are_told_once_and_bounded,
-          enough_ends_it, a_cancelled_call_says_nothing, silence_and_absence_end_it)
+          enough_ends_it, a_cancelled_call_says_nothing, silence_and_absence_end_it,
+          who_waits_for_an_answer_holds_up_nobody, time_runs_while_a_connection_is_awaited)
