@@ -159,30 +159,49 @@ static int read_mesh_endpoint(const struct build *b, const struct at *a, const c
     return 0;
 }
 
-/* takes eps */
+/* flags: of the balancer, CLUSTER_*; takes eps */
 static void put_cluster(struct build *b, const char *name, uint64_t tag, struct endpoint *eps,
-                        uint32_t n)
+                        uint32_t n, uint32_t flags)
 {
     static const struct ip_port source = {.ip = {.family = 4, .b = {127, 0, 0, 6}}};
     struct cluster_def def = {.name = name,
                               .tag = tag,
                               .eps = eps,
                               .n = n,
-                              .flags = tag ? CLUSTER_LOCAL : 0,
+                              .flags = flags | (tag ? CLUSTER_LOCAL : 0),
                               .source = tag ? &source : NULL};
     view_put_cluster(b->v, cluster_new(b->slots, &def));
     free(eps);
 }
 
-/* tag: 0 = outbound, {"Endpoints": {address: endpoint}}; else {address: weight} */
+static int read_balancer(const struct build *b, const struct at *up, const struct json_tree *j,
+                         uint32_t *flags)
+{
+    struct at a = {up, "LoadBalancer", 0};
+    const struct json_tree *name = json_tree_get(j, a.key);
+    *flags = 0;
+    const char *text = absent(name)                      ? "RoundRobinLoadBalancer"
+                       : json_tree_is(name, JSON_STRING) ? json_tree_text(name)
+                                                         : "";
+    if (strcmp(text, "LeastConnectionLoadBalancer") == 0)
+        *flags = CLUSTER_LEAST;
+    else if (strcmp(text, "RoundRobinLoadBalancer") != 0)
+        return bad(b, &a, "expected RoundRobinLoadBalancer or LeastConnectionLoadBalancer");
+    return 0;
+}
+
+/* tag: 0 = outbound, {"Endpoints": {address: endpoint}, "LoadBalancer": name}; else
+ * {address: weight} */
 static int read_cluster(struct build *b, const struct at *a, const char *name, uint64_t tag,
                         const struct json_tree *j)
 {
     const struct json_tree *list = tag ? j : json_tree_get(j, "Endpoints");
     struct at at_list = {a, "Endpoints", 0};
-    uint32_t n = 0;
+    uint32_t n = 0, flags = 0;
     if (!is_object(j) || (!absent(list) && !is_object(list)))
         return bad(b, tag ? a : &at_list, "expected an object of endpoints");
+    if (!tag && read_balancer(b, a, j, &flags) < 0)
+        return -1;
     struct endpoint *eps = xcalloc(json_tree_size(list) + 1, sizeof *eps);
     tree_foreach(ep, list)
     {
@@ -197,7 +216,7 @@ static int read_cluster(struct build *b, const struct at *a, const char *name, u
         }
         n++;
     }
-    put_cluster(b, name, tag, eps, n);
+    put_cluster(b, name, tag, eps, n, flags);
     return 0;
 }
 

@@ -88,7 +88,8 @@ static const struct field endpoint_fields[] = {
     {"Weight", &any, false}, {"Identity", &any, false}, {NULL}};
 static const struct shape endpoint = {.kind = SHAPE_STRUCT, .fields = endpoint_fields};
 static const struct shape endpoints = {.kind = SHAPE_MAP, .each = &endpoint};
-static const struct field cluster_fields[] = {{"Endpoints", &endpoints, false}, {NULL}};
+static const struct field cluster_fields[] = {
+    {"Endpoints", &endpoints, false}, {"LoadBalancer", &any, false}, {NULL}};
 static const struct shape cluster = {.kind = SHAPE_STRUCT, .fields = cluster_fields};
 static const struct shape out_clusters = {.kind = SHAPE_MAP, .each = &cluster, .vanishes = true};
 static const struct field outbound_fields[] = {

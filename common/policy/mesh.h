@@ -86,6 +86,7 @@ struct mesh_service {
     unsigned n_cluster_ips;
     bool headless;
     bool publish_not_ready;
+    const char *balancer;    /* constant; NULL: round robin */
     const json_t *selector;  /* or NULL */
     struct mesh_port *ports; /* TCP ports only */
     unsigned n_ports;

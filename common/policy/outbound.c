@@ -42,7 +42,8 @@ json_t *outbound_cluster(const struct outbound_ctx *ctx, const struct mesh_dest 
         add_endpoint(d->host, &job);
     else
         mesh_service_each_ready(d->svc, d->port, add_endpoint, &job);
-    return json_pack("{s:o}", "Endpoints", job.endpoints);
+    return json_pack("{s:o, s:s*}", "Endpoints", job.endpoints, "LoadBalancer",
+                     d->host ? NULL : d->svc->balancer);
 }
 
 /* ---- who gets which address

@@ -82,11 +82,27 @@ static void read_addresses(struct mesh_service *s, const json_t *spec)
     }
 }
 
-static bool is_excluded(const json_t *body)
+static const char *annotation(const json_t *body, const char *name)
 {
     const json_t *a = json_object_get(json_object_get(body, "metadata"), "annotations");
 
-    return mesh_switch_is_on(json_string_value(json_object_get(a, "flomesh.io/service-exclusion")));
+    return json_string_value(json_object_get(a, name));
+}
+
+/* NULL: round robin, which is what a document says by saying nothing */
+static const char *read_balancer(const json_t *body, char **notes)
+{
+    static const char least[] = "LeastConnectionLoadBalancer";
+    const char *name = annotation(body, "flomesh.io/load-balancer");
+
+    if (!name || strcmp(name, "RoundRobinLoadBalancer") == 0)
+        return NULL;
+    if (strcmp(name, least) == 0)
+        return least;
+    note(notes, xasprintf("flomesh.io/load-balancer \"%s\" is not known: expected "
+                          "RoundRobinLoadBalancer or %s; endpoints take turns",
+                          name, least));
+    return NULL;
 }
 
 struct mesh_service *mesh_service_new(const struct kube_object *obj,
@@ -95,7 +111,7 @@ struct mesh_service *mesh_service_new(const struct kube_object *obj,
     const json_t *spec = json_object_get(obj->body, "spec");
 
     *notes = NULL;
-    if (is_excluded(obj->body))
+    if (mesh_switch_is_on(annotation(obj->body, "flomesh.io/service-exclusion")))
         return NULL;
     if (strcmp(json_str(spec, "type", ""), "ExternalName") == 0) {
         *notes = xstrdup("a Service of type ExternalName is only a DNS alias: the mesh treats its "
@@ -109,6 +125,7 @@ struct mesh_service *mesh_service_new(const struct kube_object *obj,
     s->selector = json_object_get(spec, "selector");
     s->publish_not_ready = json_bool(spec, "publishNotReadyAddresses", false);
     read_addresses(s, spec);
+    s->balancer = read_balancer(obj->body, notes);
     read_ports(s, spec, notes);
     mesh_endpoints_read(s, src);
     if (!s->headless && s->n_cluster_ips == 0)

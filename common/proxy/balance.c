@@ -68,3 +68,27 @@ int wrr_pick(struct wrr_state *s, uint64_t skip)
         new_round(s);
     return i;
 }
+
+/* Marsaglia's xorshift: the same for all who begin alike, which is what tests want */
+static uint32_t roll(uint32_t *dice)
+{
+    *dice ^= *dice << 13;
+    *dice ^= *dice >> 17;
+    *dice ^= *dice << 5;
+    return *dice;
+}
+
+int wrr_rival(const struct wrr_state *s, uint32_t first, uint64_t skip, uint32_t *dice)
+{
+    if (s->n < 2)
+        return -1;
+    uint32_t i = roll(dice) % (s->n - 1);
+    i += i >= first;
+    return s->t[i].weight == 0 || skipped(skip, i) ? -1 : (int)i;
+}
+
+bool wrr_is_less_busy(const struct wrr_state *s, uint32_t rival, uint32_t rival_busy,
+                      uint32_t first, uint32_t first_busy)
+{
+    return (uint64_t)rival_busy * s->t[first].weight < (uint64_t)first_busy * s->t[rival].weight;
+}

@@ -31,5 +31,13 @@ void wrr_init(struct wrr_state *s, struct wrr *t, uint32_t n, uint32_t start);
 /* The index of the next target, or -1 if all weights are 0.  skip: bit i set = target i (i < 64)
  * is passed over; when nothing else is left, -1. */
 int wrr_pick(struct wrr_state *s, uint64_t skip);
+/* A rival for `first`, which wrr_pick() gave: any other target with a weight, as random as `dice`
+ * is (not 0; a state that is moved on); -1 if the one that came up is skipped or has no weight. The
+ * less busy of the two is as good as the least busy of all, for the price of one look ("the power
+ * of two choices", Mitzenmacher 2001), and when both are idle it is first's turn. */
+int wrr_rival(const struct wrr_state *s, uint32_t first, uint64_t skip, uint32_t *dice);
+/* does the rival do less for its weight? busy: what is under way */
+bool wrr_is_less_busy(const struct wrr_state *s, uint32_t rival, uint32_t rival_busy,
+                      uint32_t first, uint32_t first_busy);
 
 #endif

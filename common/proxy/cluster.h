@@ -27,6 +27,8 @@ struct endpoint {
 
 #define CLUSTER_DUAL 0x2u /* endpoints of both address families; cluster_new() finds out */
 
+#define CLUSTER_LEAST 0x4u /* of two endpoints the one with fewer requests under way */
+
 /* what workers count together about a cluster; lives as long as the slots */
 struct cluster_shared {
     uint32_t pending; /* atomic: streams that wait for a connection */

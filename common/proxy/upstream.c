@@ -357,16 +357,28 @@ static int32_t dialled_endpoint(const struct stream *s, const struct cluster *c)
 /* A Service of both address families has its pods twice.  Who dialled an IPv4 address gets an IPv4
  * endpoint while there is one to try, as it would without us: the application may listen on one
  * family only. */
+static bool is_of_family(const struct stream *s, const struct wcluster *wc, int i)
+{
+    return s->conn->inbound || !(wc->def->flags & CLUSTER_DUAL) ||
+           wc->def->eps[i].addr.ip.family == s->conn->dst.ip.family;
+}
+
+static uint32_t busy(const struct wcluster *wc, int i)
+{
+    return wc->ep[i] ? wc->ep[i]->st.rq_active : 0;
+}
+
 static int pick_index(struct stream *s, struct wcluster *wc)
 {
     int i = wrr_pick(&wc->turns, s->tried);
-    if (s->conn->inbound || !(wc->def->flags & CLUSTER_DUAL))
-        return i;
-    for (uint32_t k = 1; k < wc->n && i >= 0; k++) {
-        if (wc->def->eps[i].addr.ip.family == s->conn->dst.ip.family)
-            break;
+    for (uint32_t k = 1; k < wc->n && i >= 0 && !is_of_family(s, wc, i); k++)
         i = wrr_pick(&wc->turns, s->tried);
-    }
+    if (i < 0 || !(wc->def->flags & CLUSTER_LEAST))
+        return i;
+    int rival = wrr_rival(&wc->turns, (uint32_t)i, s->tried, &s->w->dice);
+    if (rival >= 0 && is_of_family(s, wc, rival) &&
+        wrr_is_less_busy(&wc->turns, (uint32_t)rival, busy(wc, rival), (uint32_t)i, busy(wc, i)))
+        return rival;
     return i;
 }
 

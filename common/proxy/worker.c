@@ -90,6 +90,7 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->index = index;
     w->loop = loop;
     w->seed = seed;
+    w->dice = seed ? seed : 1;
     w->mem = wmem_new();
     w->h2_pool = h2_pool_new();
     if (!w->h2_pool)

@@ -56,6 +56,7 @@ struct worker {
     struct engine *eng;
     unsigned index;
     uint32_t seed; /* where round robin begins */
+    uint32_t dice; /* of wrr_rival() */
     struct loop *loop;
     pthread_t thread;
     bool threaded;

@@ -11,6 +11,7 @@
  *   listen NUMBER [to=SERVER]      a port no service has; the original destination may be a server
  *   spec PATH JSON                 in Spec; a path has dots
  *   match NAME KEY JSON            in the match of that service
+ *   cluster NAME KEY JSON          in its cluster
  *   remove NAME                    that service
  *   limit NAME VALUE               of struct view_limits: a number, or a duration for NAME_ms
  *   apply

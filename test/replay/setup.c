@@ -178,7 +178,8 @@ int setup_spec(struct world *w, const struct statement *st)
     }
 }
 
-int setup_match(struct world *w, const struct statement *st)
+/* KEY of a service's match item, or of its cluster */
+static int set_key(struct world *w, const struct statement *st, bool cluster)
 {
     struct service *s = find(w, st->w[1].p);
     json_t *v = s && s->match ? value_of(w, &st->w[3]) : NULL;
@@ -186,10 +187,20 @@ int setup_match(struct world *w, const struct statement *st)
         return err_set(w->e, "no service is called \"%s\"", st->w[1].p);
     if (!v)
         return -1;
-    json_t *copy = json_copy(s->match);
-    json_decref(s->match);
-    s->match = copy;
+    json_t **of = cluster ? &s->cluster : &s->match, *copy = json_copy(*of);
+    json_decref(*of);
+    *of = copy;
     return json_object_set_new(copy, st->w[2].p, v);
+}
+
+int setup_match(struct world *w, const struct statement *st)
+{
+    return set_key(w, st, false);
+}
+
+int setup_cluster(struct world *w, const struct statement *st)
+{
+    return set_key(w, st, true);
 }
 
 int setup_limit(struct world *w, const struct statement *st)

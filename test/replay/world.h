@@ -74,6 +74,7 @@ int setup_service(struct world *w, const struct statement *st, bool inbound);
 int setup_listen(struct world *w, const struct statement *st);
 int setup_spec(struct world *w, const struct statement *st);
 int setup_match(struct world *w, const struct statement *st);
+int setup_cluster(struct world *w, const struct statement *st);
 int setup_remove(struct world *w, const struct statement *st);
 int setup_limit(struct world *w, const struct statement *st);
 int setup_apply(struct world *w);

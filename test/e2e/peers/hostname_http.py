@@ -1,9 +1,11 @@
-"""Answers every request with the host's name, or with the second argument."""
+"""Answers every request with the host's name, or with the second argument, after so many seconds (the third)."""
 import socket
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 NAME = sys.argv[2] if len(sys.argv) > 2 else socket.gethostname()
+DELAY = float(sys.argv[3]) if len(sys.argv) > 3 else 0
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -11,6 +13,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         body = NAME.encode()
+        time.sleep(DELAY)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,9 +1,11 @@
-"""Keeps N keep-alive clients asking one URL until interrupted; prints requests, failures, hosts seen."""
+"""Keeps N keep-alive clients asking one URL until interrupted; prints what failed, the share of each host
+and the time within which 9 of 10 answers came, and last: requests, failures, hosts seen."""
 import collections
 import http.client
 import signal
 import sys
 import threading
+import time
 import urllib.parse
 
 url = urllib.parse.urlsplit(sys.argv[1])
@@ -13,6 +15,7 @@ signal.signal(signal.SIGTERM, lambda *a: stop.set())
 lock = threading.Lock()
 count = collections.Counter()
 errors = collections.Counter()
+times = []
 
 
 def client():
@@ -21,9 +24,11 @@ def client():
         try:
             if conn is None:
                 conn = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
+            start = time.monotonic()
             conn.request("GET", url.path or "/")
             response = conn.getresponse()
             body = response.read().decode(errors="replace")
+            times.append(time.monotonic() - start)
             key = body if response.status == 200 else None
             error = None if response.status == 200 else f"{response.status} {body.strip()[:60]}"
             if response.will_close:
@@ -44,4 +49,7 @@ for t in threads:
         t.join(0.2)
 for e, n in errors.most_common(5):
     print(f"{n} x {e}")
+shares = " ".join(f"{k}={100 * n // sum(count.values())}%" for k, n in sorted(count.items(), key=str))
+times.sort()
+print(f"{shares} p90={int(times[len(times) * 9 // 10] * 1000) if times else 0}ms")
 print(f"requests={sum(count.values())} failed={sum(errors.values())} hosts={len([k for k in count if k])}")

@@ -110,7 +110,44 @@ START_TEST(any_weights_are_exact_over_a_round)
 }
 END_TEST
 
+/* how often the less busy of two was taken, each pick being under way for ever */
+static void fill(uint32_t n, unsigned rounds, uint32_t *busy)
+{
+    uint32_t dice = 7;
+
+    for (unsigned k = 0; k < rounds; k++) {
+        int i = wrr_pick(&s, 0), r = wrr_rival(&s, (uint32_t)i, 0, &dice);
+        ck_assert_int_ne(i, r);
+        ck_assert_int_lt(r, (int)n);
+        if (r >= 0 && wrr_is_less_busy(&s, (uint32_t)r, busy[r], (uint32_t)i, busy[i]))
+            i = r;
+        busy[i]++;
+    }
+}
+
+START_TEST(the_less_busy_of_two_evens_out)
+{
+    uint32_t equal[5] = {40, 0, 0, 0, 0}, weighted[3] = {0, 0, 90};
+    uint32_t dice = 1;
+
+    weights(5, (uint32_t[]){100, 100, 100, 100, 100}, 0);
+    fill(5, 360, equal); /* 80 each, what stood before included */
+    for (int i = 0; i < 5; i++)
+        ck_assert_msg(equal[i] >= 78 && equal[i] <= 82, "%d has %u", i, equal[i]);
+    weights(3, (uint32_t[]){100, 300, 0}, 0);
+    fill(3, 400, weighted);
+    ck_assert_msg(weighted[0] >= 98 && weighted[0] <= 102, "%u", weighted[0]);
+    ck_assert_uint_eq(weighted[2], 90); /* weight 0 */
+    weights(2, (uint32_t[]){1, 1}, 0);
+    ck_assert_int_eq(wrr_rival(&s, 0, 0, &dice), 1);
+    ck_assert_int_eq(wrr_rival(&s, 1, 0, &dice), 0);
+    ck_assert_int_eq(wrr_rival(&s, 0, 2, &dice), -1); /* tried already */
+    weights(1, (uint32_t[]){1}, 0);
+    ck_assert_int_eq(wrr_rival(&s, 0, 0, &dice), -1);
+}
+END_TEST
+
 UNIT_MAIN("balance", ninety_ten_is_exact_over_each_hundred,
           the_smaller_share_is_spread_over_the_round, equal_weights_take_turns_from_the_start,
           weight_zero_is_never_picked, skipped_targets_are_passed_over,
-          any_weights_are_exact_over_a_round)
+          any_weights_are_exact_over_a_round, the_less_busy_of_two_evens_out)
