@@ -40,8 +40,9 @@ void upconn_unlist(struct upconn *u)
     if (u->in_shared) {
         TAILQ_REMOVE(&u->ep->shared, u, link);
         u->in_shared = false;
-        /* without streams nothing else would close it */
-        if (u->open && !u->closed && u->ops->idle(u))
+        /* without streams nothing else would close it; one that still connects has none but those
+         * that wait, and would outlive its worker */
+        if (!u->closed && (u->open ? u->ops->idle(u) : TAILQ_EMPTY(&u->waiting)))
             upconn_close(u, REASON_CONFIG);
     }
 }
