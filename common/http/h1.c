@@ -360,7 +360,7 @@ static int field(struct h1_parser *p, const char *s, const char *end, struct htt
     struct http_field *f = &h->fields[h->n_fields];
     int r;
 
-    if (h->n_fields == p->lim->fields)
+    if (h->n_fields >= p->lim->fields)
         return FAULT_FIELDS_MANY;
     r = h1_field_line(s, end, f, next);
     if (r <= 0)
@@ -396,16 +396,21 @@ static void rebase(struct h1_parser *p, const char *buf, struct http_head *h)
     }
 }
 
+void h1_moved(struct h1_parser *p, const char *buf, struct http_head *h)
+{
+    if (p->base && p->base != buf)
+        rebase(p, buf, h);
+    p->base = buf;
+}
+
 static void begin(struct h1_parser *p, const char *buf, struct http_head *h, bool request)
 {
     if (!p->base) {
         struct http_field *fields = h->fields;
 
         *h = (struct http_head){.request = request, .fields = fields};
-    } else if (p->base != buf) {
-        rebase(p, buf, h);
     }
-    p->base = buf;
+    h1_moved(p, buf, h);
 }
 
 /* the limit that n bytes received have passed without an end of the line, or 0 */
@@ -469,6 +474,12 @@ static ssize_t lines(struct h1_parser *p, const char *buf, size_t n, struct http
     }
     r = line_end(s, end, 0, &next);
     return r > 0 ? next - buf : stopped(p, buf, s, n, r);
+}
+
+/* Limits may have become smaller since bytes were looked at: the one that those pass, or 0. */
+static int passed_since(const struct h1_parser *p, size_t n)
+{
+    return p->scan > window(p, n) ? passed_limit(p, n) : 0;
 }
 
 /* still inside the line that was unfinished last time */
@@ -598,8 +609,9 @@ ssize_t h1_parse_request(struct h1_parser *p, const char *buf, size_t n, struct 
     ssize_t r;
 
     begin(p, buf, h, true);
-    if (n == 0 || line_goes_on(p, buf, n))
-        return 0;
+    r = passed_since(p, n);
+    if (r < 0 || n == 0 || line_goes_on(p, buf, n))
+        return r;
     r = lines(p, buf, n, h);
     if (r > 0) {
         int bad = finish_request(p, h);
@@ -687,8 +699,9 @@ ssize_t h1_parse_response(struct h1_parser *p, const char *buf, size_t n,
     ssize_t r;
 
     begin(p, buf, h, false);
-    if (n == 0 || line_goes_on(p, buf, n))
-        return 0;
+    r = passed_since(p, n);
+    if (r < 0 || n == 0 || line_goes_on(p, buf, n))
+        return r;
     r = lines(p, buf, n, h);
     if (r > 0) {
         int bad = finish_response(p, asked, h);

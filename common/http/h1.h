@@ -56,7 +56,8 @@ struct h1_parser {
     uint64_t length;             /* value of Content-Length */
 };
 
-/* limits: borrowed, must live as long as the parser; NULL = h1_limits_default */
+/* limits: borrowed, must live as long as the parser, and may change between calls; NULL =
+ * h1_limits_default */
 void h1_parser_init(struct h1_parser *p, const struct h1_limits *limits);
 
 /* h->fields: set by the caller, HTTP_FIELDS_MAX places; everything else in *h is written here.
@@ -65,6 +66,8 @@ void h1_parser_init(struct h1_parser *p, const struct h1_limits *limits);
  * "Content-Length: 0" gives HTTP_BODY_NONE.  h->upgrade is not set for "Upgrade: h2c": that
  * request is served as if it had not asked (RFC 9110 7.8). */
 ssize_t h1_parse_request(struct h1_parser *p, const char *buf, size_t n, struct http_head *h);
+/* The bytes of an unfinished head lie at buf now: before *h is looked at without more of them. */
+void h1_moved(struct h1_parser *p, const char *buf, struct http_head *h);
 
 /* what the request was that a response answers */
 struct h1_asked {

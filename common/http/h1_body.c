@@ -198,7 +198,7 @@ static size_t trailer_room(const struct h1_body *b)
     const struct h1_trailers *t = b->trailers;
     size_t size = t->size < b->lim->trailer_bytes ? t->size : b->lim->trailer_bytes;
 
-    return size - t->len;
+    return size > t->len ? size - t->len : 0;
 }
 
 /* the line [b->line, t->len) of mem is complete: 1 a field, 2 the section's end, or an error */

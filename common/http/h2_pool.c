@@ -7,18 +7,11 @@
  * free.
  */
 #include <stdlib.h>
+#include "common/base/poison.h"
 #include "common/http/h2_int.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_IDLE 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_IDLE 0
-#endif
-#endif
-#ifndef POOL_IDLE
-#define POOL_IDLE ((size_t)24 * 1024 * 1024) /* of some twelve hundred streams at once */
-#endif
+/* of some twelve hundred streams at once */
+#define POOL_IDLE (FSM_ASAN ? 0 : (size_t)24 * 1024 * 1024)
 
 #define CLASSES     40 /* 64 bytes ... 56 KiB */
 #define CLASS_NONE  CLASSES

@@ -378,7 +378,8 @@ static void enter_inbound(struct down *d, struct slice first)
 
 static void on_first_bytes(struct down *d)
 {
-    ssize_t n = conn_peek(d->conn, d->w->rbuf, 2 * DETECT_MAX);
+    char *buf = worker_rbuf(d->w);
+    ssize_t n = conn_peek(d->conn, buf, 2 * DETECT_MAX);
     if (n == CONN_AGAIN)
         return;
     if (n <= 0) {
@@ -388,7 +389,7 @@ static void on_first_bytes(struct down *d)
     }
     if (d->patient || !down_chain(d))
         return;
-    struct slice first = slice_of(d->w->rbuf, (size_t)n);
+    struct slice first = slice_of(buf, (size_t)n);
     if (d->inbound)
         enter_inbound(d, first);
     else

@@ -204,9 +204,14 @@ static void refuse(struct h1_down *h, const struct http_head *head, struct slice
     stream_refuse(s, &k, raw, why);
 }
 
-static const struct http_head *partial_head(const struct h1_down *h)
+/* what was parsed of the head in x->in, or NULL */
+static const struct http_head *partial_head(struct h1_down *h)
 {
-    return h->x.partial ? &h->x.partial->head : NULL;
+    struct h1_half *x = &h->x;
+    if (!x->partial || inbuf_empty(&x->in))
+        return NULL;
+    h1_moved(&x->parser, inbuf_slice(&x->in).p, &x->partial->head);
+    return &x->partial->head;
 }
 
 /* more of a head than there is place for */

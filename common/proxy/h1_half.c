@@ -124,7 +124,7 @@ void h1_half_let_go(struct h1_half *h)
 ssize_t h1_half_read(struct h1_half *h, size_t fresh, struct slice *in)
 {
     bool begun = !inbuf_empty(&h->in);
-    struct slice at = begun ? inbuf_room(h->w->mem, &h->in) : slice_of(h->w->rbuf, fresh);
+    struct slice at = begun ? inbuf_room(h->w->mem, &h->in) : slice_of(worker_rbuf(h->w), fresh);
     if (!at.n)
         return H1_NO_ROOM;
     ssize_t n = conn_read(h->conn, (char *)at.p, at.n);
@@ -230,7 +230,7 @@ size_t h1_half_spend(struct h1_half *h, size_t budget, size_t n)
 int h1_half_keep_rest(struct h1_half *h, struct slice in)
 {
     if (h->in.p)
-        gather_flush(h->w->gather); /* it may still be borrowed from */
+        h1_half_flush_all(h); /* it may still be borrowed from */
     if (in.n)
         return inbuf_keep(h->w->mem, &h->in, in.p, in.n);
     inbuf_release(h->w->mem, &h->in);

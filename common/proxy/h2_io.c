@@ -128,12 +128,12 @@ static void broken(struct h2_io *io, int err)
 }
 
 /* false: io is gone */
-static bool feed(struct h2_io *io, size_t n)
+static bool feed(struct h2_io *io, const char *p, size_t n)
 {
     int rc;
 
     io->busy++;
-    rc = h2_recv(io->h2, loop_now_ms(io->w->loop), io->w->rbuf, n);
+    rc = h2_recv(io->h2, loop_now_ms(io->w->loop), p, n);
     if (!leave(io))
         return false;
     if (rc < 0) {
@@ -146,7 +146,8 @@ static bool feed(struct h2_io *io, size_t n)
 static void read_all(struct h2_io *io)
 {
     for (unsigned i = 0; i < READS_PER_EVENT; i++) {
-        ssize_t n = conn_read(io->conn, io->w->rbuf, RBUF_SIZE);
+        char *buf = worker_rbuf(io->w);
+        ssize_t n = conn_read(io->conn, buf, RBUF_SIZE);
 
         if (n == CONN_AGAIN)
             break;
@@ -154,9 +155,8 @@ static void read_all(struct h2_io *io)
             io->ops->lost(io, n == 0 ? REASON_DOWN_CLOSED : REASON_DOWN_RESET);
             return;
         }
-        if (!feed(io, (size_t)n))
+        if (!feed(io, buf, (size_t)n))
             return;
-        gather_flush(io->w->gather); /* the buffer is read into again */
         if (!conn_may_read(io->conn))
             break;
         if (i + 1 == READS_PER_EVENT)

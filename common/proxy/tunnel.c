@@ -69,9 +69,9 @@ static bool is_tun(const struct half *h)
     return h->ops && h->ops->flush == flush_half;
 }
 
-static void pass_on(struct tun *t, size_t n)
+static void pass_on(struct tun *t, const char *p, size_t n)
 {
-    stream_data(t->half, slice_of(t->w->rbuf, n));
+    stream_data(t->half, slice_of(p, n));
     gather_flush(t->w->gather);
     if (t->s)
         stream_flush(t->half);
@@ -80,9 +80,10 @@ static void pass_on(struct tun *t, size_t n)
 /* as conn_read; what came is passed on */
 static ssize_t copy_some(struct tun *t)
 {
-    ssize_t n = conn_read(t->ch.c, t->w->rbuf, RBUF_SIZE);
+    char *buf = worker_rbuf(t->w);
+    ssize_t n = conn_read(t->ch.c, buf, RBUF_SIZE);
     if (n > 0)
-        pass_on(t, (size_t)n);
+        pass_on(t, buf, (size_t)n);
     return n;
 }
 
@@ -121,12 +122,13 @@ static struct tun *splice_to(struct tun *t)
 static void empty_pipe(struct tun *t, size_t n)
 {
     while (n && t->s) {
-        ssize_t got = read(t->w->pipe[0], t->w->rbuf, n < RBUF_SIZE ? n : RBUF_SIZE);
+        char *buf = worker_rbuf(t->w);
+        ssize_t got = read(t->w->pipe[0], buf, n < RBUF_SIZE ? n : RBUF_SIZE);
         if (got <= 0) {
             stream_gone(t->half, reset_of(t));
             break;
         }
-        pass_on(t, (size_t)got);
+        pass_on(t, buf, (size_t)got);
         n -= (size_t)got;
     }
     if (n) { /* the stream ended: what it had is of no use to the next */

@@ -8,17 +8,9 @@
 #include <string.h>
 #include "common/base/bug.h"
 #include "common/base/mem.h"
+#include "common/base/poison.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define KEEP 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KEEP 0
-#endif
-#endif
-#ifndef KEEP
-#define KEEP 1
-#endif
+#define KEEP (!FSM_ASAN)
 
 #define N_BLOCKS   4
 #define PAGE_SMALL 2048u

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/poison.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
 #include "common/proxy/lsock.h"
@@ -18,6 +19,7 @@
 #define BURST_BYTES      ((size_t)1024 * 1024)
 #define BURST_CONNS      256 /* each had some memory of its own, with TLS 10 KiB and more */
 #define LOOSE_BYTES      ((size_t)256 * 1024)
+#define RBUFS            (FSM_ASAN ? 2 : 1)
 
 static size_t held(const struct worker *w)
 {
@@ -77,6 +79,18 @@ static void on_trim(void *arg)
         w->burst = false;
 }
 
+/* Under AddressSanitizer two take turns, and the one before may not be touched. */
+char *worker_rbuf(struct worker *w)
+{
+    gather_flush(w->gather);
+    if (RBUFS > 1) {
+        poison(w->rbuf, RBUF_SIZE);
+        w->rbuf = w->rbuf == w->rbufs ? w->rbufs + RBUF_SIZE : w->rbufs;
+        unpoison(w->rbuf, RBUF_SIZE);
+    }
+    return w->rbuf;
+}
+
 void worker_touch(struct worker *w)
 {
     if (!timer_is_set(&w->trim))
@@ -98,7 +112,7 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->sessions = tls_sessions_new(TLS_SESSIONS_MAX);
     w->gather = xcalloc(1, sizeof *w->gather);
     gather_init(w->gather, w->mem, loop);
-    w->rbuf = xmalloc(RBUF_SIZE);
+    w->rbuf = w->rbufs = xmalloc(RBUFS * RBUF_SIZE);
     w->scratch = xmalloc(SCRATCH_SIZE);
     w->pipe[0] = w->pipe[1] = -1;
     w->h1_limits = h1_limits_default;
@@ -317,7 +331,8 @@ void worker_free(struct worker *w)
     h2_pool_free(w->h2_pool);
     wmem_free(w->mem);
     free(w->gather);
-    free(w->rbuf);
+    unpoison(w->rbufs, RBUFS * RBUF_SIZE);
+    free(w->rbufs);
     free(w->scratch);
     if (w->pipe[0] >= 0) {
         close(w->pipe[0]);

@@ -73,9 +73,10 @@ struct worker {
     struct h2_pool *h2_pool;
     struct tls_sessions *sessions;
     struct gather *gather;
-    char *scratch;         /* SCRATCH_SIZE, for the length of a call */
-    char *rbuf;            /* RBUF_SIZE, for everybody; nothing in it outlives a callback */
-    struct http_head head; /* being parsed; likewise */
+    char *scratch;                             /* SCRATCH_SIZE, for the length of a call */
+    char *rbufs;                               /* what rbuf is in */
+    char *rbuf;                                /* RBUF_SIZE; see worker_rbuf() */
+    struct http_head head;                     /* being parsed; likewise */
     struct http_field fields[HTTP_FIELDS_MAX]; /* its fields */
     int pipe[2]; /* for the length of a call: splice (tunnel.c); -1 = none */
     struct h1_limits h1_limits;
@@ -111,6 +112,9 @@ struct worker {
 };
 
 /* runs on the control thread; the loop is run by the caller (a thread, or tests) */
+/* The buffer that everybody reads into, RBUF_SIZE.  What channels still borrow of it is written
+ * first, so whoever reads may have returned without doing so; slices of it end here. */
+char *worker_rbuf(struct worker *w);
 struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, uint32_t seed);
 /* the worker's own thread: closes every listener and connection */
 void worker_close(struct worker *w);

@@ -456,6 +456,43 @@ START_TEST(chunk_heads_and_trailers_are_written)
 }
 END_TEST
 
+/* 20 fields so far and 1,200 bytes, then another limit, then more fields */
+static ssize_t with_less(uint32_t head_bytes, uint32_t line_bytes, uint16_t fields, bool in_line)
+{
+    static struct http_field f[HTTP_FIELDS_MAX];
+    struct h1_limits lim = h1_limits_default;
+    struct http_head h = {.fields = f};
+    struct h1_parser p;
+    struct buf text = BUF_INIT;
+
+    h1_parser_init(&p, &lim);
+    buf_puts(&text, "GET /");
+    for (unsigned i = 0; i < 1200 && in_line; i++)
+        buf_putc(&text, 'x');
+    for (unsigned i = 0; i < 20 && !in_line; i++)
+        buf_printf(&text, "%sx: %050u\r\n", i ? "" : " HTTP/1.1\r\nHost: h\r\n", i);
+    buf_puts(&text, "abc"); /* inside a line */
+    ck_assert_int_eq(h1_parse_request(&p, text.p, text.len, &h), 0);
+    lim.head_bytes = head_bytes;
+    lim.line_bytes = line_bytes;
+    lim.fields = fields;
+    buf_puts(&text, in_line ? " HTTP/1.1\r\nHost: h\r\n\r\n" : ": d\r\ne: f\r\n\r\n");
+    ssize_t n = h1_parse_request(&p, text.p, text.len, &h);
+    buf_free(&text);
+    return n;
+}
+
+START_TEST(limits_may_become_smaller_in_the_middle_of_a_head)
+{
+    ck_assert_int_gt(with_less(32768, 8192, 100, false), 0);
+    ck_assert_int_eq(with_less(32768, 8192, 10, false), FAULT_FIELDS_MANY);
+    ck_assert_int_eq(with_less(1024, 512, 100, false), FAULT_HEAD_LARGE);
+    ck_assert_int_gt(with_less(32768, 8192, 100, true), 0);
+    ck_assert_int_eq(with_less(32768, 512, 100, true), FAULT_LINE_LONG);
+    ck_assert_int_eq(with_less(1024, 8192, 100, true), FAULT_HEAD_LARGE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("h1");
@@ -470,6 +507,7 @@ int main(void)
     tcase_add_test(t, the_request_line_has_a_limit);
     tcase_add_test(t, the_head_has_a_limit);
     tcase_add_test(t, the_fields_have_a_limit);
+    tcase_add_test(t, limits_may_become_smaller_in_the_middle_of_a_head);
     tcase_add_test(t, a_long_line_byte_by_byte_is_read_once);
     tcase_add_test(t, chunk_extensions_and_trailers_have_limits);
     tcase_add_test(t, a_body_by_length_ends_with_it);

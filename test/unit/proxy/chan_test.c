@@ -2,7 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "common/base/poison.h"
 #include "common/proxy/chan.h"
+#include "common/proxy/worker.h"
 #include "test/unit/io/io_test.h"
 
 #define SMALL 4608 /* the least the kernel gives */
@@ -241,6 +244,31 @@ START_TEST(release_drops_what_waits)
 }
 END_TEST
 
+/* whoever borrowed of the buffer may have returned without a flush: its connection ended */
+START_TEST(what_is_borrowed_leaves_before_the_buffer_is_read_into)
+{
+    static struct worker w;
+    struct buf got = BUF_INIT;
+    struct end e;
+
+    open_end(&e);
+    w.gather = &gather;
+    w.rbuf = w.rbufs = xcalloc(2, RBUF_SIZE); /* two with a sanitizer */
+    char *p = worker_rbuf(&w);
+    memset(p, 'a', 3000);
+    chan_put(&e.ch, p, 3000);
+    memset(worker_rbuf(&w), 'b', 3000); /* what another connection reads */
+    chan_flush(&e.ch);
+    drain(&e, &got);
+    ck_assert_uint_eq(got.len, 3000);
+    ck_assert_ptr_null(memchr(got.p, 'b', got.len));
+    close_end(&e);
+    buf_free(&got);
+    unpoison(w.rbufs, 2 * RBUF_SIZE);
+    free(w.rbufs);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("chan");
@@ -257,6 +285,7 @@ int main(void)
     tcase_add_test(tc, the_end_follows_what_waits);
     tcase_add_test(tc, a_broken_channel_takes_no_more);
     tcase_add_test(tc, release_drops_what_waits);
+    tcase_add_test(tc, what_is_borrowed_leaves_before_the_buffer_is_read_into);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
