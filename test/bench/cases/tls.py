@@ -33,6 +33,6 @@ class Handshakes(Http):
 
 CASES = [
     Http("tls-1k", "TLS 1.3 (mbedTLS: 1.2) from clients, HTTP/1.1 kept open, 1 KiB answers, 50 connections", role=ROLE, names=ALL),
-    Handshakes("tls-handshake", "a full TLS 1.3 handshake (P-256, X25519) and one request", role=ROLE, names=ALL),
-    Handshakes("tls-resume", "a resumed TLS 1.3 handshake and one request", role=ROLE, names=ALL, resume=True),
+    Handshakes("tls-handshake", "a full TLS 1.3 (mbedTLS: 1.2) handshake (P-256, X25519) and one request", role=ROLE, names=ALL),
+    Handshakes("tls-resume", "a resumed TLS 1.3 (mbedTLS: 1.2) handshake and one request", role=ROLE, names=ALL, resume=True),
 ]
