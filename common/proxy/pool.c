@@ -72,8 +72,9 @@ void upstream_cancel(struct stream *s)
     if (!u)
         return;
     unwait(s);
-    /* a connection of many will find other use; one of one stream was dialled for nothing */
-    if (TAILQ_EMPTY(&u->waiting) && !is_shared(u->kind))
+    /* a connection of many will find other use, if it can be found; one of one stream, or to an
+     * endpoint that left meanwhile, was dialled for nothing */
+    if (TAILQ_EMPTY(&u->waiting) && (!u->in_shared || u->ep->gone))
         upconn_close(u, REASON_OK);
 }
 
@@ -139,6 +140,7 @@ static void close_any(struct upconn *u, enum reason why, bool reset)
     if (u->closed)
         return;
     u->closed = true;
+    LIST_REMOVE(u, all);
     upconn_unlist(u);
     timer_cancel(&u->timer);
     count_bytes(u);
@@ -331,6 +333,7 @@ static int upconn_dial(struct upconn *u, struct epool *ep, enum up_kind kind, en
         return -1;
     }
     u->ep = epool_ref(ep);
+    LIST_INSERT_HEAD(&w->upconns, u, all);
     TAILQ_INIT(&u->waiting);
     timer_init(&u->timer, w->loop, on_connect_timeout, u);
     if (worker_view(w)->limits.connect_ms)

@@ -231,6 +231,9 @@ void upstream_sync(struct worker *w)
 
 void upstream_free(struct worker *w)
 {
+    struct upconn *u;
+    while ((u = LIST_FIRST(&w->upconns)))
+        upconn_close(u, REASON_DRAIN);
     for (uint32_t i = 0; i < w->n_clusters; i++)
         if (w->clusters[i])
             wcluster_remove(w, i);

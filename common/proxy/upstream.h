@@ -63,6 +63,7 @@ struct upconn_ops {
 };
 
 struct upconn {
+    LIST_ENTRY(upconn) all;   /* of the worker, until it is closed */
     TAILQ_ENTRY(upconn) link; /* in the epool's idle or shared list */
     const struct upconn_ops *ops;
     struct epool *ep;             /* ref */

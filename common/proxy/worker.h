@@ -88,6 +88,7 @@ struct worker {
 
     LIST_HEAD(, wlistener) listeners;
     LIST_HEAD(, down) downs;
+    LIST_HEAD(, upconn) upconns;  /* wherever they are: none may outlive the worker */
     uint32_t n_patient_downs;     /* that wait for a view which lets them in */
     TAILQ_HEAD(, stream) patient; /* wait for a view in which their cluster has an endpoint */
     uint32_t n_patient;
