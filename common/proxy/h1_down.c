@@ -271,10 +271,11 @@ static bool take_head(struct h1_down *h, struct slice *in)
 {
     struct http_head *head;
     struct slice raw = *in;
+    bool first = !h->x.partial; /* its first bytes, which may have come behind another request */
     ssize_t n = h1_half_take_head(&h->x, *in, NULL, &head);
     if (n == 0) {
-        if (inbuf_empty(&h->x.in))
-            wait_for_request(h, limits(h)->head_ms); /* its first bytes */
+        if (first)
+            wait_for_request(h, limits(h)->head_ms);
         return false;
     }
     if (n > 0) {
