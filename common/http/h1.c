@@ -660,13 +660,15 @@ static int response_body(const struct h1_parser *p, const struct h1_asked *asked
 {
     if (h->status == 101)
         return switching(p, asked, h);
-    if (h->status < 200 || h->status == 204)
+    if (h->status < 200)
         return status_without_body(p, h);
-    if (asked->method == HTTP_M_CONNECT && h->status < 300) {
-        drop_framing(h); /* RFC 9110 9.3.6: to be ignored */
+    if (asked->method == HTTP_M_CONNECT && h->status < 300) { /* 204 too */
+        drop_framing(h);                                      /* RFC 9110 9.3.6: to be ignored */
         h->body = HTTP_BODY_TUNNEL;
         return 0;
     }
+    if (h->status == 204)
+        return status_without_body(p, h);
     if (p->seen & SEEN_CODING) {
         if (h->version == HTTP_V10)
             return FAULT_CODING_HTTP10;

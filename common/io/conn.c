@@ -1,9 +1,9 @@
 /* conn.c - connections: from edges to events.
  *
  * Invariants:  can_read is off only after the kernel said "nothing more" (EAGAIN or a short read
- * before the peer's end was seen), so that an edge is due for whatever comes next; can_write
- * likewise.  want_write is on exactly while a user waits for CONN_EV_WRITE.  A closed conn has
- * fd == -1, is not watched, and has its job queued or run.
+ * before the peer's end or urgent data was seen), so that an edge is due for whatever comes next;
+ * can_write likewise.  want_write is on exactly while a user waits for CONN_EV_WRITE.  A closed
+ * conn has fd == -1, is not watched, and has its job queued or run.
  */
 #include "common/io/conn.h"
 
@@ -89,14 +89,15 @@ static ssize_t plain_read(struct conn *c, void *p, size_t n)
     if (got < 0) {
         if (errno != EAGAIN)
             return set_fail(c, conn_fail_of(errno, false));
-        c->can_read = false;
+        c->can_read = c->urgent = false;
         return CONN_AGAIN;
     }
     c->peeked = false;
-    /* A short read drained the socket (or stopped at urgent data, which nobody sends in earnest:
-     * then the next byte raises the edge).  Once the peer has ended, is gone or a write failed no
-     * edge follows, so the end must be fetched by another call. */
-    if (got > 0 && (size_t)got < n && !c->rdhup && !c->broken && c->fail == CONN_FAIL_NONE)
+    /* A short read drained the socket, unless it stopped at urgent data: what is behind raised its
+     * edge already.  Once the peer has ended, is gone or a write failed no edge follows, so the end
+     * must be fetched by another call. */
+    if (got > 0 && (size_t)got < n && !c->rdhup && !c->broken && !c->urgent &&
+        c->fail == CONN_FAIL_NONE)
         c->can_read = false;
     return got;
 }
@@ -353,6 +354,7 @@ static void dial_ready(struct conn *c, uint32_t what)
 {
     c->can_read = (what & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0;
     c->rdhup = (what & EPOLLRDHUP) != 0;
+    c->urgent = (what & EPOLLPRI) != 0;
     if ((what & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && !verdict_queued(c))
         finish_dial(c, c->can_read);
 }
@@ -371,6 +373,7 @@ static unsigned note_edges(struct conn *c, uint32_t what)
         told = false;
     c->rdhup |= end;
     c->broken |= gone; /* what came before can still be read, up to the error */
+    c->urgent |= (what & EPOLLPRI) != 0;
     c->can_read |= in;
     c->can_write |= out;
     if ((in && !told) || secured)
@@ -517,7 +520,9 @@ static struct conn *conn_new(struct loop *l, int fd, conn_cb *cb, void *arg, str
 /* -1: c is gone */
 static int conn_register(struct conn *c, struct err *e)
 {
-    if (loop_watch(c->loop, c->fd, &c->ready, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) == 0)
+    const uint32_t what = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+    if (loop_watch(c->loop, c->fd, &c->ready, what) == 0)
         return 0;
     err_errno(e, "watching a connection");
     close(c->fd);

@@ -17,6 +17,7 @@
  *   - stop early, because the bytes have nowhere to go.  Nothing is lost: can_read stays set, no
  *     further CONN_EV_READ comes (but once for the peer's end, once for its being gone), and who
  *     stopped goes on with conn_read when it can, or has conn_wake(c, CONN_EV_READ) call back.
+ * A byte of urgent data (RFC 6093) is not delivered; what stands around it is, like all else.
  * Writing is the same: after CONN_AGAIN, or a short count with can_write off, wait for
  * CONN_EV_WRITE; a short count with can_write still on means call again.
  *
@@ -101,6 +102,7 @@ struct conn {
     bool want_write;      /* a write fell short: CONN_EV_WRITE is owed */
     bool peeked;          /* conn_peek left bytes behind: the next edge counts */
     bool rdhup;           /* the peer has ended: read to the end, then 0 */
+    bool urgent;          /* urgent data came: a read stops there, and the next one goes past it */
     bool dead;            /* dial, handshake or a read failed: only conn_close remains */
     bool broken;          /* ... or is gone: what came can be read, nothing can be sent */
     bool wr_shut;         /* we have ended */
@@ -154,8 +156,8 @@ bool conn_may_read(const struct conn *c);
 /* > 0 bytes taken; CONN_AGAIN; CONN_ERROR.  What was asked must not be empty. */
 ssize_t conn_write(struct conn *c, const void *p, size_t n);
 ssize_t conn_writev(struct conn *c, const struct iovec *iov, int n);
-/* As conn_read into an empty pipe, and conn_write from one, without a copy; plaintext only.  A
- * short count says nothing. */
+/* As conn_read into an empty pipe, and conn_write from one, without a copy; plaintext only, and not
+ * while there may be urgent data, which it never gets past.  A short count says nothing. */
 ssize_t conn_splice_read(struct conn *c, int pipe, size_t n);
 ssize_t conn_splice_write(struct conn *c, int pipe, size_t n);
 /* MSG_PEEK; only before a transport is put on.  CONN_EV_READ comes again with more bytes. */

@@ -376,10 +376,14 @@ static void enter_inbound(struct down *d, struct slice first)
     }
 }
 
+/* whoever judges them needs no more */
+#define FIRST_BYTES (HELLO_MAX > DETECT_MAX ? HELLO_MAX : DETECT_MAX)
+_Static_assert(FIRST_BYTES <= RBUF_SIZE, "they are looked at there");
+
 static void on_first_bytes(struct down *d)
 {
     char *buf = worker_rbuf(d->w);
-    ssize_t n = conn_peek(d->conn, buf, 2 * DETECT_MAX);
+    ssize_t n = conn_peek(d->conn, buf, FIRST_BYTES);
     if (n == CONN_AGAIN)
         return;
     if (n <= 0) {

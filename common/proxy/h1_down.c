@@ -85,10 +85,13 @@ static void parked_event(struct conn *c, unsigned ev, void *arg)
     (void)c;
     if (!(ev & CONN_EV_READ))
         return;
-    if (h1_down_start(d) < 0)
+    if (h1_down_start(d) < 0) {
         down_abort(d, REASON_NO_MEMORY);
-    else if (!d->closed && d->ops == &h1_down_ops && at_rest(d->codec))
-        wait_for_request(d->codec, limits(d->codec)->idle_ms); /* it was nothing: a ticket of TLS */
+    } else if (!d->closed && d->ops == &h1_down_ops && at_rest(d->codec)) {
+        /* it was nothing: a ticket of TLS, or the turn after an answer */
+        timer_cancel(&d->timer);
+        wait_for_request(d->codec, limits(d->codec)->idle_ms);
+    }
 }
 
 static void parked_timer(void *arg)
@@ -268,10 +271,11 @@ static bool take_head(struct h1_down *h, struct slice *in)
 {
     struct http_head *head;
     struct slice raw = *in;
+    bool first = !h->x.partial; /* its first bytes, which may have come behind another request */
     ssize_t n = h1_half_take_head(&h->x, *in, NULL, &head);
     if (n == 0) {
-        if (inbuf_empty(&h->x.in))
-            wait_for_request(h, limits(h)->head_ms); /* its first bytes */
+        if (first)
+            wait_for_request(h, limits(h)->head_ms);
         return false;
     }
     if (n > 0) {

@@ -540,8 +540,7 @@ static bool asked_for(const struct http_head *req, const struct http_head *respo
 static void final_response(struct stream *s, struct http_head *h, bool end)
 {
     const struct filter_list *f = &s->route->filters;
-    bool connect = s->req->method == HTTP_M_CONNECT;
-    bool tunnel = h->status == 101 || (connect && h->status < 300);
+    bool tunnel = h->body == HTTP_BODY_TUNNEL; /* the codecs go by the same */
     if (h->status == 101 && !asked_for(s->req, h)) {
         s->up_fault = FAULT_UNASKED_101;
         stream_fail(s, REASON_UP_PROTOCOL);
@@ -555,7 +554,7 @@ static void final_response(struct stream *s, struct http_head *h, bool end)
     s->response = true;
     if (tunnel)
         stream_becomes_tunnel(s);
-    if (!tunnel && (s->wants_upgrade || connect))
+    if (!tunnel && (s->wants_upgrade || s->req->method == HTTP_M_CONNECT))
         no_tunnel(s);
     if (s->down.ops->head(&s->down, h, end) < 0) {
         stream_close(s, REASON_NO_MEMORY);

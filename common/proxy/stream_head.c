@@ -1,8 +1,8 @@
 /* stream_head.c - a request's head and whatever else lives as long as the stream.
  *
- * An HTTP/1 head is parsed in the worker's read buffer; the stream copies it once, as one piece,
- * and moves the slices, because it may be needed after the buffer was read into again (a dial, a
- * second attempt, the access log).
+ * An HTTP/1 head is parsed in the worker's read buffer; the stream copies it once, as one piece
+ * (the largest as two), and moves the slices, because it may be needed after the buffer was read
+ * into again (a dial, a second attempt, the access log).
  */
 #include <limits.h>
 #include <stdalign.h>
@@ -18,6 +18,9 @@ struct stream_block {
     uint32_t cap, used;
     alignas(16) char data[];
 };
+
+/* the most that lies in one piece */
+#define PIECE_MAX (WMEM_BLOCK_MAX - sizeof(struct stream_block))
 
 static struct stream_block *block_add(struct stream *s, size_t n)
 {
@@ -73,16 +76,20 @@ static void moved(const struct move *m, struct slice *s)
 
 int stream_keep_head(struct stream *s, const struct http_head *h, struct slice raw)
 {
-    size_t fields = (h->n_fields + SPARE_FIELDS) * sizeof *h->fields;
-    char *p = stream_alloc(s, sizeof *h + fields + raw.n);
+    size_t fields = (h->n_fields + SPARE_FIELDS) * sizeof *h->fields, n = sizeof *h + fields;
+    bool apart = n + raw.n > PIECE_MAX;
+    char *p = stream_alloc(s, apart ? n : n + raw.n);
     if (!p)
+        return -1;
+    char *text = apart ? stream_alloc(s, raw.n) : p + n;
+    if (!text)
         return -1;
     struct http_head *copy = s->req = (struct http_head *)p;
     *copy = *h;
     copy->fields = (struct http_field *)(p + sizeof *h);
     if (h->n_fields) /* what was no head has not even an array of them */
         memcpy(copy->fields, h->fields, h->n_fields * sizeof *h->fields);
-    struct move m = {raw.p, raw.p + raw.n, p + sizeof *h + fields};
+    struct move m = {raw.p, raw.p + raw.n, text};
     if (raw.n)
         memcpy(m.to, raw.p, raw.n);
     moved(&m, &copy->method_text);

@@ -111,8 +111,9 @@ static struct tun *splice_to(struct tun *t)
     struct stream *s = t->s;
     struct half *sink = t->half == &s->down ? &s->up : &s->down;
     struct tun *to = is_tun(sink) ? tun_of(sink) : NULL;
-    if (!t->bulk || !to || !sink->open || sink->wait.bytes || sink->ended || to->ch.broken ||
-        chan_backlog(&to->ch) || t->ch.c->xport != &conn_plain || to->ch.c->xport != &conn_plain)
+    if (!t->bulk || t->ch.c->urgent || !to || !sink->open || sink->wait.bytes || sink->ended ||
+        to->ch.broken || chan_backlog(&to->ch) || t->ch.c->xport != &conn_plain ||
+        to->ch.c->xport != &conn_plain)
         return NULL;
     return pipe_ready(t->w) ? to : NULL;
 }

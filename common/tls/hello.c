@@ -9,7 +9,6 @@
 #define RECORD_MAX       16384u /* RFC 8446 5.1 */
 #define RECORD_HANDSHAKE 22
 #define HS_CLIENT_HELLO  1
-#define HELLO_MAX        32768u /* far above what clients send; more is no hello to us */
 #define EXT_SNI          0
 #define EXT_ALPN         16
 
@@ -249,16 +248,19 @@ static bool take_body(struct walk *w, size_t left, struct hello *out)
 
 int hello_parse(const void *p, size_t n, struct hello *out)
 {
-    struct walk w = {.p = p, .n = n};
+    struct walk w = {.p = p, .n = n < HELLO_MAX ? n : HELLO_MAX};
+    int unfinished = n < HELLO_MAX ? 0 : -1;
     uint8_t head[4];
     size_t len;
 
     memset(out, 0, sizeof(*out));
     if (!take(&w, head, 1) || (head[0] != HS_CLIENT_HELLO && !walk_end(&w, -1)) ||
         !take(&w, head + 1, 3))
-        return w.end;
+        return w.end ? w.end : unfinished;
     len = (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
-    if (len > HELLO_MAX)
+    if (RECORD_HEAD + sizeof(head) + len > HELLO_MAX)
         return -1;
-    return take_body(&w, len, out) ? 1 : w.end;
+    if (take_body(&w, len, out))
+        return 1;
+    return w.end ? w.end : unfinished;
 }

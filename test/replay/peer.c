@@ -100,6 +100,13 @@ void peer_send(struct peer *p, struct slice bytes)
         pump_out(p);
 }
 
+int peer_send_urgent(struct peer *p, struct slice bytes)
+{
+    if (p->closed || peer_unsent(p))
+        return -1;
+    return send(p->fd, bytes.p, bytes.n, MSG_OOB | MSG_NOSIGNAL) == (ssize_t)bytes.n ? 0 : -1;
+}
+
 void peer_close(struct peer *p, bool abort)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};

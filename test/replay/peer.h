@@ -55,6 +55,8 @@ void peer_free(struct peer *p);
 /* true: something moved */
 bool peer_pump(struct peer *p);
 void peer_send(struct peer *p, struct slice bytes);
+/* as TCP's urgent data; -1: it cannot be sent now */
+int peer_send_urgent(struct peer *p, struct slice bytes);
 /* abort: with a reset */
 void peer_close(struct peer *p, bool abort);
 /* our end of stream, behind what waits */

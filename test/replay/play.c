@@ -217,9 +217,14 @@ static int blocked(struct world *w, struct peer *p, const struct statement *st)
 static int sends(struct world *w, struct peer *p, const struct statement *st)
 {
     for (unsigned i = 2; i < st->n; i++) {
+        bool urgent = strcmp(word(st, i), "urgent") == 0 && i + 1 < st->n;
+        i += urgent;
         if (st->w[i].kind != WORD_TEXT)
             return err_set(w->e, "expected texts");
-        peer_send(p, slice_of(st->w[i].p, st->w[i].n));
+        if (!urgent)
+            peer_send(p, slice_of(st->w[i].p, st->w[i].n));
+        else if (peer_send_urgent(p, slice_of(st->w[i].p, st->w[i].n)) < 0)
+            return err_set(w->e, "%s: urgent data cannot be sent", p->name);
     }
     world_settle(w);
     return 0;

@@ -20,6 +20,7 @@
  *   NAME accepts CONN              NAME idle: nobody came
  *   client CONN connects PORT [rcvbuf=N]
  *   CONN sends TEXT...             CONN receives TEXT: the next bytes are exactly these
+ *   CONN sends TEXT urgent BYTE TEXT...        all in one go, BYTE as TCP's urgent data
  *                                  CONN receives /PATTERN/: found somewhere in what came; what
  *                                  stands before it is dropped, like itself
  *                                  CONN receives N: drops exactly N bytes, once there

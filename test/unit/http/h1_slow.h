@@ -422,7 +422,7 @@ static inline bool slow_response_parts(struct slow *p, const char *asked, char *
         return false;
     if (status == 101 && (!f.upgrade || v10 || strcmp(asked, "upgrade") != 0))
         return false;
-    if (status < 200 || status == 204) {
+    if (status < 200 || (status == 204 && strcmp(asked, "CONNECT") != 0)) {
         if (f.chunked || f.length)
             return false;
         body = status == 101 ? "tunnel" : "none";

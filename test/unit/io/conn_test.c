@@ -594,9 +594,18 @@ START_TEST(urgent_data_does_no_harm)
     put("ab");
     ck_assert_int_eq(send(far_end, "!", 1, MSG_OOB), 1);
     put("cd");
+    IO_UNTIL(s.bytes == 4); /* with nothing behind it that would raise another edge */
+    ck_assert_str_eq(s.data, "abcd");
+    ck_assert_msg(!s.c->can_read && !s.c->urgent, "read to the end, and past the mark");
+    put("ef");
+    IO_UNTIL(s.bytes == 6);
+    ck_assert_int_eq(send(far_end, "!", 1, MSG_OOB), 1);
+    io_for(20);
+    put("gh");
+    IO_UNTIL(s.bytes == 8);
     shutdown(far_end, SHUT_WR);
     IO_UNTIL(s.eof);
-    ck_assert_str_eq(s.data, "abcd");
+    ck_assert_str_eq(s.data, "abcdefgh");
     end_pair();
 }
 END_TEST

@@ -213,6 +213,50 @@ START_TEST(a_name_of_every_length)
 }
 END_TEST
 
+/* one whose extensions have so many bytes of nothing, in one record or in more */
+static void padded(struct buf *out, size_t pad, unsigned record)
+{
+    struct buf exts = BUF_INIT, zeros = BUF_INIT;
+    const char *const names[] = {"fsm-h2", NULL};
+
+    for (size_t i = 0; i < pad; i++)
+        buf_putc(&zeros, 0);
+    ext(&exts, 21, &zeros);
+    alpn_ext(&exts, names);
+    hello_of(out, &exts, record);
+}
+
+/* with that many bytes it is decided, whatever they are; with fewer of a hello that fits it is not
+ */
+START_TEST(the_longest)
+{
+    struct buf b = BUF_INIT;
+    struct hello h;
+    size_t rest;
+
+    padded(&b, 1000, 0);
+    rest = b.len - 1000;
+    buf_free(&b);
+    padded(&b, HELLO_MAX - rest, 0);
+    ck_assert_uint_eq(b.len, HELLO_MAX);
+    ck_assert_int_eq(hello_parse(b.p, b.len - 1, &h), 0);
+    ck_assert_int_eq(hello_parse(b.p, b.len, &h), 1);
+    ck_assert_str_eq(h.alpn[0], "fsm-h2");
+    buf_free(&b);
+    padded(&b, HELLO_MAX - rest + 1, 0x4000); /* two records */
+    ck_assert_int_eq(hello_parse(b.p, 8, &h), 0);
+    ck_assert_int_eq(hello_parse(b.p, 9, &h), -1);
+    ck_assert_int_eq(hello_parse(b.p, b.len, &h), -1);
+    buf_free(&b);
+    padded(&b, 4000, 1); /* its records' heads count */
+    ck_assert_uint_gt(b.len, HELLO_MAX);
+    ck_assert_int_eq(hello_parse(b.p, HELLO_MAX - 1, &h), 0);
+    ck_assert_int_eq(hello_parse(b.p, HELLO_MAX, &h), -1);
+    ck_assert_int_eq(hello_parse(b.p, b.len, &h), -1);
+    buf_free(&b);
+}
+END_TEST
+
 /* what is none, and from which byte on that is known */
 START_TEST(other_protocols)
 {
@@ -301,6 +345,7 @@ int main(void)
     tcase_add_test(t, more_alpn_than_fits);
     tcase_add_test(t, a_name_that_is_no_text_is_none);
     tcase_add_test(t, a_name_of_every_length);
+    tcase_add_test(t, the_longest);
     tcase_add_test(t, other_protocols);
     tcase_add_test(t, damaged_hellos);
     tcase_add_test(t, an_extension_that_comes_twice);
