@@ -189,6 +189,23 @@ static enum reason entry_holds(struct down *d, const struct chain *c)
     return why;
 }
 
+/* where bytes go that are no HTTP; false: nowhere.  *sp: NULL = to the original destination */
+static bool opaque_way(const struct down *d, const struct split **sp)
+{
+    const struct chain *c = d->chain;
+    *sp = c->kind == CHAIN_PASS ? NULL : chain_opaque(c, &d->dst.ip);
+    return *sp || c->kind == CHAIN_PASS || c->pass_without_target;
+}
+
+/* A detecting chain may have addresses whose port is declared, beside those of ports that are not:
+ * there only HTTP is possible, whatever the neighbours are. */
+static enum chain_kind kind_of(const struct down *d)
+{
+    const struct split *sp;
+    enum chain_kind k = d->chain->kind;
+    return k == CHAIN_DETECT && !opaque_way(d, &sp) ? CHAIN_HTTP : k;
+}
+
 const struct chain *down_chain(struct down *d)
 {
     if (d->generation == worker_view(d->w)->generation)
@@ -224,18 +241,16 @@ static void start_http(struct down *d, bool h2)
 
 static void start_tunnel(struct down *d)
 {
-    const struct chain *c = d->chain;
+    const struct split *sp;
     timer_cancel(&d->timer);
     if (d->guessed) {
         d->guessed = false;
         tunnel_down_commit(d->codec);
-        return;
-    }
-    const struct split *sp = c->kind == CHAIN_PASS ? NULL : chain_opaque(c, &d->dst.ip);
-    if (!sp && c->kind != CHAIN_PASS && !c->pass_without_target)
+    } else if (!opaque_way(d, &sp)) {
         refuse(d, REASON_NO_TARGET);
-    else
-        start(d, tunnel_down_start(d, c, sp, false));
+    } else {
+        start(d, tunnel_down_start(d, d->chain, sp, false));
+    }
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -331,7 +346,7 @@ static void on_undecided(void *arg)
 static void wait_for_more(struct down *d)
 {
     const struct view_limits *lim = &worker_view(d->w)->limits;
-    if (d->chain->kind != CHAIN_DETECT || d->timer.fn == on_undecided)
+    if (kind_of(d) != CHAIN_DETECT || d->timer.fn == on_undecided)
         return;
     d->timer.fn = on_undecided;
     timer_set(&d->timer, lim->detect_last_ms);
@@ -339,12 +354,13 @@ static void wait_for_more(struct down *d)
 
 static void classify(struct down *d, struct slice first)
 {
+    enum chain_kind k = kind_of(d);
     enum detected p;
-    if (d->chain->kind == CHAIN_TCP || d->chain->kind == CHAIN_PASS) {
+    if (k == CHAIN_TCP || k == CHAIN_PASS) {
         start_tunnel(d);
         return;
     }
-    p = d->chain->kind == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
+    p = k == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
     if (p == DETECT_HTTP1 || p == DETECT_HTTP2)
         start_http(d, p == DETECT_HTTP2);
     else if (p == DETECT_MORE)
@@ -416,20 +432,6 @@ void down_detect_event(struct conn *c, unsigned ev, void *arg)
 
 /* ---- the silent client ----------------------------------------------------------------------- */
 
-/* A protocol in which the server speaks first would wait for ever: the opaque upstream is dialled
- * while we go on listening. */
-static void on_silence(void *arg)
-{
-    struct down *d = arg;
-    const struct chain *c = down_chain(d);
-    if (!c)
-        return;
-    const struct split *sp = chain_opaque(c, &d->dst.ip);
-    d->guessed = sp && tunnel_down_start(d, c, sp, true) == 0;
-    if (sp && !d->guessed) /* no memory: later, or both would wait for ever */
-        timer_set(&d->timer, worker_view(d->w)->limits.head_ms);
-}
-
 static void on_head_timeout(void *arg)
 {
     struct down *d = arg;
@@ -437,17 +439,39 @@ static void on_head_timeout(void *arg)
     down_close(d, REASON_HEAD_TIMEOUT);
 }
 
+static void wait_for_head(struct down *d)
+{
+    uint32_t ms = worker_view(d->w)->limits.head_ms;
+    d->timer.fn = on_head_timeout;
+    if (ms)
+        timer_set(&d->timer, ms);
+}
+
+/* A protocol in which the server speaks first would wait for ever: the opaque upstream is dialled
+ * while we go on listening.  Where there is none any more, or no memory, it is the client's turn
+ * alone, and its time is bounded like everybody's. */
+static void on_silence(void *arg)
+{
+    struct down *d = arg;
+    const struct chain *c = down_chain(d);
+    const struct split *sp;
+    if (!c)
+        return;
+    d->guessed = opaque_way(d, &sp) && tunnel_down_start(d, c, sp, true) == 0;
+    if (!d->guessed)
+        wait_for_head(d);
+}
+
 static void wait_for_bytes(struct down *d)
 {
     const struct view_limits *lim = &worker_view(d->w)->limits;
     struct entry in;
     bool tls_due = d->inbound && (source_entry(d, d->chain, &in), !in.plain);
-    if (d->chain->kind == CHAIN_DETECT && !tls_due && lim->detect_ms) {
+    if (kind_of(d) == CHAIN_DETECT && !tls_due && lim->detect_ms) {
         d->timer.fn = on_silence;
         timer_set(&d->timer, lim->detect_ms);
-    } else if (lim->head_ms) {
-        d->timer.fn = on_head_timeout;
-        timer_set(&d->timer, lim->head_ms);
+    } else {
+        wait_for_head(d);
     }
 }
 
