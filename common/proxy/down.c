@@ -221,6 +221,24 @@ const struct chain *down_chain(struct down *d)
     return NULL;
 }
 
+/* ---- a time for what must come --------------------------------------------------------------- */
+
+static void on_head_timeout(void *arg)
+{
+    struct down *d = arg;
+    worker_count(d->w, REASON_HEAD_TIMEOUT);
+    down_close(d, REASON_HEAD_TIMEOUT);
+}
+
+static void wait_for_head(struct down *d)
+{
+    uint32_t ms = worker_view(d->w)->limits.head_ms;
+    timer_cancel(&d->timer);
+    d->timer.fn = on_head_timeout;
+    if (ms)
+        timer_set(&d->timer, ms);
+}
+
 /* ---- the codec is known ---------------------------------------------------------------------- */
 
 static void start(struct down *d, int rc)
@@ -229,13 +247,18 @@ static void start(struct down *d, int rc)
         refuse(d, REASON_NO_MEMORY);
 }
 
+static void drop_guess(struct down *d)
+{
+    if (!d->guessed)
+        return;
+    d->guessed = false;
+    tunnel_down_cancel(d->codec);
+}
+
 static void start_http(struct down *d, bool h2)
 {
     timer_cancel(&d->timer);
-    if (d->guessed) {
-        d->guessed = false;
-        tunnel_down_cancel(d->codec);
-    }
+    drop_guess(d);
     start(d, h2 ? h2_down_start(d) : h1_down_start(d));
 }
 
@@ -312,10 +335,14 @@ const struct chain *down_still_allowed(struct down *d)
     return entry_holds(d, c) == REASON_OK && !d->denied ? c : NULL;
 }
 
+/* What was dialled, or is to be, for a client that is silent is not for this one. */
 static void start_tls(struct down *d, struct tls_ctx *ctx)
 {
     static const struct tls_start nothing;
     struct err e;
+    drop_guess(d);
+    if (d->timer.fn != on_head_timeout)
+        wait_for_head(d);
     if (!ctx) {
         refuse(d, REASON_PLAIN_REFUSED);
     } else if (tls_conn_start(d->conn, ctx, &nothing, &e) < 0) {
@@ -369,6 +396,16 @@ static void classify(struct down *d, struct slice first)
         start_tunnel(d);
 }
 
+/* A part of a ClientHello: its client is not silent.  Where it may be for us, nothing of it goes to
+ * the application. */
+static void wait_for_hello(struct down *d, const struct entry *in)
+{
+    if (!in->mesh && !in->rule)
+        wait_for_more(d);
+    else if (d->timer.fn != on_head_timeout)
+        wait_for_head(d);
+}
+
 /* inbound: TLS of ours, TLS by a source's rule, or plaintext where that is allowed */
 static void enter_inbound(struct down *d, struct slice first)
 {
@@ -378,8 +415,8 @@ static void enter_inbound(struct down *d, struct slice first)
     source_entry(d, d->chain, &in);
     int r = hello_parse(first.p, first.n, h);
     if (r == 0)
-        return;
-    if (r == 1 && in.mesh && names_mesh(h)) {
+        wait_for_hello(d, &in);
+    else if (r == 1 && in.mesh && names_mesh(h)) {
         d->mesh = true;
         start_tls(d, t->server);
     } else if (r == 1 && in.rule) {
@@ -432,21 +469,6 @@ void down_detect_event(struct conn *c, unsigned ev, void *arg)
 
 /* ---- the silent client ----------------------------------------------------------------------- */
 
-static void on_head_timeout(void *arg)
-{
-    struct down *d = arg;
-    worker_count(d->w, REASON_HEAD_TIMEOUT);
-    down_close(d, REASON_HEAD_TIMEOUT);
-}
-
-static void wait_for_head(struct down *d)
-{
-    uint32_t ms = worker_view(d->w)->limits.head_ms;
-    d->timer.fn = on_head_timeout;
-    if (ms)
-        timer_set(&d->timer, ms);
-}
-
 /* A protocol in which the server speaks first would wait for ever: the opaque upstream is dialled
  * while we go on listening.  Where there is none any more, or no memory, it is the client's turn
  * alone, and its time is bounded like everybody's. */
@@ -462,14 +484,32 @@ static void on_silence(void *arg)
         wait_for_head(d);
 }
 
+/* How long a client may be silent before the server may speak; 0: it does not speak first.  Where a
+ * peer of the mesh is let in without TLS too, it will most likely come with TLS: what a server said
+ * before would ruin that.  So it has the time in which a lost packet comes again. */
+static uint32_t silence_ms(const struct down *d)
+{
+    const struct view *v = worker_view(d->w);
+    const struct view_limits *lim = &v->limits;
+    struct entry in = {.plain = true};
+    if (kind_of(d) != CHAIN_DETECT)
+        return 0;
+    if (d->inbound)
+        source_entry(d, d->chain, &in);
+    if (!in.plain)
+        return 0;
+    if (in.mesh && v->mesh_tls && !is_own_call(d) && lim->detect_ms &&
+        lim->detect_ms < lim->detect_last_ms)
+        return lim->detect_last_ms;
+    return lim->detect_ms;
+}
+
 static void wait_for_bytes(struct down *d)
 {
-    const struct view_limits *lim = &worker_view(d->w)->limits;
-    struct entry in;
-    bool tls_due = d->inbound && (source_entry(d, d->chain, &in), !in.plain);
-    if (kind_of(d) == CHAIN_DETECT && !tls_due && lim->detect_ms) {
+    uint32_t ms = silence_ms(d);
+    if (ms) {
         d->timer.fn = on_silence;
-        timer_set(&d->timer, lim->detect_ms);
+        timer_set(&d->timer, ms);
     } else {
         wait_for_head(d);
     }
