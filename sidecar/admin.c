@@ -339,7 +339,7 @@ static void on_metrics(struct http_req *r, void *arg)
 
 static int serve(struct admin *a, struct http_server **out, int fd, http_req_cb *cb, struct err *e)
 {
-    struct http_server_opts o = {.name = "admin"};
+    struct http_server_opts o = {.name = "admin", .modest = true};
 
     if (fd < 0)
         return 0;

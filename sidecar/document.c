@@ -600,6 +600,13 @@ static int read_out_ranges(struct build *b, struct port_rules *p, struct rule *r
     return 0;
 }
 
+/* Only of an item without addresses may a destination be outside the mesh. */
+static bool names_addresses(const struct json_tree *j)
+{
+    const struct json_tree *ranges = json_tree_get(j, "DestinationIPRanges");
+    return !absent(ranges) && json_tree_size(ranges) > 0;
+}
+
 static int fill_outbound(struct build *b, struct chain *c, const struct at *a,
                          const struct json_tree *j)
 {
@@ -611,7 +618,8 @@ static int fill_outbound(struct build *b, struct chain *c, const struct at *a,
         return bad(b, &own_at, "expected a name: it leaves in a header field");
     struct filter_list f = filters_of(c, &mesh_out_filter, mesh_out_conf_new(c->mem, own));
     c->pass_without_target = json_tree_is(json_tree_get(j, "AllowedEgressTraffic"), JSON_TRUE) ||
-                             json_bool(b->doc, "Spec.Traffic.EnableEgress", false);
+                             (json_bool(b->doc, "Spec.Traffic.EnableEgress", false) &&
+                              (c->kind == CHAIN_TCP || !names_addresses(j)));
     if (read_split(b, c, &targets, json_tree_get(j, targets.key), &c->tcp) < 0 ||
         read_opaque_out(b, c, a, j) < 0)
         return -1;

@@ -265,7 +265,8 @@ static void check_begin(struct probes *p, struct http_req *req, const json_t *ma
                                  .max_body = MAX_ANSWER,
                                  .cut = true,
                                  .also = &loopback6,
-                                 .n_also = 1};
+                                 .n_also = 1,
+                                 .for_anybody = true};
     const struct http_field *agent = http_find_name(http_req_head(req), SLICE_LIT("user-agent"));
     char *base = xasprintf("http://127.0.0.1:%.*s", SLICE_FMT(port));
     char *target = xasprintf("%.*s", SLICE_FMT(path));
@@ -337,8 +338,11 @@ static void on_request(struct http_req *req, void *arg)
 
 static int serve(struct port *at, uint16_t port, struct err *e)
 {
-    struct http_server_opts o = {
-        .max_conns = MAX_CONNS, .per_source = MAX_PER_SOURCE, .first_ms = FIRST_MS, .name = SUB};
+    struct http_server_opts o = {.max_conns = MAX_CONNS,
+                                 .per_source = MAX_PER_SOURCE,
+                                 .first_ms = FIRST_MS,
+                                 .name = SUB,
+                                 .modest = true};
     struct ip_port any = {.ip = {.family = 6}, .port = port};
     int fd = listener_bind(&any, LISTEN_DUAL, 64, e);
 

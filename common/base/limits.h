@@ -20,7 +20,8 @@
  *   head_ms        from the first byte of a head to its last
  *   request_ms     from the head of a request to the end of its answer
  *   detect_ms      silent client on an undeclared port: the opaque upstream is dialled
- *   detect_last_ms ... undecided so long: opaque
+ *   detect_last_ms ... undecided so long: opaque; and detect_ms of a mesh peer that is most likely
+ *                  to come with TLS
  *   patience_ms    what cannot be served yet waits so long for a newer view
  *   patient        ... at most so many connections, and so many streams, of a worker
  *   revoked_ms     a tunnel that the present view would refuse goes on so long; 0 = for ever

@@ -398,8 +398,9 @@ static void dial(struct http_client *c)
         c->conn = conn_dial_unix(c->loop, c->path, on_event, c, &e);
     } else {
         struct ip_port to = {.ip = c->addrs[c->next_addr++], .port = c->port};
+        struct conn_dial_opts o = {.for_anybody = c->o.for_anybody};
 
-        c->conn = conn_dial(c->loop, &to, NULL, on_event, c, &e);
+        c->conn = conn_dial(c->loop, &to, &o, on_event, c, &e);
     }
     if (!c->conn && c->next_addr < c->n_addrs)
         dial(c);

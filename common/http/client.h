@@ -24,6 +24,7 @@ struct http_client_opts {
     bool cut;                /* what is longer is cut there; otherwise it fails */
     const struct ip *also;   /* borrowed: tried after a numeric host that takes no connection */
     unsigned n_also;
+    bool for_anybody; /* asked for by whoever reaches us: leaves the last descriptors alone */
 };
 struct http_result {
     unsigned status; /* 0: no answer, error says why */

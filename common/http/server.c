@@ -21,6 +21,7 @@
 #include "common/http/h1.h"
 #include "common/http/uri.h"
 #include "common/io/conn.h"
+#include "common/io/descriptors.h"
 #include "common/io/listener.h"
 
 #define IDLE_MS     60000u /* between requests, if nobody says; without progress of a reply */
@@ -700,26 +701,38 @@ static void tell_bound(struct http_server *s, const char *what, unsigned max)
     log_warn(s->o.name, "too many connections %s max=%u", what, max);
 }
 
-/* Is there a place for sc?  If need be, of the one that has been without a request for longest. */
-static bool make_place(struct sconn *sc)
+/* Is there a place for sc among max, and per_source of its address?  If need be, of those that have
+ * been without a request for longest: of one, but where a bound has become lower. */
+static bool make_place(struct sconn *sc, unsigned max, unsigned per_source)
 {
     struct http_server *s = sc->srv;
-    bool of_source = sc->src && sc->src->n > s->o.per_source;
-    struct sconn *victim = of_source ? TAILQ_FIRST(&sc->src->idle) : TAILQ_FIRST(&s->idle);
+    bool of_source;
 
-    if (!of_source && s->n_conns <= s->o.max_conns)
-        return true;
-    tell_bound(s, of_source ? "from one address" : "in all",
-               of_source ? s->o.per_source : s->o.max_conns);
-    if (victim)
+    while ((of_source = sc->src && sc->src->n > per_source) || s->n_conns > max) {
+        struct sconn *victim = TAILQ_FIRST(of_source ? &sc->src->idle : &s->idle);
+
+        tell_bound(s, of_source ? "from one address" : "in all", of_source ? per_source : max);
+        if (!victim)
+            return false;
         sconn_close(victim);
-    return victim != NULL;
+    }
+    return true;
+}
+
+/* Users have taken all descriptors that they may.  What is kept back is not for whoever reaches
+ * us: with each that comes the server shrinks to its share. */
+static bool make_place_when_short(struct sconn *sc)
+{
+    unsigned share = descriptors_share();
+
+    return make_place(sc, share, (share + 1) / 2);
 }
 
 static void on_accept(struct listener *l, int fd, const struct ip_port *peer, void *arg)
 {
     struct http_server *s = arg;
     struct sconn *sc = sconn_new(s, peer);
+    bool few = s->o.modest && descriptor_is_kept(fd), place;
     struct err e;
 
     sc->conn = conn_accepted(s->loop, fd, peer, on_event, sc, &e);
@@ -731,10 +744,11 @@ static void on_accept(struct listener *l, int fd, const struct ip_port *peer, vo
     }
     LIST_INSERT_HEAD(&s->conns, sc, link);
     s->n_conns++;
-    if (make_place(sc)) {
+    place = few ? make_place_when_short(sc) : make_place(sc, s->o.max_conns, s->o.per_source);
+    if (place) {
         set_idle(sc);
         timer_set(&sc->timer, s->o.first_ms);
-    } else if (s->o.tls || s->n_conns > s->o.max_conns + EXTRA_CONNS) {
+    } else if (few || s->o.tls || s->n_conns > s->o.max_conns + EXTRA_CONNS) {
         sconn_close(sc);
     } else {
         timer_set(&sc->timer, IDLE_MS);

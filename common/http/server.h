@@ -8,7 +8,7 @@
  * opts.per_source, idle opts.idle_ms; a request has opts.slow_ms to arrive (408), a reply 60 s
  * without progress to be taken.  Who comes when a bound is reached takes the place of the
  * connection that has been without a request for longest, so that connections that say nothing keep
- * nobody out. A TLS connection costs no TLS state before its first byte.  One thread.
+ * nobody out.  A TLS connection costs no TLS state before its first byte.  One thread.
  */
 #ifndef FSM_HTTP_SERVER_H
 #define FSM_HTTP_SERVER_H
@@ -36,6 +36,8 @@ struct http_server_opts {
     unsigned first_ms;   /* time for a new connection's first byte; 0 = slow_ms */
     unsigned idle_ms;    /* between two requests; 0 = 60 s.  Clients that keep connections should
                             be the ones who close them: longer than they do */
+    bool modest; /* while descriptors are short it has no more connections than its share of what
+                    is kept back (descriptors.h), and one address half of it */
 };
 /* takes fd (a bound, listening socket: TCP or Unix) */
 struct http_server *http_server_new(struct loop *l, int fd, const struct http_server_opts *o,

@@ -593,11 +593,12 @@ static int bind_source(int fd, const struct ip_port *source, struct err *e)
 }
 
 /* -1 and errno */
-static int new_socket(int family, bool for_users)
+static int new_socket(int family, const struct conn_dial_opts *o)
 {
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || !for_users || !descriptor_is_kept(fd))
+    if (fd < 0 || !o ||
+        !((o->for_users && descriptor_is_kept(fd)) || (o->for_anybody && descriptor_is_last(fd))))
         return fd;
     close(fd);
     errno = EMFILE;
@@ -606,7 +607,7 @@ static int new_socket(int family, bool for_users)
 
 static int dial_socket(int family, const struct conn_dial_opts *o, struct err *e)
 {
-    int fd = new_socket(family, o && o->for_users), saved;
+    int fd = new_socket(family, o), saved;
 
     if (fd < 0) {
         err_errno(e, "a socket to connect with");

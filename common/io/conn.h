@@ -129,7 +129,8 @@ struct conn_dial_opts {
     const struct ip_port *source; /* bind before connect (port 0 = any), or NULL */
     unsigned timeout_ms;          /* 0 = none; passing it gives CONN_FAIL_CONNECT_TIMEOUT */
     unsigned mark;                /* SO_MARK, 0 = none */
-    bool for_users; /* leaves the last descriptors of the process alone (descriptors.h): EMFILE */
+    bool for_users;   /* leaves the last descriptors of the process alone (descriptors.h): EMFILE */
+    bool for_anybody; /* the last half of these */
 };
 /* Begins to connect; CONN_EV_OPEN or CONN_EV_FAIL follows (never from inside this call).
  * NULL and e only for our own faults (no descriptor, no memory, a source that cannot be bound),

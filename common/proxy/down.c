@@ -189,6 +189,23 @@ static enum reason entry_holds(struct down *d, const struct chain *c)
     return why;
 }
 
+/* where bytes go that are no HTTP; false: nowhere.  *sp: NULL = to the original destination */
+static bool opaque_way(const struct down *d, const struct split **sp)
+{
+    const struct chain *c = d->chain;
+    *sp = c->kind == CHAIN_PASS ? NULL : chain_opaque(c, &d->dst.ip);
+    return *sp || c->kind == CHAIN_PASS || c->pass_without_target;
+}
+
+/* A detecting chain may have addresses whose port is declared, beside those of ports that are not:
+ * there only HTTP is possible, whatever the neighbours are. */
+static enum chain_kind kind_of(const struct down *d)
+{
+    const struct split *sp;
+    enum chain_kind k = d->chain->kind;
+    return k == CHAIN_DETECT && !opaque_way(d, &sp) ? CHAIN_HTTP : k;
+}
+
 const struct chain *down_chain(struct down *d)
 {
     if (d->generation == worker_view(d->w)->generation)
@@ -204,6 +221,24 @@ const struct chain *down_chain(struct down *d)
     return NULL;
 }
 
+/* ---- a time for what must come --------------------------------------------------------------- */
+
+static void on_head_timeout(void *arg)
+{
+    struct down *d = arg;
+    worker_count(d->w, REASON_HEAD_TIMEOUT);
+    down_close(d, REASON_HEAD_TIMEOUT);
+}
+
+static void wait_for_head(struct down *d)
+{
+    uint32_t ms = worker_view(d->w)->limits.head_ms;
+    timer_cancel(&d->timer);
+    d->timer.fn = on_head_timeout;
+    if (ms)
+        timer_set(&d->timer, ms);
+}
+
 /* ---- the codec is known ---------------------------------------------------------------------- */
 
 static void start(struct down *d, int rc)
@@ -212,30 +247,33 @@ static void start(struct down *d, int rc)
         refuse(d, REASON_NO_MEMORY);
 }
 
+static void drop_guess(struct down *d)
+{
+    if (!d->guessed)
+        return;
+    d->guessed = false;
+    tunnel_down_cancel(d->codec);
+}
+
 static void start_http(struct down *d, bool h2)
 {
     timer_cancel(&d->timer);
-    if (d->guessed) {
-        d->guessed = false;
-        tunnel_down_cancel(d->codec);
-    }
+    drop_guess(d);
     start(d, h2 ? h2_down_start(d) : h1_down_start(d));
 }
 
 static void start_tunnel(struct down *d)
 {
-    const struct chain *c = d->chain;
+    const struct split *sp;
     timer_cancel(&d->timer);
     if (d->guessed) {
         d->guessed = false;
         tunnel_down_commit(d->codec);
-        return;
-    }
-    const struct split *sp = c->kind == CHAIN_PASS ? NULL : chain_opaque(c, &d->dst.ip);
-    if (!sp && c->kind != CHAIN_PASS && !c->pass_without_target)
+    } else if (!opaque_way(d, &sp)) {
         refuse(d, REASON_NO_TARGET);
-    else
-        start(d, tunnel_down_start(d, c, sp, false));
+    } else {
+        start(d, tunnel_down_start(d, d->chain, sp, false));
+    }
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -297,10 +335,14 @@ const struct chain *down_still_allowed(struct down *d)
     return entry_holds(d, c) == REASON_OK && !d->denied ? c : NULL;
 }
 
+/* What was dialled, or is to be, for a client that is silent is not for this one. */
 static void start_tls(struct down *d, struct tls_ctx *ctx)
 {
     static const struct tls_start nothing;
     struct err e;
+    drop_guess(d);
+    if (d->timer.fn != on_head_timeout)
+        wait_for_head(d);
     if (!ctx) {
         refuse(d, REASON_PLAIN_REFUSED);
     } else if (tls_conn_start(d->conn, ctx, &nothing, &e) < 0) {
@@ -331,7 +373,7 @@ static void on_undecided(void *arg)
 static void wait_for_more(struct down *d)
 {
     const struct view_limits *lim = &worker_view(d->w)->limits;
-    if (d->chain->kind != CHAIN_DETECT || d->timer.fn == on_undecided)
+    if (kind_of(d) != CHAIN_DETECT || d->timer.fn == on_undecided)
         return;
     d->timer.fn = on_undecided;
     timer_set(&d->timer, lim->detect_last_ms);
@@ -339,18 +381,29 @@ static void wait_for_more(struct down *d)
 
 static void classify(struct down *d, struct slice first)
 {
+    enum chain_kind k = kind_of(d);
     enum detected p;
-    if (d->chain->kind == CHAIN_TCP || d->chain->kind == CHAIN_PASS) {
+    if (k == CHAIN_TCP || k == CHAIN_PASS) {
         start_tunnel(d);
         return;
     }
-    p = d->chain->kind == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
+    p = k == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
     if (p == DETECT_HTTP1 || p == DETECT_HTTP2)
         start_http(d, p == DETECT_HTTP2);
     else if (p == DETECT_MORE)
         wait_for_more(d);
     else
         start_tunnel(d);
+}
+
+/* A part of a ClientHello: its client is not silent.  Where it may be for us, nothing of it goes to
+ * the application. */
+static void wait_for_hello(struct down *d, const struct entry *in)
+{
+    if (!in->mesh && !in->rule)
+        wait_for_more(d);
+    else if (d->timer.fn != on_head_timeout)
+        wait_for_head(d);
 }
 
 /* inbound: TLS of ours, TLS by a source's rule, or plaintext where that is allowed */
@@ -362,8 +415,8 @@ static void enter_inbound(struct down *d, struct slice first)
     source_entry(d, d->chain, &in);
     int r = hello_parse(first.p, first.n, h);
     if (r == 0)
-        return;
-    if (r == 1 && in.mesh && names_mesh(h)) {
+        wait_for_hello(d, &in);
+    else if (r == 1 && in.mesh && names_mesh(h)) {
         d->mesh = true;
         start_tls(d, t->server);
     } else if (r == 1 && in.rule) {
@@ -421,37 +474,48 @@ void down_detect_event(struct conn *c, unsigned ev, void *arg)
 /* ---- the silent client ----------------------------------------------------------------------- */
 
 /* A protocol in which the server speaks first would wait for ever: the opaque upstream is dialled
- * while we go on listening. */
+ * while we go on listening.  Where there is none any more, or no memory, it is the client's turn
+ * alone, and its time is bounded like everybody's. */
 static void on_silence(void *arg)
 {
     struct down *d = arg;
     const struct chain *c = down_chain(d);
+    const struct split *sp;
     if (!c)
         return;
-    const struct split *sp = chain_opaque(c, &d->dst.ip);
-    d->guessed = sp && tunnel_down_start(d, c, sp, true) == 0;
-    if (sp && !d->guessed) /* no memory: later, or both would wait for ever */
-        timer_set(&d->timer, worker_view(d->w)->limits.head_ms);
+    d->guessed = opaque_way(d, &sp) && tunnel_down_start(d, c, sp, true) == 0;
+    if (!d->guessed)
+        wait_for_head(d);
 }
 
-static void on_head_timeout(void *arg)
+/* How long a client may be silent before the server may speak; 0: it does not speak first.  Where a
+ * peer of the mesh is let in without TLS too, it will most likely come with TLS: what a server said
+ * before would ruin that.  So it has the time in which a lost packet comes again. */
+static uint32_t silence_ms(const struct down *d)
 {
-    struct down *d = arg;
-    worker_count(d->w, REASON_HEAD_TIMEOUT);
-    down_close(d, REASON_HEAD_TIMEOUT);
+    const struct view *v = worker_view(d->w);
+    const struct view_limits *lim = &v->limits;
+    struct entry in = {.plain = true};
+    if (kind_of(d) != CHAIN_DETECT)
+        return 0;
+    if (d->inbound)
+        source_entry(d, d->chain, &in);
+    if (!in.plain)
+        return 0;
+    if (in.mesh && v->mesh_tls && !is_own_call(d) && lim->detect_ms &&
+        lim->detect_ms < lim->detect_last_ms)
+        return lim->detect_last_ms;
+    return lim->detect_ms;
 }
 
 static void wait_for_bytes(struct down *d)
 {
-    const struct view_limits *lim = &worker_view(d->w)->limits;
-    struct entry in;
-    bool tls_due = d->inbound && (source_entry(d, d->chain, &in), !in.plain);
-    if (d->chain->kind == CHAIN_DETECT && !tls_due && lim->detect_ms) {
+    uint32_t ms = silence_ms(d);
+    if (ms) {
         d->timer.fn = on_silence;
-        timer_set(&d->timer, lim->detect_ms);
-    } else if (lim->head_ms) {
-        d->timer.fn = on_head_timeout;
-        timer_set(&d->timer, lim->head_ms);
+        timer_set(&d->timer, ms);
+    } else {
+        wait_for_head(d);
     }
 }
 

@@ -597,12 +597,12 @@ static const struct verb {
     unsigned words; /* at least, itself included */
     int (*fn)(struct world *, const struct statement *);
 } verbs[] = {
-    {"service", 5, play_service}, {"inbound", 5, play_service}, {"listen", 2, setup_listen},
-    {"spec", 3, setup_spec},      {"match", 4, setup_match},    {"cluster", 4, setup_cluster},
-    {"remove", 2, setup_remove},  {"limit", 3, setup_limit},    {"apply", 1, play_apply},
-    {"server", 3, play_server},   {"client", 4, play_client},   {"time", 2, play_time},
-    {"drain", 2, play_drain},     {"drained", 1, play_drained}, {"draining", 1, play_drained},
-    {"stat", 4, play_stat}};
+    {"service", 5, play_service},    {"inbound", 5, play_service}, {"listen", 2, setup_listen},
+    {"original", 3, setup_original}, {"spec", 3, setup_spec},      {"match", 4, setup_match},
+    {"cluster", 4, setup_cluster},   {"remove", 2, setup_remove},  {"limit", 3, setup_limit},
+    {"apply", 1, play_apply},        {"server", 3, play_server},   {"client", 4, play_client},
+    {"time", 2, play_time},          {"drain", 2, play_drain},     {"drained", 1, play_drained},
+    {"draining", 1, play_drained},   {"stat", 4, play_stat}};
 
 int play(struct world *w, const struct statement *st)
 {

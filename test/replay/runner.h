@@ -8,6 +8,7 @@
  * What the engine is to do (in force with "apply", which may come again at any time):
  *   service NAME PORT http|grpc|tcp|detect ENDPOINT[*WEIGHT]...    outbound; Host is NAME
  *   inbound NAME PORT http|grpc|tcp|detect ENDPOINT                plaintext from anybody local
+ *   original NAME SERVER           what is dialled for that service is that server's own address
  *   listen NUMBER [to=SERVER]      a port no service has; the original destination may be a server
  *   spec PATH JSON                 in Spec; a path has dots
  *   match NAME KEY JSON            in the match of that service

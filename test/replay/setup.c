@@ -113,6 +113,17 @@ int setup_service(struct world *w, const struct statement *st, bool inbound)
     return endpoints(w, s, st);
 }
 
+int setup_original(struct world *w, const struct statement *st)
+{
+    struct service *s = find(w, st->w[1].p);
+    const struct server *target = world_server(w, st->w[2].p);
+    if (!s || !target)
+        return err_set(w->e, "expected a service and a server");
+    free(s->dst);
+    s->dst = xasprintf("%s:%u", w->address, target->port);
+    return 0;
+}
+
 int setup_listen(struct world *w, const struct statement *st)
 {
     const char *to = st->n == 3 && strncmp(st->w[2].p, "to=", 3) == 0 ? st->w[2].p + 3 : NULL;
@@ -229,14 +240,15 @@ static void put_service(const struct service *s, json_t *matches[2], json_t *clu
 {
     if (!s->match)
         return;
+    const char *port = strrchr(s->dst, ':') + 1;
     json_object_set(clusters[s->inbound], s->name, s->cluster);
     if (s->inbound) {
-        json_object_set(matches[1], s->port, s->match);
+        json_object_set(matches[1], port, s->match);
         return;
     }
-    json_t *list = json_object_get(matches[0], s->port);
+    json_t *list = json_object_get(matches[0], port);
     if (!list)
-        json_object_set_new(matches[0], s->port, list = json_array());
+        json_object_set_new(matches[0], port, list = json_array());
     json_array_append(list, s->match);
 }
 

@@ -71,6 +71,7 @@ int world_play(struct world *w, const char *script);
 /* ---- setup.c: the document ---- */
 /* st: "service ..." or "inbound ..." */
 int setup_service(struct world *w, const struct statement *st, bool inbound);
+int setup_original(struct world *w, const struct statement *st);
 int setup_listen(struct world *w, const struct statement *st);
 int setup_spec(struct world *w, const struct statement *st);
 int setup_match(struct world *w, const struct statement *st);

@@ -1130,6 +1130,69 @@ def a_rule_that_changes_holds_for_kept_connections():
     sc.p.wait()
 
 
+def greet_first(s):
+    s.sendall(b"220 hello\r\n")
+    s.recv(100)
+
+
+def mesh_greeting(port, before, inside):
+    """what comes over TLS between proxies; before the ClientHello, and inside it, is a pause"""
+    context = ssl.create_default_context(cafile=os.path.join(TMP, "pki", "ca.crt"))
+    context.check_hostname = False
+    context.load_cert_chain(os.path.join(TMP, "pki", "c.crt"), os.path.join(TMP, "pki", "c.key"))
+    context.set_alpn_protocols(["fsm-tcp"])
+    came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(came, goes)
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.settimeout(5)
+        time.sleep(before)
+
+        def until(fn):
+            nonlocal inside
+            while True:
+                try:
+                    return fn()
+                except ssl.SSLWantReadError:
+                    out = goes.read()
+                    s.sendall(out[:7])
+                    time.sleep(inside)
+                    inside = 0
+                    s.sendall(out[7:])
+                    got = s.recv(65536)
+                    assert got, "the end"
+                    came.write(got)
+        until(tls.do_handshake)
+        return until(lambda: tls.read(100))
+
+
+@check
+def a_late_hello_of_the_mesh_is_awaited_where_plaintext_is_taken():
+    doc, target = inbound_document("1", {"127.0.0.0/8": None})
+    app, port = free_port(), free_port()
+    local = f"w/greets|{app}|local"
+    TcpApp(app, greet_first)
+    inbound = doc["Inbound"]
+    match = dict(inbound["TrafficMatches"][target], OpaqueTargets={local: 100})
+    doc.update(AllowedEndpoints={"127.0.0.1": "c.c-1"},
+               Inbound=dict(TrafficMatches={target: match}, ClustersConfigs=dict(
+                   inbound["ClustersConfigs"], **{local: {f"127.0.0.1:{app}": 100}})),
+               Listeners=[{"Address": f"127.0.0.1:{port}", "Direction": "Inbound",
+                           "OriginalDst": f"127.0.0.1:{target}"}])
+    sc = Sidecar(SIDECAR, f"late{port}", doc, os.path.join(TMP, "pki"), "w")
+    wait_port(port)
+    for before, inside in (0, 0), (0.3, 0), (0, 1.3), (0.3, 1.3):
+        assert mesh_greeting(port, before, inside) == b"220 hello\r\n", (before, inside)
+    waited = {}
+    for source in "127.0.0.2", "127.0.0.1":  # in plaintext: of somebody else, of the mesh
+        with socket.create_connection(("127.0.0.1", port), 5, (source, 0)) as s:
+            begin = time.time()
+            assert s.recv(100) == b"220 hello\r\n", source
+            waited[source] = time.time() - begin
+    assert waited["127.0.0.1"] > 0.9 > waited["127.0.0.2"], waited
+    sc.p.kill()
+    sc.p.wait()
+
+
 @check
 def counters_and_pages():
     for which in ("c", "w"):
@@ -1401,6 +1464,12 @@ def descriptors_are_left_for_what_is_not_users():
     conns = [socket.create_connection(("127.0.0.1", port)) for _ in range(120)]
     try:
         time.sleep(1.5)
+        for _ in range(100): # who reaches the metrics port has but a few of those left
+            s = socket.socket()
+            s.bind(("127.0.0.2", 0))
+            s.connect(("127.0.0.1", sc.metrics))
+            conns.append(s)
+        time.sleep(0.5)
         assert sc.get("/ready")[0] == 200
         h = http.client.HTTPConnection("127.0.0.1", sc.metrics, timeout=10)
         h.request("GET", "/stats/prometheus")

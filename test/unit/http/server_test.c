@@ -1,11 +1,13 @@
 /* the control server against real clients (curl, bare sockets) and our own client */
 #include <arpa/inet.h>
 #include <check.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -16,6 +18,7 @@
 #include "common/base/mem.h"
 #include "common/http/client.h"
 #include "common/http/server.h"
+#include "common/io/descriptors.h"
 #include "common/io/listener.h"
 
 /* ---- the server, in a thread of its own ------------------------------------------------------ */
@@ -93,6 +96,7 @@ static void stop(void *arg)
 }
 
 static unsigned idle_ms; /* 0: what the server does by itself */
+static bool modest;
 
 static void start(int fd, struct tls_ctx *tls, unsigned max_conns)
 {
@@ -100,6 +104,8 @@ static void start(int fd, struct tls_ctx *tls, unsigned max_conns)
                                        .max_conns = max_conns,
                                        .slow_ms = SLOW_MS,
                                        .idle_ms = idle_ms,
+                                       .first_ms = modest ? 60000 : 0,
+                                       .modest = modest,
                                        .max_body = 100000,
                                        .name = "test"};
     struct err e = {""};
@@ -455,6 +461,96 @@ START_TEST(requests_under_way_keep_their_places)
     ck_has(sh("curl -sSi -m 10 --interface 127.0.0.2 $U/"), "200 OK");
     for (int i = 0; i < N; i++)
         close(fds[i]);
+}
+END_TEST
+
+static void start_modest(void)
+{
+    modest = true;
+    start_plain();
+}
+
+/* from 127.0.0.HOST */
+static int dial_from(unsigned host)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET,
+                              .sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffu) | host)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sin.sin_port = htons((uint16_t)port);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+    return fd;
+}
+
+static unsigned still_open(const int *fds, unsigned n)
+{
+    unsigned open = 0;
+    char b;
+
+    for (unsigned i = 0; i < n; i++)
+        open += recv(fds[i], &b, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return open;
+}
+
+static void wait_open(const int *fds, unsigned n, unsigned want)
+{
+    for (int i = 0; i < 500 && still_open(fds, n) != want; i++)
+        usleep(10000);
+    ck_assert_uint_eq(still_open(fds, n), want);
+}
+
+/* as if users had all descriptors that they may have */
+static void use_up_descriptors(void)
+{
+    struct rlimit lim;
+    int fd;
+
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    lim.rlim_cur = 512;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &lim), 0);
+    descriptors_limit_changed();
+    while (!descriptor_is_kept(fd = dup(0)))
+        ;
+    close(fd);
+    ck_assert_uint_eq(descriptors_share(), 8);
+}
+
+START_TEST(where_descriptors_are_short_it_has_its_share)
+{
+    enum { N = 20, M = 6 };
+    int one[N + 1], two[M];
+    char b;
+
+    for (unsigned i = 0; i < N; i++)
+        one[i] = dial_from(1);
+    ck_has(sh("curl -sSi -m 10 $U/"), "200 OK"); /* all before it are taken in */
+    ck_assert_uint_eq(still_open(one, N), N);
+    use_up_descriptors();
+    one[N] = dial_from(1);
+    wait_open(one, N + 1, 4);
+    ck_assert_msg(still_open(one + N, 1), "the last to come stays");
+    for (unsigned i = 0; i < M; i++) {
+        use_up_descriptors(); /* what was closed, too */
+        two[i] = dial_from(2);
+        wait_open(two, i + 1, i < 4 ? i + 1 : 4);
+    }
+    wait_open(one, N + 1, 4);
+    /* one more address is served, in the place of who waits for longest */
+    use_up_descriptors();
+    ck_has(sh("curl -sSi -m 10 --interface 127.0.0.3 $U/"), "200 OK");
+    ck_assert_uint_eq(still_open(one, N + 1) + still_open(two, M), 7);
+    /* requests under way keep their places: who comes then is closed, and holds nothing */
+    for (unsigned i = 0; i < 8; i++) {
+        use_up_descriptors();
+        int fd = dial_from(4 + i / 4);
+        say(fd, "GET /park HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_for(&handled, 3 + i);
+    }
+    ck_assert_uint_eq(still_open(one, N + 1) + still_open(two, M), 0);
+    use_up_descriptors();
+    ck_assert_int_le(recv(dial_from(1), &b, 1, 0), 0);
 }
 END_TEST
 
@@ -933,7 +1029,8 @@ static void stopped(void)
 int main(void)
 {
     Suite *s = suite_create("server");
-    TCase *plain = tcase_create("plain"), *ending = tcase_create("ending");
+    TCase *plain = tcase_create("plain"), *ending = tcase_create("ending"),
+          *few = tcase_create("few");
     TCase *impatient = tcase_create("impatient"), *sock = tcase_create("unix"),
           *tls = tcase_create("tls"), *bare = tcase_create("bare");
     SRunner *r;
@@ -944,6 +1041,9 @@ int main(void)
     tcase_add_checked_fixture(impatient, start_impatient, finish);
     tcase_add_test(impatient, an_idle_connection_is_closed_when_the_user_said);
     suite_add_tcase(s, impatient);
+    tcase_add_checked_fixture(few, start_modest, finish);
+    tcase_add_test(few, where_descriptors_are_short_it_has_its_share);
+    suite_add_tcase(s, few);
     tcase_add_checked_fixture(ending, start_plain, stopped);
     tcase_add_test(ending, who_waits_at_the_end_gets_503);
     suite_add_tcase(s, ending);

@@ -335,9 +335,9 @@ static void no_event(struct conn *c, unsigned ev, void *arg)
     (void)arg;
 }
 
-static int dials(bool for_users)
+static int dials(bool for_users, bool for_anybody)
 {
-    struct conn_dial_opts o = {.for_users = for_users};
+    struct conn_dial_opts o = {.for_users = for_users, .for_anybody = for_anybody};
     struct err e;
     struct conn *c = conn_dial(l, &here, &o, no_event, NULL, &e);
     int rc = c ? 0 : errno;
@@ -364,7 +364,7 @@ START_TEST(users_leave_the_last_descriptors)
     ck_assert_int_ge(fd, 0);
     ck_assert(descriptor_is_kept(fd));
     close(fd);
-    ck_assert_int_eq(dials(true), EMFILE);
+    ck_assert_int_eq(dials(true, false), EMFILE);
     close(accepted[0]);
     close(accepted[1]);
     IO_UNTIL(n_accepted == 5);
@@ -376,7 +376,7 @@ START_TEST(users_leave_the_last_descriptors)
     ck_assert_int_eq(errno, EAGAIN);
     close(fd);
     limit_fds(-1);
-    ck_assert_int_eq(dials(true), 0);
+    ck_assert_int_eq(dials(true, false), 0);
     for (int i = 2; i < 5; i++)
         close(accepted[i]);
     for (int i = 0; i < 5; i++)
@@ -386,7 +386,39 @@ START_TEST(users_leave_the_last_descriptors)
 }
 END_TEST
 
+START_TEST(the_very_last_are_not_for_those_who_reach_us)
+{
+    int fds[100], n = 0, next;
+    struct rlimit lim;
+
+    io_begin();
+    listen_on("127.0.0.1:0", 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    lim.rlim_cur = 128; /* 32 are kept */
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &lim), 0);
+    descriptors_limit_changed();
+    ck_assert_uint_eq(descriptors_share(), 2);
+    while ((next = dup(0)) < 96)
+        fds[n++] = next;
+    close(next);
+    ck_assert_int_eq(dials(true, false), EMFILE);
+    ck_assert_int_eq(dials(false, true), 0);
+    while ((next = dup(0)) < 112)
+        fds[n++] = next;
+    close(next);
+    ck_assert_int_eq(dials(false, true), EMFILE);
+    ck_assert_int_eq(dials(false, false), 0);
+    while (n > 0)
+        close(fds[--n]);
+    limit_fds(-1);
+    ck_assert_int_eq(dials(false, true), 0);
+    listener_free(lst);
+    io_end();
+}
+END_TEST
+
 UNIT_MAIN("listener", accepts_with_the_right_flags, accepts_a_flood_within_bounds, pause_and_resume,
           freed_inside_the_callback, addresses_that_cannot_be_had, both_families_or_one,
           unix_sockets, out_of_descriptors_waits_then_goes_on,
-          out_of_descriptors_for_long_turns_away, users_leave_the_last_descriptors)
+          out_of_descriptors_for_long_turns_away, users_leave_the_last_descriptors,
+          the_very_last_are_not_for_those_who_reach_us)
