@@ -62,7 +62,8 @@ int loop_on_signal(struct loop *l, int sig, void (*fn)(int sig, void *arg), void
 struct loop_fd {
     void (*fn)(struct loop_fd *f, uint32_t events);
 };
-/* events: EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLET; errors and hang-ups are always told.  -1: errno
+/* events: EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLET; errors and hang-ups are always told.
+ * -1: errno
  */
 int loop_watch(struct loop *l, int fd, struct loop_fd *f, uint32_t events);
 /* before fd is closed; fn is not called any more, though an event was on its way.  Harmless for
