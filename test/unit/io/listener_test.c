@@ -388,7 +388,7 @@ END_TEST
 
 START_TEST(the_very_last_are_not_for_those_who_reach_us)
 {
-    int fds[100], n = 0, next;
+    int fds[128], n = 0, next;
     struct rlimit lim;
 
     io_begin();
