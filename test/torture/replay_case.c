@@ -350,10 +350,13 @@ unsigned replay_cases(struct torture_case *v, unsigned max)
     unsigned n = 0;
     if (glob("test/replay/*.replay", 0, NULL, &files) != 0)
         return 0;
-    for (size_t i = 0; i < files.gl_pathc && n < max; i++, n++) {
+    for (size_t i = 0; i < files.gl_pathc && n < max; i++) {
         const char *name = strrchr(files.gl_pathv[i], '/') + 1;
+        if (strstr(name, "-never.")) /* a limit is off: a connection may stay for ever */
+            continue;
         v[n] = (struct torture_case){.run = play_scenario, .arg = files.gl_pathv[i]};
         snprintf(v[n].name, sizeof v[n].name, "replay/%.*s", (int)strcspn(name, "."), name);
+        n++;
     }
     return n;
 }
