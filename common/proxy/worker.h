@@ -75,7 +75,7 @@ struct worker {
     struct gather *gather;
     char *scratch;                             /* SCRATCH_SIZE, for the length of a call */
     char *rbufs;                               /* what rbuf is in */
-    char *rbuf;                                /* RBUF_SIZE; see worker_rbuf() */
+    char *rbuf;                                /* taken by worker_rbuf() alone */
     struct http_head head;                     /* being parsed; likewise */
     struct http_field fields[HTTP_FIELDS_MAX]; /* its fields */
     int pipe[2]; /* for the length of a call: splice (tunnel.c); -1 = none */
@@ -113,10 +113,11 @@ struct worker {
 };
 
 /* runs on the control thread; the loop is run by the caller (a thread, or tests) */
-/* The buffer that everybody reads into, RBUF_SIZE.  What channels still borrow of it is written
- * first, so whoever reads may have returned without doing so; slices of it end here. */
-char *worker_rbuf(struct worker *w);
 struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, uint32_t seed);
+/* The buffer that everybody reads into, RBUF_SIZE.  What channels still borrow of it is written
+ * first, so whoever reads may have returned without doing so; slices of it end here.  The worker's
+ * own thread. */
+char *worker_rbuf(struct worker *w);
 /* the worker's own thread: closes every listener and connection */
 void worker_close(struct worker *w);
 /* after worker_close and the end of the loop's turn */
