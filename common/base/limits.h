@@ -36,6 +36,7 @@
  *   memory_mib     process; 0 = by the cgroup's limit, if there is one
  *   head_bytes, line_bytes, fields    of one head
  *   h2_streams     open at once on one connection
+ *   h2_window      bytes a client sends ahead on one connection while memory is short
  *   h2_resets, h2_control             frames of one connection in a second
  *   h2_continuations                  frames of one header block */
 #define LIMITS(X)                                                                                  \
@@ -60,6 +61,7 @@
     X(line_bytes, "LineBytes", 8192, 256, 60000)                                                   \
     X(fields, "HeadFields", 100, 8, 128)                                                           \
     X(h2_streams, "Http2Streams", 256, 1, 65536)                                                   \
+    X(h2_window, "Http2Window", 1u << 20, 65535, LIMIT_MANY)                                       \
     X(h2_resets, "Http2Resets", 200, 1, LIMIT_MANY)                                                \
     X(h2_control, "Http2ControlFrames", 1000, 8, LIMIT_MANY)                                       \
     X(h2_continuations, "Http2Continuations", 8, 1, 1000)

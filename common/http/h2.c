@@ -343,6 +343,7 @@ static int begin(struct h2c *c)
         s[3] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, lim->max_streams};
     if (nghttp2_submit_settings(c->ng, NGHTTP2_FLAG_NONE, s, 4) != 0)
         return -1;
+    c->settings_unacked = 1;
     return nghttp2_session_set_local_window_size(c->ng, NGHTTP2_FLAG_NONE, 0,
                                                  (int32_t)lim->conn_window);
 }

@@ -46,9 +46,11 @@ size_t h2_pool_peak(struct h2_pool *p);
 struct h2_limits {
     uint32_t max_streams;   /* the peer may have open (server) */
     uint32_t stream_window; /* bytes the peer may send ahead on one stream */
-    uint32_t conn_window;   /* ... on the connection; given back as they arrive */
-    uint32_t header_bytes;  /* decoded header list, as SETTINGS counts it: 431; 4 times: flood */
-    uint16_t header_count;  /* at most HTTP_FIELDS_MAX: 431 */
+    uint32_t conn_window;   /* ... on the connection; given back as they arrive, but h2_tighten */
+    /* stream_window after h2_tighten, of a peer that can be relied on to follow; 0 = any other */
+    uint32_t tight_window;
+    uint32_t header_bytes; /* decoded header list, as SETTINGS counts it: 431; 4 times: flood */
+    uint16_t header_count; /* at most HTTP_FIELDS_MAX: 431 */
     uint16_t trailer_count;
     uint16_t info_heads;   /* 1xx responses on one stream */
     uint32_t resets_per_s; /* RST_STREAM from the peer, and streams it made us reset */
@@ -217,6 +219,11 @@ void h2_push(struct h2s *s);
 int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n);
 /* n bytes given by `data` were passed on: the peer may send as many more */
 void h2_consume(struct h2s *s, size_t n);
+/* Memory is short (until it is called with false): the peer's streams may send less ahead.  With
+ * tight_window each of them so much, so that a slow one stops no other; the peer must read our
+ * SETTINGS for that.  Else together conn_window, whatever it does: credit on the connection comes
+ * back only with h2_consume. */
+void h2_tighten(struct h2c *c, bool on);
 /* ends the stream in both directions; the close callback still comes.  No more callbacks but it. */
 void h2_reset(struct h2s *s, enum h2_code code);
 /* Graceful: a GOAWAY now, the final one after a round trip (server, RFC 9113 6.8); streams under

@@ -194,8 +194,10 @@ static void window_update(struct h2c *c, struct stream *st)
 
 static void settings_received(struct h2c *c, const nghttp2_frame *f)
 {
-    if (f->hd.flags & NGHTTP2_FLAG_ACK)
+    if (f->hd.flags & NGHTTP2_FLAG_ACK) {
+        h2_settings_acked(c);
         return;
+    }
     h2_count_control(c);
     h2_unblock_all(c);
     h2_event(c, EV_SETTINGS, NULL);
@@ -319,8 +321,12 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     ev->data = slice_of((const char *)data, n);
     st->unconsumed += n;
     /* Credit on the connection comes back at once: one stream whose reader is slow must not stop
-     * the others.  What a peer can make us keep is bounded by the windows of its streams. */
-    nghttp2_session_consume_connection(ng, n);
+     * the others.  What a peer can make us keep is bounded by the windows of its streams; when
+     * memory is short that is too much. */
+    if (c->tight && !c->lim->tight_window)
+        st->owed += n;
+    else
+        nghttp2_session_consume_connection(ng, n);
     return 0;
 }
 
@@ -357,6 +363,7 @@ static void closed(struct stream *st, uint32_t code)
         return;
     if (nghttp2_refused(st, code))
         h2_refused(st, FAULT_MALFORMED);
+    h2_repay(st, 0);
     st->closed = true;
     st->unconsumed = 0;
     h2_unkeep(st);

@@ -69,6 +69,7 @@ struct stream {
     size_t src_n;
     struct slice kept;  /* h2_put took it; counted in the session's */
     size_t unconsumed;  /* given to `data`, not yet h2_consume'd */
+    size_t owed;        /* the last of these, for which the connection has had no credit either */
     uint16_t infos;     /* 1xx heads so far */
     uint8_t method;     /* enum http_method of the request */
     bool too_large;     /* the header block passed a limit */
@@ -142,9 +143,11 @@ struct h2c {
     bool server;
     bool dead; /* nghttp2 must not be called any more */
     bool draining, drain_sent;
-    bool final_goaway;   /* was sent */
-    bool mid_head;       /* HEADERS came without its end */
-    size_t head_decoded; /* bytes of the present header block */
+    bool tight, tight_told;    /* h2_tighten; what our last SETTINGS said of it */
+    unsigned settings_unacked; /* sent, not acknowledged */
+    bool final_goaway;         /* was sent */
+    bool mid_head;             /* HEADERS came without its end */
+    size_t head_decoded;       /* bytes of the present header block */
     bool goaway_received;
     bool dispatching;
     bool out_was_full; /* blocked streams may go on when output was written */
@@ -208,6 +211,10 @@ void h2_refused(struct stream *st, int fault);
 ssize_t h2_read_source(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t length,
                        uint32_t *flags, nghttp2_data_source *source, void *user);
 int h2_send_431(struct stream *st);
+/* credit on the connection for what exceeds n of what the stream owes */
+void h2_repay(struct stream *st, size_t n);
+/* the peer acknowledged our SETTINGS: what they said may have changed since */
+void h2_settings_acked(struct h2c *c);
 /* forgets what h2_put took: the stream ends */
 void h2_unkeep(struct stream *st);
 

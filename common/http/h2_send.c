@@ -403,6 +403,51 @@ void h2_consume(struct h2s *s, size_t n)
         return;
     st->unconsumed -= n;
     nghttp2_session_consume_stream(s->conn->ng, s->id, n);
+    h2_repay(st, st->unconsumed);
+}
+
+void h2_repay(struct stream *st, size_t n)
+{
+    struct h2c *c = st->pub.conn;
+
+    if (st->owed <= n)
+        return;
+    if (!c->dead)
+        nghttp2_session_consume_connection(c->ng, st->owed - n);
+    st->owed = n;
+}
+
+/* One at a time: a peer that acknowledges none does not make us keep many. */
+static void tell_window(struct h2c *c)
+{
+    nghttp2_settings_entry s = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE,
+                                c->tight ? c->lim->tight_window : c->lim->stream_window};
+
+    if (c->dead || c->settings_unacked || c->tight == c->tight_told)
+        return;
+    c->tight_told = c->tight;
+    c->settings_unacked = 1;
+    h2_said(c, nghttp2_submit_settings(c->ng, NGHTTP2_FLAG_NONE, &s, 1));
+}
+
+void h2_settings_acked(struct h2c *c)
+{
+    c->settings_unacked = 0;
+    if (c->lim->tight_window)
+        tell_window(c);
+}
+
+void h2_tighten(struct h2c *c, bool on)
+{
+    struct stream *st;
+
+    c->tight = on;
+    if (c->lim->tight_window) {
+        tell_window(c);
+    } else if (!on) {
+        TAILQ_FOREACH (st, &c->streams, link)
+            h2_repay(st, 0);
+    }
 }
 
 void h2_reset(struct h2s *s, enum h2_code code)

@@ -32,6 +32,7 @@ static void finish(struct h2_io *io)
     if (!h2)
         return;
     loop_undefer(io->w->loop, &io->job);
+    LIST_REMOVE(io, link);
     io->busy++; /* close callbacks end streams, which would end us again */
     h2_free(h2);
     io->h2 = NULL;
@@ -116,6 +117,16 @@ void h2_io_wake(struct h2_io *io)
         loop_defer(io->w->loop, &io->job);
 }
 
+void h2_io_tighten_all(struct worker *w, bool on)
+{
+    struct h2_io *io;
+
+    LIST_FOREACH (io, &w->h2_ios, link) {
+        h2_tighten(io->h2, on);
+        h2_io_wake(io);
+    }
+}
+
 /* ---- in -------------------------------------------------------------------------------------- */
 
 /* the session refuses to go on: its GOAWAY leaves first */
@@ -192,6 +203,9 @@ int h2_io_start(struct h2_io *io, struct worker *w, struct conn *c, enum h2_side
     io->h2 = h2_new(w->h2_pool, side, trusted ? &w->h2_trusted_limits : &w->h2_limits, cb, io);
     if (!io->h2)
         return -1;
+    LIST_INSERT_HEAD(&w->h2_ios, io, link);
+    if (w->tight)
+        h2_tighten(io->h2, true);
     conn_set_cb(c, on_event, io);
     if (conn_may_read(c))
         conn_wake(c, CONN_EV_READ);

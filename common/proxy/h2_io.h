@@ -30,11 +30,12 @@ struct h2_io_ops {
 struct h2_io {
     const struct h2_io_ops *ops;
     struct worker *w;
-    struct conn *conn;   /* borrowed */
-    struct h2c *h2;      /* owned */
-    struct loop_job job; /* the flush */
-    enum reason why;     /* of the end, for the streams that are left */
-    uint8_t busy;        /* calls into the session under way */
+    LIST_ENTRY(h2_io) link; /* of the worker, as long as there is a session */
+    struct conn *conn;      /* borrowed */
+    struct h2c *h2;         /* owned */
+    struct loop_job job;    /* the flush */
+    enum reason why;        /* of the end, for the streams that are left */
+    uint8_t busy;           /* calls into the session under way */
     bool ended;
 };
 
@@ -46,6 +47,8 @@ int h2_io_start(struct h2_io *io, struct worker *w, struct conn *c, enum h2_side
 void h2_io_wake(struct h2_io *io);
 /* every stream left gets its close callback; io->why says why */
 void h2_io_end(struct h2_io *io, enum reason why);
+/* memory is short on this worker, or no longer (h2_tighten) */
+void h2_io_tighten_all(struct worker *w, bool on);
 /* what to tell the peer of a stream that ended this way */
 enum h2_code h2_code_of(enum reason why);
 

@@ -117,7 +117,8 @@ uint64_t overload_used(const struct overload *o)
 
 static int level_of(uint64_t used, uint64_t limit)
 {
-    return used < limit                ? OVERLOAD_NONE
+    return used < limit - limit / 8    ? OVERLOAD_NONE
+           : used < limit              ? OVERLOAD_TIGHT
            : used < limit + limit / 16 ? OVERLOAD_REQUESTS
                                        : OVERLOAD_CONNECTIONS;
 }
@@ -133,18 +134,19 @@ static int relieve(struct overload *o, uint64_t limit, uint64_t now_ms)
 static void set_level(struct overload *o, int level, uint64_t limit)
 {
     int before = __atomic_exchange_n(&o->level, level, __ATOMIC_RELAXED);
-    if (!before && level)
+    if (before < OVERLOAD_REQUESTS && level >= OVERLOAD_REQUESTS)
         log_warn("overload", "memory limit reached: new requests are refused limit=%llu",
                  (unsigned long long)limit);
 }
 
-enum overload_level overload_level(struct overload *o, uint32_t limit_mib, uint64_t now_ms)
+enum overload_level overload_level(struct overload *o, uint32_t limit_mib, uint64_t now_ms,
+                                   bool grown)
 {
     uint64_t limit = overload_limit(o, limit_mib);
     int level;
     if (!limit)
         return OVERLOAD_NONE;
-    if (now_ms - __atomic_load_n(&o->checked_ms, __ATOMIC_RELAXED) < OVERLOAD_CHECK_MS)
+    if (!grown && now_ms - __atomic_load_n(&o->checked_ms, __ATOMIC_RELAXED) < OVERLOAD_CHECK_MS)
         return (enum overload_level)__atomic_load_n(&o->level, __ATOMIC_RELAXED);
     __atomic_store_n(&o->checked_ms, now_ms, __ATOMIC_RELAXED);
     level = level_of(overload_used(o), limit);

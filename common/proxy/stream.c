@@ -168,6 +168,7 @@ static void drop_upstream(struct stream *s, enum reason why)
     release(&s->up, why);
     pageq_clear(s->w->mem, &s->up.wait);
     s->up.open = s->up.ended = s->up.end_waits = s->up.held = false;
+    s->up.unconsumed = 0;
 }
 
 /* what the client is answered in the end */
@@ -328,7 +329,7 @@ static void begin_http(struct stream *s)
 
 static void on_begin(struct stream *s)
 {
-    if (worker_overload(s->w) != OVERLOAD_NONE)
+    if (worker_overload(s->w) >= OVERLOAD_REQUESTS)
         stream_fail(s, REASON_OVERLOAD);
     else if (s->bytes_only)
         pick(s);

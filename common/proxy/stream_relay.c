@@ -26,23 +26,44 @@ static void credit(struct half *src, size_t n)
         src->ops->consumed(src, n);
 }
 
-static void hold_if_full(struct half *src, const struct half *sink)
+/* With little memory left nothing more is taken while anything waits. */
+static bool full(struct half *src, const struct half *sink)
 {
-    if (src->held || !src->ops || src->complete || queued(sink) < STREAM_HIGH)
+    size_t n = queued(sink);
+    return n && (n >= STREAM_HIGH || worker_tight(src->s->w));
+}
+
+static bool hold_if_full(struct half *src, const struct half *sink)
+{
+    if (!full(src, sink))
+        return src->held;
+    if (!src->held && src->ops && !src->complete) {
+        src->held = true;
+        src->ops->read(src, false);
+    }
+    return true;
+}
+
+/* What came was passed on, or waits: then it is credited when it no longer does. */
+static void settle(struct half *src, const struct half *sink)
+{
+    size_t n = src->unconsumed;
+    if (hold_if_full(src, sink))
         return;
-    src->held = true;
-    src->ops->read(src, false);
+    src->unconsumed = 0;
+    credit(src, n);
 }
 
 static void resume_if_drained(struct half *src, const struct half *sink)
 {
-    if (!src->held || queued(sink) > STREAM_LOW)
-        return;
     size_t n = src->unconsumed;
+    bool held = src->held;
+    if (!(held || n) || queued(sink) > (src->s->w->tight ? 0 : STREAM_LOW))
+        return;
     src->held = false;
     src->unconsumed = 0;
     credit(src, n);
-    if (src->ops)
+    if (held && src->ops)
         src->ops->read(src, true);
 }
 
@@ -87,11 +108,8 @@ void stream_data(struct half *src, struct slice p)
         stream_close(s, REASON_NO_MEMORY);
         return;
     }
+    src->unconsumed += p.n;
     hold_if_full(src, sink);
-    if (src->held)
-        src->unconsumed += p.n;
-    else
-        credit(src, p.n);
     touch(s);
 }
 
@@ -104,10 +122,11 @@ void stream_passed(struct half *src, size_t n)
 void stream_flush(struct half *src)
 {
     struct half *sink = other(src);
-    if (src->s->closed || !sink->ops)
+    if (src->s->closed)
         return;
-    sink->ops->flush(sink);
-    hold_if_full(src, sink);
+    if (sink->ops)
+        sink->ops->flush(sink);
+    settle(src, sink);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------ */

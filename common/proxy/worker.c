@@ -9,6 +9,7 @@
 #include "common/base/poison.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
+#include "common/proxy/h2_io.h"
 #include "common/proxy/lsock.h"
 #include "common/proxy/stream.h"
 #include "common/proxy/upstream.h"
@@ -20,6 +21,9 @@
 #define BURST_CONNS      256 /* each had some memory of its own, with TLS 10 KiB and more */
 #define LOOSE_BYTES      ((size_t)256 * 1024)
 #define RBUFS            (FSM_ASAN ? 2 : 1)
+#define GROWN_BYTES      ((size_t)512 * 1024)
+#define TIGHT_MS         100
+#define TIGHT_WINDOW     (64 * 1024)
 
 static size_t held(const struct worker *w)
 {
@@ -97,6 +101,50 @@ void worker_touch(struct worker *w)
         timer_set(&w->trim, TRIM_MS);
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void tighten(struct worker *w, bool on)
+{
+    w->tight = on;
+    h2_io_tighten_all(w, on);
+    if (on)
+        timer_set(&w->tight_end, TIGHT_MS);
+}
+
+enum overload_level worker_overload(struct worker *w)
+{
+    uint64_t now = loop_now_ms(w->loop);
+    bool grown = held(w) >= w->asked_held + GROWN_BYTES;
+    enum overload_level level = overload_level(engine_shared(w->eng)->overload,
+                                               worker_view(w)->limits.memory_mib, now, grown);
+    if (grown || held(w) < w->asked_held)
+        w->asked_held = held(w);
+    /* what lies free here may be all that is too much */
+    if (level != OVERLOAD_NONE && now - w->relieved_ms >= RELIEVE_MS) {
+        w->relieved_ms = now;
+        trim(w, true);
+    }
+    if (level != OVERLOAD_NONE && !w->tight)
+        tighten(w, true);
+    return level;
+}
+
+bool worker_tight(struct worker *w)
+{
+    worker_overload(w);
+    return w->tight;
+}
+
+/* a peer that had no window left will not wake us */
+static void on_tight_end(void *arg)
+{
+    struct worker *w = arg;
+    if (worker_overload(w) == OVERLOAD_NONE)
+        tighten(w, false);
+    else
+        timer_set(&w->tight_end, TIGHT_MS);
+}
+
 struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, uint32_t seed)
 {
     struct worker *w = xcalloc(1, sizeof *w);
@@ -122,6 +170,7 @@ struct worker *worker_new(struct engine *e, unsigned index, struct loop *loop, u
     w->alog = access_log_new(engine_access_writer(e), loop);
     timer_init(&w->trim, loop, on_trim, w);
     timer_init(&w->revoke, loop, tunnels_revoke, w);
+    timer_init(&w->tight_end, loop, on_tight_end, w);
     TAILQ_INIT(&w->tunnels);
     TAILQ_INIT(&w->lost);
     TAILQ_INIT(&w->patient);
@@ -278,8 +327,10 @@ void worker_take(void *arg)
     w->h2_limits.resets_per_s = v->limits.h2_resets;
     w->h2_limits.control_per_s = v->limits.h2_control;
     w->h2_limits.continuations = (uint16_t)v->limits.h2_continuations;
+    w->h2_limits.conn_window = v->limits.h2_window;
     w->h2_trusted_limits = w->h2_limits;
     w->h2_trusted_limits.resets_per_s = UINT32_MAX;
+    w->h2_trusted_limits.tight_window = TIGHT_WINDOW;
     worker_listen(w);
     upstream_sync(w);
     if (old)
@@ -324,6 +375,7 @@ void worker_free(struct worker *w)
         wview_retire(w, w->cur);
     timer_cancel(&w->trim);
     timer_cancel(&w->revoke);
+    timer_cancel(&w->tight_end);
     access_log_free(w->alog);
     table_free(w->splits);
     table_free(w->peers);
@@ -339,19 +391,6 @@ void worker_free(struct worker *w)
         close(w->pipe[1]);
     }
     free(w);
-}
-
-enum overload_level worker_overload(struct worker *w)
-{
-    uint64_t now = loop_now_ms(w->loop);
-    enum overload_level level =
-        overload_level(engine_shared(w->eng)->overload, worker_view(w)->limits.memory_mib, now);
-    /* what lies free here may be all that is too much */
-    if (level != OVERLOAD_NONE && now - w->relieved_ms >= RELIEVE_MS) {
-        w->relieved_ms = now;
-        trim(w, true);
-    }
-    return level;
 }
 
 /* ---- counters -------------------------------------------------------------------------------- */

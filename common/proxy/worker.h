@@ -104,6 +104,10 @@ struct worker {
     uint64_t ended_seen;          /* connections that had ended at the last look */
     uint64_t begun_seen;          /* connections and requests that had begun at the last look */
     uint64_t relieved_ms;         /* all that lay free was given back for want of memory */
+    size_t asked_held;            /* what was held when the kernel was asked for the process's */
+    bool tight;                   /* memory is short */
+    struct timer tight_end;       /* is it still? */
+    LIST_HEAD(, h2_io) h2_ios;    /* HTTP/2 connections */
     bool burst;                   /* one ended, and not all of its memory is given back */
 
     uint64_t stat[WSTAT_COUNT];
@@ -153,6 +157,8 @@ void engine_view_put(struct engine *e, struct view *v);
 void worker_count(struct worker *w, enum reason r);
 /* is the process short of memory? */
 enum overload_level worker_overload(struct worker *w);
+/* Bytes begin to wait: must there be as few as can be? */
+bool worker_tight(struct worker *w);
 /* buffers were used: shrink them some time later */
 void worker_touch(struct worker *w);
 

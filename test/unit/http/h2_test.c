@@ -290,6 +290,94 @@ START_TEST(the_connection_window_bounds_all_streams_together)
 }
 END_TEST
 
+/* bytes that arrive when each of n streams offers all that it may */
+static size_t fill(struct h2s *const *s, unsigned n)
+{
+    char *p = pattern(256 * 1024);
+    size_t before = server.body.len;
+
+    for (unsigned i = 0; i < n; i++)
+        ck_assert_int_ge(h2_write(s[i], p, 256 * 1024, false), 0);
+    talk();
+    free(p);
+    return server.body.len - before;
+}
+
+static void open_streams(struct h2s **s, struct h2s **there, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        s[i] = request("POST", "/", false, NULL);
+        talk();
+        there[i] = server.last;
+    }
+}
+
+START_TEST(when_memory_is_short_streams_together_get_the_connections_window)
+{
+    struct h2s *s[12], *there[12];
+
+    server.hold = true;
+    open_streams(s, there, 12);
+    /* before that, a stream that nobody reads stops no other */
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert_uint_eq(fill(s + i, 1), 256 * 1024);
+    h2_tighten(server.c, true);
+    talk();
+    for (unsigned i = 6; i < 10; i++)
+        fill(s + i, 1);
+    ck_assert_uint_le(server.body.len, (6 * 256 + 1024) * 1024);
+    ck_assert_uint_gt(server.body.len, (6 * 256 + 512) * 1024);
+    ck_assert_uint_eq(fill(s + 10, 1), 0);
+    /* what came before it was short is given back to its stream alone */
+    h2_consume(there[0], 256 * 1024);
+    talk();
+    ck_assert_uint_eq(fill(s + 10, 1), 0);
+    h2_consume(there[6], 256 * 1024);
+    h2_consume(there[7], 256 * 1024);
+    h2_reset(there[8], H2_CANCEL); /* as good as consumed */
+    talk();
+    ck_assert_uint_eq(fill(s + 10, 1), 256 * 1024);
+    /* and later all of it, though nobody reads */
+    fill(s + 11, 1);
+    fill(s, 1);
+    h2_tighten(server.c, false);
+    talk();
+    ck_assert_uint_eq(fill(s + 6, 1), 256 * 1024);
+    ck_assert_uint_eq(fill(s + 7, 1), 256 * 1024);
+}
+END_TEST
+
+START_TEST(when_memory_is_short_each_stream_of_a_trusted_peer_gets_less)
+{
+    static struct h2_limits lim = H2_LIMITS_DEFAULT;
+    struct h2s *s[8], *there[8];
+
+    lim.tight_window = 16 * 1024;
+    pair_close();
+    pair_open(NULL, &lim);
+    server.hold = true;
+    open_streams(s, there, 8);
+    h2_tighten(server.c, true);
+    talk();
+    for (unsigned i = 0; i < 4; i++) /* none stops another */
+        ck_assert_uint_eq(fill(s + i, 1), 16 * 1024);
+    h2_consume(there[0], 16 * 1024);
+    talk();
+    ck_assert_uint_eq(fill(s, 1), 16 * 1024);
+    h2_tighten(server.c, false);
+    h2_tighten(server.c, true); /* sooner than the peer can have answered */
+    h2_tighten(server.c, false);
+    talk();
+    ck_assert_uint_eq(fill(s + 4, 1), 256 * 1024);
+    h2_tighten(server.c, true);
+    talk();
+    ck_assert_uint_eq(fill(s + 4, 1), 0); /* it has sent more than it may now */
+    h2_consume(there[4], 256 * 1024);
+    talk();
+    ck_assert_uint_eq(fill(s + 5, 1), 16 * 1024);
+}
+END_TEST
+
 START_TEST(what_a_reset_stream_did_not_consume_is_given_back)
 {
     char *p = pattern(200000);
@@ -761,6 +849,8 @@ int main(void)
     tcase_add_test(t, a_large_body_passes_both_ways);
     tcase_add_test(t, who_does_not_consume_gets_no_more_than_the_window);
     tcase_add_test(t, the_connection_window_bounds_all_streams_together);
+    tcase_add_test(t, when_memory_is_short_streams_together_get_the_connections_window);
+    tcase_add_test(t, when_memory_is_short_each_stream_of_a_trusted_peer_gets_less);
     tcase_add_test(t, what_a_reset_stream_did_not_consume_is_given_back);
     tcase_add_test(t, output_is_bounded_by_its_limit);
     tcase_add_test(t, a_window_that_opens_while_the_output_is_full);
