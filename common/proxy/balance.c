@@ -6,18 +6,6 @@ static bool skipped(uint64_t skip, uint32_t i)
     return i < 64 && (skip >> i & 1);
 }
 
-void wrr_init(struct wrr_state *s, struct wrr *t, uint32_t n, uint32_t start)
-{
-    *s = (struct wrr_state){.n = n, .t = t, .start = n ? start % n : 0, .equal = n > 0};
-    for (uint32_t i = 0; i < n; i++) {
-        t[i].hits = 0;
-        s->weights += t[i].weight;
-        if (t[i].weight == 0 || t[i].weight != t[0].weight)
-            s->equal = false;
-    }
-    s->next = s->start;
-}
-
 /* equal weights, nothing but turns to take: O(1) */
 static int pick_turn(struct wrr_state *s, uint64_t skip)
 {
@@ -30,43 +18,91 @@ static int pick_turn(struct wrr_state *s, uint64_t skip)
     return -1;
 }
 
+/* ---- unequal weights: a binary heap of those that have one, the next to be picked on top
+ * --------- */
+
+static uint32_t behind_start(const struct wrr_state *s, uint32_t i)
+{
+    return i >= s->start ? i - s->start : i + s->n - s->start;
+}
+
 /* a.hits/a.weight < b.hits/b.weight without dividing */
-static bool less_used(const struct wrr *a, const struct wrr *b)
+static bool before(const struct wrr_state *s, uint32_t i, uint32_t k)
 {
-    return (uint64_t)a->hits * b->weight < (uint64_t)b->hits * a->weight;
+    const struct wrr *a = &s->t[i], *b = &s->t[k];
+    uint64_t x = (uint64_t)a->hits * b->weight, y = (uint64_t)b->hits * a->weight;
+    return x < y || (x == y && behind_start(s, i) < behind_start(s, k));
 }
 
-static int pick_least(const struct wrr_state *s, uint64_t skip)
-{
-    int best = -1;
-    for (uint32_t k = 0; k < s->n; k++) {
-        uint32_t i = s->start + k < s->n ? s->start + k : s->start + k - s->n;
-        if (s->t[i].weight == 0 || skipped(skip, i))
-            continue;
-        if (best < 0 || less_used(&s->t[i], &s->t[best]))
-            best = (int)i;
-    }
-    return best;
-}
-
+/* in the order of their first turns, which is that of a heap */
 static void new_round(struct wrr_state *s)
 {
-    for (uint32_t i = 0; i < s->n; i++)
-        s->t[i].hits = 0;
+    s->heaped = 0;
     s->hits = 0;
+    for (uint32_t k = 0; k < s->n; k++) {
+        uint32_t i = s->start + k < s->n ? s->start + k : s->start + k - s->n;
+        s->t[i].hits = 0;
+        if (s->t[i].weight)
+            s->t[s->heaped++].heap = i;
+    }
+}
+
+static void sink(struct wrr_state *s, uint32_t at)
+{
+    uint32_t i = s->t[at].heap, child;
+    while ((child = 2 * at + 1) < s->heaped) {
+        if (child + 1 < s->heaped && before(s, s->t[child + 1].heap, s->t[child].heap))
+            child++;
+        if (!before(s, s->t[child].heap, i))
+            break;
+        s->t[at].heap = s->t[child].heap;
+        at = child;
+    }
+    s->t[at].heap = i;
+}
+
+/* The place of the first that is not skipped, at or below `at`; s->heaped if there is none.  Goes
+ * on below skipped ones alone, and there are 64 of them at most. */
+static uint32_t first_place(const struct wrr_state *s, uint32_t at, uint64_t skip)
+{
+    if (at >= s->heaped || !skipped(skip, s->t[at].heap))
+        return at < s->heaped ? at : s->heaped;
+    uint32_t a = first_place(s, 2 * at + 1, skip), b = first_place(s, 2 * at + 2, skip);
+    if (a == s->heaped || b == s->heaped)
+        return a < b ? a : b;
+    return before(s, s->t[a].heap, s->t[b].heap) ? a : b;
+}
+
+static int pick_least(struct wrr_state *s, uint64_t skip)
+{
+    uint32_t at = first_place(s, 0, skip);
+    if (at == s->heaped)
+        return -1;
+    uint32_t i = s->t[at].heap;
+    s->t[i].hits++;
+    if (++s->hits >= s->weights)
+        new_round(s);
+    else
+        sink(s, at);
+    return (int)i;
+}
+
+void wrr_init(struct wrr_state *s, struct wrr *t, uint32_t n, uint32_t start)
+{
+    *s = (struct wrr_state){.n = n, .t = t, .start = n ? start % n : 0, .equal = n > 0};
+    for (uint32_t i = 0; i < n; i++) {
+        s->weights += t[i].weight;
+        if (t[i].weight == 0 || t[i].weight != t[0].weight)
+            s->equal = false;
+    }
+    s->next = s->start;
+    if (!s->equal)
+        new_round(s);
 }
 
 int wrr_pick(struct wrr_state *s, uint64_t skip)
 {
-    if (s->equal)
-        return pick_turn(s, skip);
-    int i = pick_least(s, skip);
-    if (i < 0)
-        return -1;
-    s->t[i].hits++;
-    if (++s->hits >= s->weights)
-        new_round(s);
-    return i;
+    return s->equal ? pick_turn(s, skip) : pick_least(s, skip);
 }
 
 /* Marsaglia's xorshift: the same for all who begin alike, which is what tests want */

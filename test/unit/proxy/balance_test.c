@@ -87,6 +87,49 @@ START_TEST(skipped_targets_are_passed_over)
 }
 END_TEST
 
+/* what balance.h says, in the obvious way: every target is looked at for every pick */
+static int obvious_pick(const uint32_t *w, uint32_t *hits, uint32_t n, uint32_t start,
+                        uint64_t skip)
+{
+    uint32_t all = 0, sum = 0;
+    int best = -1;
+
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = (start + k) % n;
+        all += hits[i];
+        sum += w[i];
+        if (w[i] && !(i < 64 && skip >> i & 1) &&
+            (best < 0 || hits[i] * w[best] < hits[best] * w[i]))
+            best = (int)i;
+    }
+    if (best >= 0 && (hits[best]++, all + 1 >= sum))
+        memset(hits, 0, n * sizeof *hits);
+    return best;
+}
+
+START_TEST(picks_are_those_of_the_obvious_way)
+{
+    static struct wrr many[200];
+    uint64_t seed = 7;
+
+    for (int run = 0; run < 100; run++) {
+        uint32_t w[200], hits[200] = {0},
+                         n = 1 + (uint32_t)(unit_random(&seed) % (run % 2 ? 200 : 9));
+        uint32_t start = (uint32_t)(unit_random(&seed) % n);
+        for (uint32_t i = 0; i < n; i++)
+            many[i].weight = w[i] =
+                (uint32_t)(unit_random(&seed) % 30 * (unit_random(&seed) % 4 > 0));
+        w[0] = many[0].weight =
+            1 + (n > 1 && w[1] == 1); /* one of another weight, and one at all */
+        wrr_init(&s, many, n, start);
+        for (int k = 0; k < 2000 && !s.equal; k++) {
+            uint64_t skip = k % 3 ? 0 : unit_random(&seed) & (k % 2 ? unit_random(&seed) : ~0ull);
+            ck_assert_int_eq(wrr_pick(&s, skip), obvious_pick(w, hits, n, start, skip));
+        }
+    }
+}
+END_TEST
+
 START_TEST(any_weights_are_exact_over_a_round)
 {
     uint64_t seed = 42;
@@ -150,4 +193,5 @@ END_TEST
 UNIT_MAIN("balance", ninety_ten_is_exact_over_each_hundred,
           the_smaller_share_is_spread_over_the_round, equal_weights_take_turns_from_the_start,
           weight_zero_is_never_picked, skipped_targets_are_passed_over,
-          any_weights_are_exact_over_a_round, the_less_busy_of_two_evens_out)
+          picks_are_those_of_the_obvious_way, any_weights_are_exact_over_a_round,
+          the_less_busy_of_two_evens_out)
