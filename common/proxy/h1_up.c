@@ -237,8 +237,10 @@ static void release(struct half *half, enum reason why)
 {
     struct h1_up *h = half->codec;
     struct h1_half *x = &h->x;
+    /* whether CONNECT made a tunnel is no question to disagree with a server about */
     bool reusable = why == REASON_OK && h->keep && x->body_done && half->ended && !x->tunnel &&
-                    !x->ch.broken && !chan_backlog(&x->ch) && h->u.kind == UP_H1;
+                    h->asked.method != HTTP_M_CONNECT && !x->ch.broken && !chan_backlog(&x->ch) &&
+                    h->u.kind == UP_H1;
     h1_half_let_go(x);
     if (x->closed)
         return;

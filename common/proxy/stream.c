@@ -459,13 +459,21 @@ static void pick(struct stream *s)
         stream_fail(s, REASON_NO_TARGET);
 }
 
+/* What stands behind the head is a tunnel's, if the server agrees to one (RFC 9110 9.3.6, 7.8): a
+ * server that does not would take it for the next request. */
+static bool asks_tunnel(const struct stream *s)
+{
+    return s->req && (s->wants_upgrade || s->req->method == HTTP_M_CONNECT);
+}
+
 static void on_up_ready(struct stream *s)
 {
     struct half *up = &s->up;
+    bool waits = asks_tunnel(s);
     count_begin(s);
     enter(s, STREAM_RELAY);
     if (s->req) {
-        bool end = up->end_waits && !up->wait.bytes && !up->trailers;
+        bool end = !waits && up->end_waits && !up->wait.bytes && !up->trailers;
         if (up->ops->head(up, s->req, end) < 0) {
             stream_fail(s, REASON_NO_MEMORY);
             return;
@@ -475,7 +483,7 @@ static void on_up_ready(struct stream *s)
             up->ended = true;
         }
     }
-    up->open = true;
+    up->open = !waits;
     stream_writable(up);
 }
 
@@ -518,12 +526,9 @@ static void count_response(struct stream *s, unsigned status)
 /* the request that asked for a tunnel got none: it ends where its head ended */
 static void no_tunnel(struct stream *s)
 {
-    s->wants_upgrade = false;
-    s->down.complete = true;
-    if (!s->up.ended) {
-        s->up.ended = true;
-        s->up.ops->end(&s->up, NULL, 0);
-    }
+    s->up.ended = true;
+    s->up.ops->end(&s->up, NULL, 0);
+    stream_drop_waiting(&s->up);
 }
 
 /* RFC 9110 7.8: no server may switch to a protocol that the request did not name
@@ -555,7 +560,7 @@ static void final_response(struct stream *s, struct http_head *h, bool end)
     s->response = true;
     if (tunnel)
         stream_becomes_tunnel(s);
-    if (!tunnel && (s->wants_upgrade || s->req->method == HTTP_M_CONNECT))
+    else if (asks_tunnel(s))
         no_tunnel(s);
     if (s->down.ops->head(&s->down, h, end) < 0) {
         stream_close(s, REASON_NO_MEMORY);
@@ -566,6 +571,9 @@ static void final_response(struct stream *s, struct http_head *h, bool end)
         s->up.complete = true;
         s->down.ended = true;
         stream_check_end(s);
+    } else if (tunnel) {
+        s->up.open = true;
+        stream_writable(&s->up);
     }
 }
 
@@ -657,7 +665,7 @@ static void on_stalled(struct stream *s)
     bool up_stuck = s->up.wait.bytes || (s->up.ops && s->up.ops->backlog(&s->up));
     if (s->tunnel)
         stream_close(s, REASON_IDLE);
-    else if (down_stuck || (!s->down.complete && !up_stuck && !s->response))
+    else if (down_stuck || (!s->down.complete && !up_stuck && !s->response && !asks_tunnel(s)))
         stream_fail(s, REASON_SLOW_CLIENT);
     else
         stream_fail(s, REASON_UP_TIMEOUT);

@@ -260,6 +260,8 @@ bool stream_asks_upgrade(const struct http_head *h);
 
 /* stream_relay.c: gives what waits to a sink that opened */
 void stream_give_waiting(struct half *sink);
+/* stream_relay.c: what waits for a sink is not wanted any more; its source has the credit */
+void stream_drop_waiting(struct half *sink);
 /* stream_pace.c: the pace timer's look, which sets it again or ends the stream */
 void stream_pace_look(struct stream *s);
 /* nothing moves here, but the client takes what the kernel holds */

@@ -198,6 +198,12 @@ void stream_give_waiting(struct half *sink)
         give_end(sink);
 }
 
+void stream_drop_waiting(struct half *sink)
+{
+    pageq_clear(sink->s->w->mem, &sink->wait);
+    resume_if_drained(other(sink), sink);
+}
+
 void stream_writable(struct half *sink)
 {
     struct stream *s = sink->s;

@@ -806,6 +806,10 @@ for field in (b"serviceidentity", b"fsm-protocol", ):
 reset(f, "CONNECT with a path", "9113 8.5", request(method=b"CONNECT"), M_ + "|bad_target")
 reset(f, "CONNECT without a port", "9113 8.5", request(pseudo=[(b":method", b"CONNECT"), AU]), "bad_target")
 reset(f, "CONNECT without an authority", "9113 8.5", request(pseudo=[(b":method", b"CONNECT")]), M_ + "|bad_target")
+for name, last in (("and bytes behind it", 1), ("and bytes behind it, without an end", 0)):
+    passes2(f, "a CONNECT that is refused, " + name, "9110 9.3.6, 9113 8.5",
+            request(pseudo=[(b":method", b"CONNECT"), (b":authority", b"h:80")], end=False) + wire.frame(wire.DATA, last, 1, SMUGGLED),
+            CONNECT, A(405), ways=("2-1",), methods=[b"CONNECT"])
 passes2(f, "101 fields", "6585 5", request(extra=[(b"a", b"b")] * 101), b"", A(431, "head_too_large"))
 passes2(f, "a field of 40000 bytes", "6585 5", request(extra=[(b"a", b"b" * 40000)]), b"", A(431, "head_too_large"))
 passes2(f, "cookies are joined", "9113 8.2.3", request(extra=[(b"cookie", b"a=1"), (b"cookie", b"b=2")]), G + b"cookie: a=1; b=2\r\n\r\n", ways=("2-1",))
