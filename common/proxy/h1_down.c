@@ -202,8 +202,9 @@ static void refuse(struct h1_down *h, const struct http_head *head, struct slice
     h->old_client = false;
     h->head_reply = k.method == HTTP_M_HEAD;
     s->begin_ms -= since_ms;
-    if (raw.n > h->x.w->h1_limits.head_bytes)
-        raw.n = h->x.w->h1_limits.head_bytes;
+    /* what was parsed lies in front of that, whatever the limit was then */
+    if (raw.n > limit_defs[LIMIT_head_bytes].most)
+        raw.n = limit_defs[LIMIT_head_bytes].most;
     stream_refuse(s, &k, raw, why);
 }
 
