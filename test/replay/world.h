@@ -43,7 +43,7 @@ struct world {
     bool limited;
     bool drained;
     uint16_t next_port;
-    int access_fd; /* or -1 */
+    int access_fd;                    /* or -1 */
     const struct replay_watch *watch; /* or NULL */
     bool stopped;                     /* the script went no further */
     bool control;                     /* traffic is not why the engine runs now */
