@@ -205,9 +205,30 @@ static void settings_received(struct h2c *c, const nghttp2_frame *f)
 
 static const uint8_t ping_user[8] = "fsm-ping", ping_drain[8] = "fsmdrain";
 
+/* gRPC measures the bandwidth with a PING in each round trip of what it receives: as many as there
+ * were heads and pieces of bodies are no flood. */
+static void count_ping(struct h2c *c)
+{
+    if (c->pings_paid)
+        c->pings_paid--;
+    else
+        h2_count_control(c);
+}
+
+/* A second's worth at most is saved up: a peer that was sent much may not flood for as long. */
+static void pay_ping(struct h2c *c)
+{
+    if (c->pings_paid < c->lim->control_per_s)
+        c->pings_paid++;
+}
+
 static void ping_received(struct h2c *c, const nghttp2_frame *f)
 {
-    if (!(f->hd.flags & NGHTTP2_FLAG_ACK) || c->pings == 0) {
+    if (!(f->hd.flags & NGHTTP2_FLAG_ACK)) {
+        count_ping(c);
+        return;
+    }
+    if (c->pings == 0) {
         h2_count_control(c);
         return;
     }
@@ -416,12 +437,14 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
 
     switch (f->hd.type) {
     case NGHTTP2_DATA:
+        pay_ping(c);
         c->window_updates += 2 + (uint32_t)f->hd.length / 1024;
         st = f->hd.flags & NGHTTP2_FLAG_END_STREAM ? find(ng, f->hd.stream_id) : NULL;
         if (st)
             end_sent(st);
         return 0;
     case NGHTTP2_HEADERS:
+        pay_ping(c);
         st = find(ng, f->hd.stream_id);
         if (st)
             headers_sent(st);

@@ -137,6 +137,7 @@ struct h2c {
     uint64_t now_ms, window_ms; /* of the rates */
     uint32_t resets, controls;  /* in the present second */
     uint32_t window_updates;    /* that may still come for what we sent */
+    uint32_t pings_paid;        /* likewise */
     unsigned n_streams;
     int failed;       /* enum h2_error, 0 = none */
     uint32_t goodbye; /* code of the GOAWAY to be sent for it, 0 = none */

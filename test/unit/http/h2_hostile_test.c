@@ -620,6 +620,43 @@ START_TEST(window_updates_behind_the_end_are_paid_by_what_was_sent)
 }
 END_TEST
 
+/* sends `one` until the session ends: how many it took */
+static unsigned taken(struct end *e, void (*one)(unsigned i))
+{
+    for (unsigned i = 0; i < 100000; i++) {
+        one(i);
+        if (send_wire(e, &back) != 0)
+            return i;
+    }
+    return 100000;
+}
+
+/* as gRPC does, in one second; and what is saved up by that is bounded */
+START_TEST(a_ping_for_each_answer_is_no_flood)
+{
+    server.echo = true;
+    for (uint32_t id = 1; id < 10000; id += 2) {
+        headers(id, F_END_STREAM, REQ);
+        one_ping(id);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+    }
+    ck_assert_uint_le(taken(&server, one_ping), 2 * h2_limits_default.control_per_s);
+    ck_assert_str_eq(back.p, "goaway ENHANCE_YOUR_CALM\n");
+}
+END_TEST
+
+/* what pays for PING pays for nothing else */
+START_TEST(settings_are_a_flood_whatever_was_sent)
+{
+    server.echo = true;
+    for (uint32_t id = 1; id < 10000; id += 2) {
+        headers(id, F_END_STREAM, REQ);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+    }
+    ck_assert_uint_lt(taken(&server, one_setting), h2_limits_default.control_per_s);
+}
+END_TEST
+
 /* the header of each frame is the last thing of one piece */
 START_TEST(frames_in_pieces_are_counted_once)
 {
@@ -838,6 +875,23 @@ START_TEST(goaway_says_which_requests_were_not_seen)
 }
 END_TEST
 
+/* a gRPC server measures what we send it */
+START_TEST(a_ping_for_each_request_is_no_flood)
+{
+    send_wire(&client, &back);
+    for (uint32_t id = 1; id < 10000; id += 2) {
+        ck_assert_ptr_nonnull(request("POST", "/", false, NULL));
+        ck_assert_int_eq(h2_write(client.last, "x", 1, true), 1);
+        send_wire(&client, &back);
+        headers(id, F_END_STREAM, ":status: 200\n");
+        one_ping(id);
+        ck_assert_int_eq(send_wire(&client, &back), 0);
+    }
+    ck_assert_uint_le(taken(&client, one_ping), 2 * h2_limits_default.control_per_s);
+    ck_assert_str_eq(back.p, "goaway ENHANCE_YOUR_CALM\n");
+}
+END_TEST
+
 START_TEST(a_response_to_nobody_ends_the_connection)
 {
     send_wire(&client, &back);
@@ -882,6 +936,8 @@ int main(void)
     tcase_add_test(srv, what_cannot_have_been_under_way_when_we_reset_ends_the_connection);
     tcase_add_test(srv, what_cannot_have_been_under_way_on_many_ends_the_connection);
     tcase_add_test(srv, window_updates_behind_the_end_are_paid_by_what_was_sent);
+    tcase_add_test(srv, a_ping_for_each_answer_is_no_flood);
+    tcase_add_test(srv, settings_are_a_flood_whatever_was_sent);
     tcase_add_test(srv, frames_in_pieces_are_counted_once);
     tcase_add_test(srv, what_floods_in_a_second_is_fine_in_many);
     tcase_add_test(srv, a_request_reset_in_the_same_breath_is_not_told);
@@ -894,6 +950,7 @@ int main(void)
     tcase_add_loop_test(cl, a_response_comes_to_what_the_rfc_says, 0, COUNT(responses));
     tcase_add_test(cl, a_body_where_none_may_be_is_refused);
     tcase_add_test(cl, goaway_says_which_requests_were_not_seen);
+    tcase_add_test(cl, a_ping_for_each_request_is_no_flood);
     tcase_add_test(cl, a_response_to_nobody_ends_the_connection);
     tcase_add_test(cl, pushed_responses_end_the_connection);
     suite_add_tcase(s, cl);
