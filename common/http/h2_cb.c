@@ -351,11 +351,24 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     return 0;
 }
 
+/* Streams that were opened before the peer had read our SETTINGS (RFC 9113 5.1.2): nghttp2 refuses
+ * what is too many only until these are acknowledged.  That is no fault of the peer's; so many cost
+ * less than those that are served. */
+#define EARLY_REFUSALS 1024
+
+static void refused_early(struct h2c *c)
+{
+    if (++c->refusals > EARLY_REFUSALS)
+        h2_count_reset(c);
+}
+
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err, void *user)
 {
     struct stream *st = f->hd.stream_id ? find(ng, f->hd.stream_id) : NULL;
     bool http = err == NGHTTP2_ERR_HTTP_HEADER || err == NGHTTP2_ERR_HTTP_MESSAGING;
 
+    if (err == NGHTTP2_ERR_REFUSED_STREAM)
+        refused_early(user);
     if (!st)
         return 0;
     if (st->final_head)
@@ -421,9 +434,11 @@ static void end_sent(struct stream *st)
                                                         st->pub.id, NGHTTP2_NO_ERROR));
 }
 
-static void reset_sent(struct h2c *c, const struct stream *st, int32_t id)
+static void reset_sent(struct h2c *c, const struct stream *st, int32_t id, uint32_t code)
 {
-    if (!st || !st->local_reset)
+    bool early = !st && code == NGHTTP2_REFUSED_STREAM; /* counted, see refused_early() */
+
+    if (!early && (!st || !st->local_reset))
         h2_count_reset(c); /* an answer to what the peer did */
     if (c->n_reset_ids < RESETS_KEPT)
         c->reset_ids[c->n_reset_ids] = id;
@@ -450,7 +465,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
             headers_sent(st);
         return 0;
     case NGHTTP2_RST_STREAM:
-        reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id);
+        reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id, f->rst_stream.error_code);
         return 0;
     case NGHTTP2_PING:
         c->pings += !(f->hd.flags & NGHTTP2_FLAG_ACK);

@@ -146,6 +146,7 @@ struct h2c {
     bool draining, drain_sent;
     bool tight, tight_told;    /* h2_tighten; what our last SETTINGS said of it */
     unsigned settings_unacked; /* sent, not acknowledged */
+    uint32_t refusals;         /* streams above max_streams, ever */
     bool final_goaway;         /* was sent */
     bool mid_head;             /* HEADERS came without its end */
     size_t head_decoded;       /* bytes of the present header block */
