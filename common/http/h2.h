@@ -54,8 +54,9 @@ struct h2_limits {
     uint16_t trailer_count;
     uint16_t info_heads;   /* 1xx responses on one stream */
     uint32_t resets_per_s; /* RST_STREAM from the peer, and streams it made us reset */
-    /* PING, SETTINGS, PRIORITY, unknown frames, empty DATA, surplus WINDOW_UPDATE; the same on
-     * streams that ended, and what cannot have been under way when we reset them */
+    /* SETTINGS, PRIORITY, unknown frames, empty DATA; PING and WINDOW_UPDATE beyond what the DATA
+     * and HEADERS that we sent explain; the same on streams that ended, and what cannot have been
+     * under way when we reset them */
     uint32_t control_per_s;
     uint32_t out_bytes;     /* output kept; above, h2_write takes nothing */
     uint16_t continuations; /* CONTINUATION frames of one header block */

@@ -205,9 +205,30 @@ static void settings_received(struct h2c *c, const nghttp2_frame *f)
 
 static const uint8_t ping_user[8] = "fsm-ping", ping_drain[8] = "fsmdrain";
 
+/* gRPC measures the bandwidth with a PING in each round trip of what it receives: as many as there
+ * were heads and pieces of bodies are no flood. */
+static void count_ping(struct h2c *c)
+{
+    if (c->pings_paid)
+        c->pings_paid--;
+    else
+        h2_count_control(c);
+}
+
+/* A second's worth at most is saved up: a peer that was sent much may not flood for as long. */
+static void pay_ping(struct h2c *c)
+{
+    if (c->pings_paid < c->lim->control_per_s)
+        c->pings_paid++;
+}
+
 static void ping_received(struct h2c *c, const nghttp2_frame *f)
 {
-    if (!(f->hd.flags & NGHTTP2_FLAG_ACK) || c->pings == 0) {
+    if (!(f->hd.flags & NGHTTP2_FLAG_ACK)) {
+        count_ping(c);
+        return;
+    }
+    if (c->pings == 0) {
         h2_count_control(c);
         return;
     }
@@ -330,11 +351,24 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     return 0;
 }
 
+/* Streams that were opened before the peer had read our SETTINGS (RFC 9113 5.1.2): nghttp2 refuses
+ * what is too many only until these are acknowledged.  That is no fault of the peer's; so many cost
+ * less than those that are served. */
+#define EARLY_REFUSALS 1024
+
+static void refused_early(struct h2c *c)
+{
+    if (++c->refusals > EARLY_REFUSALS)
+        h2_count_reset(c);
+}
+
 static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err, void *user)
 {
     struct stream *st = f->hd.stream_id ? find(ng, f->hd.stream_id) : NULL;
     bool http = err == NGHTTP2_ERR_HTTP_HEADER || err == NGHTTP2_ERR_HTTP_MESSAGING;
 
+    if (err == NGHTTP2_ERR_REFUSED_STREAM)
+        refused_early(user);
     if (!st)
         return 0;
     if (st->final_head)
@@ -400,9 +434,11 @@ static void end_sent(struct stream *st)
                                                         st->pub.id, NGHTTP2_NO_ERROR));
 }
 
-static void reset_sent(struct h2c *c, const struct stream *st, int32_t id)
+static void reset_sent(struct h2c *c, const struct stream *st, int32_t id, uint32_t code)
 {
-    if (!st || !st->local_reset)
+    bool early = !st && code == NGHTTP2_REFUSED_STREAM; /* counted, see refused_early() */
+
+    if (!early && (!st || !st->local_reset))
         h2_count_reset(c); /* an answer to what the peer did */
     if (c->n_reset_ids < RESETS_KEPT)
         c->reset_ids[c->n_reset_ids] = id;
@@ -416,18 +452,20 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
 
     switch (f->hd.type) {
     case NGHTTP2_DATA:
+        pay_ping(c);
         c->window_updates += 2 + (uint32_t)f->hd.length / 1024;
         st = f->hd.flags & NGHTTP2_FLAG_END_STREAM ? find(ng, f->hd.stream_id) : NULL;
         if (st)
             end_sent(st);
         return 0;
     case NGHTTP2_HEADERS:
+        pay_ping(c);
         st = find(ng, f->hd.stream_id);
         if (st)
             headers_sent(st);
         return 0;
     case NGHTTP2_RST_STREAM:
-        reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id);
+        reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id, f->rst_stream.error_code);
         return 0;
     case NGHTTP2_PING:
         c->pings += !(f->hd.flags & NGHTTP2_FLAG_ACK);

@@ -137,6 +137,7 @@ struct h2c {
     uint64_t now_ms, window_ms; /* of the rates */
     uint32_t resets, controls;  /* in the present second */
     uint32_t window_updates;    /* that may still come for what we sent */
+    uint32_t pings_paid;        /* likewise */
     unsigned n_streams;
     int failed;       /* enum h2_error, 0 = none */
     uint32_t goodbye; /* code of the GOAWAY to be sent for it, 0 = none */
@@ -145,6 +146,7 @@ struct h2c {
     bool draining, drain_sent;
     bool tight, tight_told;    /* h2_tighten; what our last SETTINGS said of it */
     unsigned settings_unacked; /* sent, not acknowledged */
+    uint32_t refusals;         /* streams above max_streams, ever */
     bool final_goaway;         /* was sent */
     bool mid_head;             /* HEADERS came without its end */
     size_t head_decoded;       /* bytes of the present header block */
