@@ -20,6 +20,8 @@ enum h2_code h2_code_of(enum reason why)
     case REASON_TOO_SLOW:
     case REASON_IDLE:
         return H2_CANCEL;
+    case REASON_UP_UNPROCESSED:
+        return H2_REFUSED_STREAM;
     default:
         return H2_INTERNAL_ERROR;
     }

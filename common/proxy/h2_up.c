@@ -123,6 +123,8 @@ static enum reason reason_of(const struct h2_up *up, enum h2_end how, int fault)
         return REASON_UP_PROTOCOL;
     case H2_END_PEER_RESET:
         return REASON_UP_RESET;
+    case H2_END_UNPROCESSED:
+        return REASON_UP_UNPROCESSED;
     default:
         return REASON_UP_CLOSED;
     }
@@ -143,8 +145,6 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
         /* RFC 9113 8.1: the whole response came, the rest of the request is not wanted */
         half->ended = true;
         stream_check_end(half->s);
-    } else if (how == H2_END_UNPROCESSED) {
-        stream_unprocessed(half);
     } else {
         half->s->up_fault = (int16_t)hs->fault;
         /* a stream that was reset says nothing of the connection */

@@ -40,6 +40,7 @@
     X(UP_TLS, "upstream_tls_error", 502, UP) /* handshake or identity */                           \
     X(UP_CLOSED, "upstream_closed", 502, UP) /* before the response was complete */                \
     X(UP_RESET, "upstream_reset", 502, UP)                                                         \
+    X(UP_UNPROCESSED, "upstream_unprocessed", 502, UP)    /* GOAWAY, or REFUSED_STREAM */          \
     X(UP_PROTOCOL, "upstream_protocol_error", 502, UP)    /* answered garbage */                   \
     X(UP_INFORMATIONAL, "upstream_too_many_1xx", 502, UP) /* and no final response */              \
     X(UP_TIMEOUT, "upstream_timeout", 504, UP)            /* silent for the idle time */           \

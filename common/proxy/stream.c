@@ -12,6 +12,7 @@
 #include "common/proxy/upstream.h"
 
 #define ATTEMPTS_MAX 3
+#define UNSEEN_MAX   8  /* attempts that did no harm: their connections were about to end */
 #define INFOS_MAX    16 /* 1xx responses to one request: RFC 9110 15.2 sets no bound */
 
 static void stop_waiting(struct stream *s);
@@ -112,7 +113,7 @@ static void count_end(struct stream *s, enum reason why)
     if (s->up_ms) {
         if (why == REASON_UP_TIMEOUT || why == REASON_REQUEST_TIMEOUT)
             s->ep->wc->stat[CSTAT_RQ_TIMEOUT]++;
-        if (why == REASON_UP_RESET || why == REASON_UP_CLOSED)
+        if (why == REASON_UP_RESET || why == REASON_UP_CLOSED || why == REASON_UP_UNPROCESSED)
             s->ep->wc->stat[CSTAT_RQ_RX_RESET]++;
         else if (why != REASON_OK)
             s->ep->wc->stat[CSTAT_RQ_TX_RESET]++;
@@ -608,12 +609,22 @@ static bool idempotent(enum http_method m)
 
 /* A kept connection that the server closed just as we used it says nothing about the request;
  * what cannot do harm twice, or was never looked at, is sent again on a new one. */
-static bool may_repeat(const struct stream *s, enum reason why, bool unprocessed)
+static bool may_repeat(const struct stream *s, enum reason why)
 {
     bool closed = why == REASON_UP_CLOSED || why == REASON_UP_RESET;
-    if (!s->req || s->tunnel || s->first_ms || s->sent_body || s->attempts + 1 >= ATTEMPTS_MAX)
+    if (!s->req || s->tunnel || s->first_ms || s->sent_body)
         return false;
-    return unprocessed || (closed && s->reused && idempotent(s->req->method));
+    if (why == REASON_UP_UNPROCESSED)
+        return s->unseen < UNSEEN_MAX;
+    return closed && s->reused && idempotent(s->req->method) && s->attempts + 1 < ATTEMPTS_MAX;
+}
+
+/* RFC 9113 8.7: what no server looked at a client of HTTP/2 may send again itself.  It has the
+ * body, which is gone here. */
+static bool client_may_repeat(const struct stream *s, enum reason why)
+{
+    return why == REASON_UP_UNPROCESSED && s->sent_body && !s->first_ms && !s->fresh &&
+           s->req->version == HTTP_V2;
 }
 
 static void repeat(struct stream *s, enum reason why)
@@ -624,14 +635,18 @@ static void repeat(struct stream *s, enum reason why)
     drop_upstream(s, why);
     s->up.wait = body;
     s->up.end_waits = end;
-    s->attempts++;
-    s->fresh = true;
+    if (why == REASON_UP_UNPROCESSED) {
+        s->unseen++;
+    } else {
+        s->attempts++;
+        s->fresh = true;
+    }
     uncount(s);
     s->ep->wc->stat[CSTAT_RQ_RETRY]++;
     connect_to(s);
 }
 
-static void gone(struct half *from, enum reason why, bool unprocessed)
+void stream_gone(struct half *from, enum reason why)
 {
     struct stream *s = from->s;
     if (s->closed)
@@ -642,20 +657,12 @@ static void gone(struct half *from, enum reason why, bool unprocessed)
     }
     if (s->ep)
         s->ep->wc->stat[CSTAT_CX_DESTROY_REMOTE]++;
-    if (may_repeat(s, why, unprocessed))
+    if (may_repeat(s, why))
         repeat(s, why);
+    else if (client_may_repeat(s, why))
+        stream_close(s, why);
     else
         stream_fail(s, why);
-}
-
-void stream_gone(struct half *from, enum reason why)
-{
-    gone(from, why, false);
-}
-
-void stream_unprocessed(struct half *from)
-{
-    gone(from, REASON_UP_CLOSED, true);
 }
 
 /* who let the stream stand still? */

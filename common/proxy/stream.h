@@ -162,6 +162,7 @@ struct stream {
     uint16_t status;     /* of the final response given to the client; 0 = none */
     int16_t up_fault;    /* enum http_fault of the response that could not be used, 0 = none */
     uint8_t attempts;
+    uint8_t unseen; /* more of them, that no server looked at */
     uint8_t next_filter;
     uint8_t infos; /* 1xx responses so far */
     uint8_t pace_kind, slow_looks;
@@ -174,7 +175,7 @@ struct stream {
     bool response;      /* a final response head went to the client */
     bool local;         /* we answered */
     bool sent_body;     /* body bytes were given to an upstream: no second attempt */
-    bool fresh;         /* only a new connection will do */
+    bool fresh;         /* a server may have seen it: only a new connection will do */
     bool patient;       /* in w->patient, by `waiting` */
     bool closed;
     /* added to the request if the endpoint is a mesh proxy; borrowed from the view */
@@ -217,11 +218,9 @@ void stream_end(struct half *from, const struct http_field *trailers, unsigned n
 void stream_flush(struct half *from);
 /* this sink has room again (or its backlog went down) */
 void stream_writable(struct half *sink);
-/* this half's peer is gone, or what it sends can't be used */
+/* This half's peer is gone, or what it sends can't be used.  REASON_UP_UNPROCESSED: the server says
+ * that it did not act on the request, so any may be tried again. */
 void stream_gone(struct half *from, enum reason why);
-/* A half's message could not be acted upon by the peer (GOAWAY, REFUSED_STREAM): as stream_gone,
- * but any request may be tried again. */
-void stream_unprocessed(struct half *from);
 /* a request that can't be served: answers and ends */
 void stream_fail(struct stream *s, enum reason why);
 
