@@ -135,11 +135,11 @@ bool worker_tight(struct worker *w)
     return w->tight;
 }
 
-/* a peer that had no window left will not wake us */
+/* a peer that had no window left will not wake us; without such, what waits next asks again */
 static void on_tight_end(void *arg)
 {
     struct worker *w = arg;
-    if (worker_overload(w) == OVERLOAD_NONE)
+    if (worker_overload(w) == OVERLOAD_NONE || LIST_EMPTY(&w->h2_ios))
         tighten(w, false);
     else
         timer_set(&w->tight_end, TIGHT_MS);
