@@ -274,6 +274,13 @@ size_t conn_unsent(const struct conn *c)
     return c->closed || ioctl(c->fd, SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (size_t)n;
 }
 
+uint64_t conn_taken(const struct conn *c)
+{
+    uint64_t held = conn_unsent(c);
+
+    return c->tx_bytes > held ? c->tx_bytes - held : 0;
+}
+
 bool conn_may_read(const struct conn *c)
 {
     if (c->closed || c->dead)

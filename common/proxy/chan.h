@@ -43,6 +43,8 @@ struct chan {
     bool broken;      /* a write failed */
     bool shut_wanted; /* our end of stream follows `out` */
     bool shut;        /* it was sent */
+    uint8_t slow;     /* closing.c: looks in a row at which the peer had taken too little */
+    uint64_t taken;   /* closing.c: what it had taken at the last one */
 };
 
 /* once per worker */

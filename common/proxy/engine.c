@@ -302,7 +302,7 @@ static void leave(void *arg)
 static void ask_to_leave(void *arg)
 {
     struct worker *w = arg;
-    if (w->leaving || !LIST_EMPTY(&w->downs))
+    if (w->leaving || !LIST_EMPTY(&w->downs) || w->stat[WSTAT_UP_CX_CLOSING])
         return;
     w->leaving = true;
     loop_post(w->eng->control, leave, w);
@@ -450,7 +450,7 @@ static void on_drain_stats(const struct stats *s, void *arg)
     uint64_t now = loop_now_ms(e->control);
     if (!e->drain_fn)
         return;
-    if (s->w[WSTAT_DOWN_CX_ACTIVE])
+    if (s->w[WSTAT_DOWN_CX_ACTIVE] || s->w[WSTAT_UP_CX_CLOSING])
         e->drain_quiet_since_ms = now;
     if (now >= e->drain_end_ms || now - e->drain_quiet_since_ms >= e->drain_idle_ms)
         drain_done(e);

@@ -15,6 +15,7 @@
  */
 #include <stddef.h>
 #include "common/base/log.h"
+#include "common/proxy/closing.h"
 #include "common/proxy/down.h"
 #include "common/proxy/h1_half.h"
 
@@ -28,6 +29,7 @@ struct h1_down {
     bool old_client;  /* HTTP/1.0 */
     bool head_reply;  /* the request was HEAD */
     bool lingering;   /* closing, and it is waited until the client has seen it */
+    bool all_sent;    /* ... which has all of it to come */
     uint8_t n_turn;   /* requests taken in this turn */
 };
 
@@ -142,8 +144,12 @@ static void rest_job(struct loop_job *job)
 
 static void close_when_sent(struct h1_down *h)
 {
-    if (h->x.ch.broken || (h->x.ch.shut && !h->lingering))
+    if (h->x.ch.broken || (h->x.ch.shut && !h->lingering)) {
         down_close(h->d, REASON_OK);
+    } else if (h->x.ch.shut && !h->all_sent) {
+        h->all_sent = true;
+        timer_set(&h->d->timer, limits(h)->linger_ms);
+    }
 }
 
 /* Our side is done.  A close with unread bytes would reset the connection and could destroy our
@@ -154,11 +160,9 @@ static void finish(struct h1_down *h)
     x->closing = true;
     h->lingering = !x->eof && (!x->body_done || !inbuf_empty(&x->in) || conn_may_read(x->conn));
     inbuf_release(x->w->mem, &x->in);
-    timer_set(&h->d->timer, h->lingering         ? limits(h)->linger_ms
-                            : limits(h)->idle_ms ? limits(h)->idle_ms
-                                                 : 60000);
     chan_flush(&x->ch);
     chan_shut(&x->ch);
+    closing_begin(&x->ch, &h->d->timer, limits(h));
     close_when_sent(h);
     h1_half_wake(x);
 }
@@ -236,15 +240,30 @@ static void half_closed(struct h1_down *h)
         timer_set(&h->d->timer, limits(h)->half_closed_ms);
 }
 
+/* all was sent and the client had its time, or it takes too little */
+static void on_closing(struct h1_down *h)
+{
+    if (h->all_sent) {
+        down_close(h->d, REASON_OK);
+    } else if (!closing_goes_on(&h->x.ch, &h->d->timer, limits(h))) {
+        worker_count(h->x.w, REASON_TOO_SLOW);
+        down_abort(h->d, REASON_TOO_SLOW);
+    }
+}
+
 static void on_timer(void *arg)
 {
     struct h1_down *h = arg;
-    if (h->x.half && !h->x.closing) {
+    if (h->x.closing) {
+        on_closing(h);
+        return;
+    }
+    if (h->x.half) {
         if (!stream_of(h)->first_ms)
             stream_gone(h->x.half, REASON_DOWN_CLOSED);
         return;
     }
-    if (h->x.closing || inbuf_empty(&h->x.in))
+    if (inbuf_empty(&h->x.in))
         down_close(h->d, REASON_IDLE);
     else
         refuse(h, partial_head(h), inbuf_slice(&h->x.in), REASON_HEAD_TIMEOUT, limits(h)->head_ms);
@@ -340,7 +359,10 @@ static void at_eof(struct h1_down *h)
 {
     struct h1_half *x = &h->x;
     x->eof = true;
-    if (x->closing || (!x->half && !chan_backlog(&x->ch))) {
+    if (x->closing) {
+        h->lingering = false;
+        close_when_sent(h);
+    } else if (!x->half && !chan_backlog(&x->ch)) {
         down_close(h->d, REASON_OK);
     } else if (!x->half) {
         x->body_done = true;

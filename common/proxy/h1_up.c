@@ -227,10 +227,18 @@ static int put_head(struct half *half, const struct http_head *req, bool end)
     return h1_half_head(&h->x, req, &e);
 }
 
+static void on_closing(void *arg)
+{
+    struct h1_up *h = up_of(arg);
+    upconn_closing_look(&h->u, &h->x.ch);
+}
+
 static void end_tunnel(struct h1_up *h)
 {
     h->x.closing = true;
     close_when_sent(h);
+    if (!h->u.closed)
+        upconn_closing(&h->u, &h->x.ch, on_closing);
 }
 
 static void release(struct half *half, enum reason why)

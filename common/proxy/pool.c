@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include "common/base/log.h"
+#include "common/proxy/closing.h"
 #include "common/proxy/upstream.h"
 #include "common/tls/tls.h"
 
@@ -146,6 +147,8 @@ static void close_any(struct upconn *u, enum reason why, bool reset)
     count_bytes(u);
     u->ep->wc->stat[CSTAT_CX_ACTIVE]--;
     u->ep->st.cx_active--;
+    if (u->closing)
+        u->ep->w->stat[WSTAT_UP_CX_CLOSING]--;
     worker_touch(u->ep->w);
     if (u->started)
         u->ops->close(u, why);
@@ -166,6 +169,24 @@ void upconn_close(struct upconn *u, enum reason why)
 void upconn_abort(struct upconn *u, enum reason why)
 {
     close_any(u, why, true);
+}
+
+void upconn_closing(struct upconn *u, struct chan *ch, void (*fn)(void *u))
+{
+    struct worker *w = u->ep->w;
+    u->closing = true;
+    w->stat[WSTAT_UP_CX_CLOSING]++;
+    u->timer.fn = fn;
+    closing_begin(ch, &u->timer, &worker_view(w)->limits);
+}
+
+void upconn_closing_look(struct upconn *u, struct chan *ch)
+{
+    struct worker *w = u->ep->w;
+    if (closing_goes_on(ch, &u->timer, &worker_view(w)->limits))
+        return;
+    worker_count(w, REASON_UP_TIMEOUT);
+    upconn_abort(u, REASON_UP_TIMEOUT);
 }
 
 /* ---- connecting ------------------------------------------------------------------------------ */

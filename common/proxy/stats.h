@@ -16,6 +16,7 @@
 /* id, name, G = gauge / C = counter, help */
 #define WORKER_STATS(X)                                                                            \
     X(DOWN_CX_ACTIVE, "downstream_cx_active", G, "connections open now")                           \
+    X(UP_CX_CLOSING, "upstream_cx_closing", G, "to servers, with last bytes on their way")         \
     X(DOWN_CX, "downstream_cx_total", C, "connections accepted")                                   \
     X(DOWN_RX, "downstream_cx_rx_bytes_total", C, "bytes received from clients")                   \
     X(DOWN_TX, "downstream_cx_tx_bytes_total", C, "bytes sent to clients")                         \

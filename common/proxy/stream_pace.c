@@ -27,14 +27,6 @@ static size_t backlog(const struct stream *s)
     return s->down.ops ? s->down.ops->backlog(&s->down) : 0;
 }
 
-/* bytes of the client's connection that have left the machine */
-static uint64_t taken(const struct stream *s)
-{
-    const struct conn *c = s->conn->conn;
-    uint64_t held = conn_unsent(c);
-    return c->tx_bytes > held ? c->tx_bytes - held : 0;
-}
-
 /* does the server wait for more of the request, and the client for nothing? */
 static bool body_is_due(const struct stream *s)
 {
@@ -51,7 +43,7 @@ static bool has_connection(const struct stream *s)
 static enum pace waits_for(const struct stream *s, uint64_t *done)
 {
     if (backlog(s) || (s->down.wait.bytes && !s->conn->conn->can_write)) {
-        *done = taken(s);
+        *done = conn_taken(s->conn->conn);
         return PACE_SOCKET;
     }
     if (s->down.wait.bytes) {
@@ -95,5 +87,5 @@ void stream_pace_look(struct stream *s)
 
 bool stream_still_taken(const struct stream *s)
 {
-    return s->pace_kind == PACE_SOCKET && taken(s) > s->pace_done;
+    return s->pace_kind == PACE_SOCKET && conn_taken(s->conn->conn) > s->pace_done;
 }

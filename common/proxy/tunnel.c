@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "common/proxy/down.h"
 #include "common/proxy/chan.h"
+#include "common/proxy/closing.h"
 #include "common/proxy/upstream.h"
 
 /* one side */
@@ -287,6 +288,27 @@ static void free_job(struct loop_job *job)
     wmem_obj_put(td->t.w->mem, &td->t.w->s_tunnel_down, td);
 }
 
+static void on_down_closing(void *arg)
+{
+    struct tunnel_down *td = arg;
+    if (closing_goes_on(&td->t.ch, &td->d->timer, &worker_view(td->t.w)->limits))
+        return;
+    worker_count(td->t.w, REASON_TOO_SLOW);
+    down_abort(td->d, REASON_TOO_SLOW);
+}
+
+static void end_down(struct tunnel_down *td)
+{
+    td->t.closing = true;
+    if (tun_sent(&td->t)) {
+        down_close(td->d, REASON_OK);
+        return;
+    }
+    td->d->timer.fn = on_down_closing;
+    td->d->timer.arg = td;
+    closing_begin(&td->t.ch, &td->d->timer, &worker_view(td->t.w)->limits);
+}
+
 static void release_down(struct half *half, enum reason why)
 {
     struct tunnel_down *td = down_of(tun_of(half));
@@ -302,9 +324,7 @@ static void release_down(struct half *half, enum reason why)
     } else if (why != REASON_OK) {
         down_abort(d, why);
     } else {
-        td->t.closing = true;
-        if (tun_sent(&td->t))
-            down_close(d, why);
+        end_down(td);
     }
 }
 
@@ -386,6 +406,12 @@ static void on_up_event(struct conn *c, unsigned ev, void *arg)
     }
 }
 
+static void on_up_closing(void *arg)
+{
+    struct tunnel_up *tu = arg;
+    upconn_closing_look(&tu->u, &tu->t.ch);
+}
+
 static void release_up(struct half *half, enum reason why)
 {
     struct tunnel_up *tu = up_of(tun_of(half));
@@ -398,6 +424,8 @@ static void release_up(struct half *half, enum reason why)
         tu->t.closing = true;
         if (tun_sent(&tu->t))
             upconn_close(&tu->u, why);
+        else
+            upconn_closing(&tu->u, &tu->t.ch, on_up_closing);
     }
 }
 

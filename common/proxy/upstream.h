@@ -78,6 +78,7 @@ struct upconn {
     bool open;               /* takes streams */
     bool in_idle, in_shared; /* which list */
     bool used;               /* has served a request */
+    bool closing;            /* its stream is over: what waits is still sent */
     bool closed;
 };
 
@@ -93,6 +94,11 @@ void upstream_note_failure(struct stream *s);
 void upconn_close(struct upconn *u, enum reason why);
 /* as upconn_close, but the peer sees a reset */
 void upconn_abort(struct upconn *u, enum reason why);
+/* Its stream is over and bytes wait in ch for the server: counted, so that a worker waits for them
+ * before it leaves; fn (with u) is called now and then and calls upconn_closing_look. */
+void upconn_closing(struct upconn *u, struct chan *ch, void (*fn)(void *u));
+/* aborts it when the server takes too little */
+void upconn_closing_look(struct upconn *u, struct chan *ch);
 /* the codec is ready for streams now */
 void upconn_ready(struct upconn *u);
 /* The server does not speak HTTP/2; sure: it said so, else it left without a word.  Whoever waits
