@@ -79,6 +79,7 @@ static int pick_least(struct wrr_state *s, uint64_t skip)
     if (at == s->heaped)
         return -1;
     uint32_t i = s->t[at].heap;
+    s->next = i + 1 < s->n ? i + 1 : 0;
     s->t[i].hits++;
     if (++s->hits >= s->weights)
         new_round(s);

@@ -3,9 +3,14 @@
 
 #define NO_IDLE_MS 60000 /* the idle time where none is given */
 
+uint32_t closing_ms(const struct view_limits *lim)
+{
+    return lim->idle_ms ? lim->idle_ms : NO_IDLE_MS;
+}
+
 static uint32_t half_time(const struct view_limits *lim)
 {
-    return ((lim->idle_ms ? lim->idle_ms : NO_IDLE_MS) + 1) / 2;
+    return (closing_ms(lim) + 1) / 2;
 }
 
 void closing_begin(struct chan *ch, struct timer *t, const struct view_limits *lim)

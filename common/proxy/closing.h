@@ -17,6 +17,8 @@
 #include "common/proxy/chan.h"
 #include "common/proxy/view.h"
 
+/* the idle time, or what stands for it */
+uint32_t closing_ms(const struct view_limits *lim);
 void closing_begin(struct chan *ch, struct timer *t, const struct view_limits *lim);
 /* false: the peer takes too little, and the timer is not set any more */
 bool closing_goes_on(struct chan *ch, struct timer *t, const struct view_limits *lim);

@@ -263,10 +263,12 @@ static void on_timer(void *arg)
             stream_gone(h->x.half, REASON_DOWN_CLOSED);
         return;
     }
-    if (inbuf_empty(&h->x.in))
-        down_close(h->d, REASON_IDLE);
-    else
+    if (!inbuf_empty(&h->x.in))
         refuse(h, partial_head(h), inbuf_slice(&h->x.in), REASON_HEAD_TIMEOUT, limits(h)->head_ms);
+    else if (chan_backlog(&h->x.ch))
+        finish(h); /* the last answer has not left yet */
+    else
+        down_close(h->d, REASON_IDLE);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

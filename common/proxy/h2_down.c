@@ -1,11 +1,14 @@
 /* h2_down.c - the client's side in HTTP/2: one session, many streams; see stream.h, h2_half.h. */
 #include "common/base/log.h"
+#include "common/proxy/closing.h"
 #include "common/proxy/down.h"
 #include "common/proxy/h2_half.h"
 
 struct h2_down {
     struct h2_io io; /* first */
     struct down *d;
+    uint64_t
+        taken; /* by the client when it was last looked at, while our last bytes did not leave */
 };
 
 static struct h2_down *of(const struct h2s *hs)
@@ -112,6 +115,23 @@ static void on_idle(void *arg)
     }
 }
 
+/* The last answers do not leave: as long as the client takes some of them it has time. */
+static void on_stuck(void *arg)
+{
+    struct h2_down *h = arg;
+    uint64_t taken = conn_taken(h->io.conn);
+
+    if (h->io.conn->can_write)
+        return;
+    if (taken == h->taken) {
+        worker_count(h->io.w, REASON_TOO_SLOW);
+        down_abort(h->d, REASON_TOO_SLOW);
+        return;
+    }
+    h->taken = taken;
+    timer_set(&h->d->timer, closing_ms(&worker_view(h->io.w)->limits));
+}
+
 /* a head was begun and does not end; it keeps everything else on the connection waiting */
 static void on_head_late(void *arg)
 {
@@ -141,9 +161,11 @@ static void io_turn(struct h2_io *io)
 
     if (h2_mid_head(io->h2))
         wait_for(h, on_head_late, lim->head_ms);
+    else if (h2_streams(io->h2) == 0 && !io->conn->can_write)
+        wait_for(h, on_stuck, closing_ms(lim));
     else if (h2_streams(io->h2) == 0)
         wait_for(h, on_idle, h2_draining(io->h2) ? DRAIN_IDLE_MS : lim->idle_ms);
-    else if (h->d->timer.fn == on_head_late)
+    else if (h->d->timer.fn == on_head_late || h->d->timer.fn == on_stuck)
         timer_cancel(&h->d->timer);
 }
 
@@ -191,6 +213,7 @@ int h2_down_start(struct down *d)
     if (!h)
         return -1;
     h->d = d;
+    h->taken = 0;
     if (h2_io_start(&h->io, w, d->conn, H2_SERVER, d->mesh, &callbacks, &io_ops) < 0) {
         wmem_obj_put(w->mem, &w->s_h2_down, h);
         return -1;

@@ -204,6 +204,7 @@ void stream_answer(struct stream *s, unsigned status, struct slice body, enum re
     snprintf(length, sizeof length, "%zu", body.n);
     fields[1].value = slice_str(length);
     BUG_ON(s->response);
+    stop_waiting(s);
     drop_upstream(s, why);
     s->local = s->response = true;
     s->why = why;
