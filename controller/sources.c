@@ -42,8 +42,8 @@ static void end_batch(void *arg)
     cp_proxies_refresh(cp);
     cp_polls_check(cp);
     cp->metrics.updates++;
-    cp_observe(&cp->metrics.update_time,
-               compiled + (since ? (double)(loop_now_ms(cp->loop) - since) / 1e3 : 0));
+    metric_observe(&cp->metrics.update_time,
+                   compiled + (since ? (double)(loop_now_ms(cp->loop) - since) / 1e3 : 0));
     log_debug("policy", "compiled changes=%u ms=%.3f", changes, compiled * 1e3);
     pace(cp, begin);
 }
@@ -89,7 +89,7 @@ static void set_wants(struct cp *cp)
         {.kind = "EndpointSlice"},
         {.kind = "Pod", .fields = "status.phase!=Succeeded,status.phase!=Failed"},
         {.kind = "MeshConfig",
-         .ns = cp->conf.fsm_namespace,
+         .ns = cp->conf.base.fsm_namespace,
          .fields = "metadata.name=" MESH_CONFIG_NAME},
     };
 
@@ -98,17 +98,18 @@ static void set_wants(struct cp *cp)
 
 static struct kube_source *source_new(struct cp *cp, struct err *e)
 {
-    const struct opt_list *files = &cp->conf.files;
+    const struct opt_list *files = &cp->conf.base.files;
 
     if (files->n > 0)
         return kube_paths_source_new(cp->loop, files->v, files->n, cp->store, e);
     set_wants(cp);
-    return kube_api_source_new(cp->loop, &cp->conf.api, cp->wants, CP_WANTS, cp->store, e);
+    return kube_api_source_new(cp->loop, &cp->conf.base.api, cp->wants, CP_WANTS, cp->store, e);
 }
 
 int cp_sources_start(struct cp *cp, struct err *e)
 {
-    struct policy_opts o = {cp->conf.mesh_name, cp->conf.fsm_namespace, cp->conf.trust_domain};
+    struct policy_opts o = {cp->conf.base.mesh_name, cp->conf.base.fsm_namespace,
+                            cp->conf.base.trust_domain};
 
     timer_init(&cp->batch_timer, cp->loop, end_batch, cp);
     cp->store = kube_store_new();

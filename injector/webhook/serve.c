@@ -5,18 +5,15 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/io/listener.h"
 #include "common/kube/names.h"
 #include "injector/webhook/wh.h"
 
-#define PATH    "/mutate-pod-creation"
-#define BACKLOG 1024
+#define PATH "/mutate-pod-creation"
 /* An API server sends each review that is under way over a connection of its own. */
 #define MAX_CONNS 4096
 #define FIRST_MS  5000
@@ -93,9 +90,9 @@ static void skip(struct wh *wh, struct job *j, const char *reason)
 static enum inj_verdict judge_in(const struct wh *wh, const struct job *j, const json_t *ns,
                                  json_t **patch, const char **reason, struct err *e)
 {
-    const struct inj_config cfg = {.mesh_name = wh->conf.mesh_name,
-                                   .fsm_namespace = wh->conf.fsm_namespace,
-                                   .trust_domain = wh->conf.trust_domain,
+    const struct inj_config cfg = {.mesh_name = wh->conf.base.mesh_name,
+                                   .fsm_namespace = wh->conf.base.fsm_namespace,
+                                   .trust_domain = wh->conf.base.trust_domain,
                                    .sidecar_image = wh->conf.sidecar_image,
                                    .init_image = wh->conf.init_image,
                                    .healthcheck_image = wh->conf.healthcheck_image,
@@ -244,20 +241,7 @@ int wh_serve_start(struct wh *wh, struct err *e)
                                  .first_ms = FIRST_MS,
                                  .idle_ms = IDLE_MS,
                                  .name = "webhook"};
-    struct ip_port at;
-    int fd;
 
-    if (ip_port_parse(wh->conf.listen, &at) < 0)
-        return err_set(e, "--listen %s: expected ADDRESS:PORT, e.g. 0.0.0.0:9090 or [::]:9090",
-                       wh->conf.listen);
-    fd = listener_bind(&at, 0, BACKLOG, e);
-    if (fd < 0)
-        return err_prefix(e, "--listen");
-    if (!(o.tls = wh_own_tls(wh, e))) {
-        close(fd);
-        return -1;
-    }
-    wh->https = http_server_new(wh->loop, fd, &o, on_request, wh, e);
-    tls_ctx_unref(o.tls);
+    wh->https = daemon_own_serve(&wh->own, wh->loop, &o, 9090, on_request, wh, e);
     return wh->https ? 0 : -1;
 }

@@ -14,10 +14,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include "common/base/opt.h"
+#include "common/daemon/admin.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/metric.h"
+#include "common/daemon/own.h"
 #include "common/http/server.h"
 #include "common/io/loop.h"
-#include "common/kube/access.h"
 #include "common/kube/api.h"
 #include "common/kube/backoff.h"
 #include "common/kube/source.h"
@@ -32,10 +34,7 @@
 struct wh;
 
 struct wh_conf {
-    struct opt_list files;
-    struct kube_access_from api; /* the API server, where no files are given */
-    const char *ca_dir, *listen, *admin;
-    const char *mesh_name, *fsm_namespace, *trust_domain;
+    struct daemon_conf base;
     const char *sidecar_image, *init_image, *healthcheck_image;
     const char *native;  /* auto, true, false */
     const char *webhook; /* the configuration whose CA bundle is ours; "" = none */
@@ -45,21 +44,16 @@ struct wh_conf {
 /* ---- admin.c --------------------------------------------------------------------------------- */
 
 enum wh_result { WH_INJECTED, WH_SKIPPED, WH_REFUSED, WH_FAILED, WH_RESULTS };
-#define WH_BUCKETS 12
 struct wh_metrics {
     uint64_t results[WH_RESULTS][2]; /* [1]: of dry runs */
     uint64_t bad[5];                 /* requests that are no review, by status */
-    uint64_t bucket[WH_BUCKETS + 1]; /* of the time of a review; not cumulative */
-    uint64_t count;
-    double sum; /* seconds */
+    struct metric_times time;        /* of a review */
     uint64_t lookups, lookups_failed;
     uint64_t patches, patches_failed; /* of the webhook's configuration */
-    uint64_t certs;
 };
 void wh_count_review(struct wh *wh, enum wh_result result, bool dry_run, double seconds);
 void wh_count_bad(struct wh *wh, unsigned status);
 int wh_admin_start(struct wh *wh, struct err *e);
-void wh_admin_stop(struct wh *wh);
 
 /* ---- bundle.c: the configuration is read, corrected where it is wrong, and watched --------------
  */
@@ -102,11 +96,11 @@ struct wh {
     struct pki_ca *ca;
     struct tls_pool *pool;
     struct timer cert_timer; /* the next look at the CA */
-    uint64_t cert_until_ms;  /* our certificate is renewed then */
-    int64_t cert_not_after;
+    struct daemon_own own;   /* our certificate */
+    uint64_t cert_until_ms;  /* it is renewed then */
 
-    struct http_server *https, *admin;
-    struct timer drain_timer;
+    struct http_server *https;
+    struct daemon_admin *admin;
     struct wh_lookups lookups;
     struct wh_bundle bundle;
     struct wh_metrics metrics;
@@ -139,8 +133,6 @@ void wh_lookups_end(struct wh *wh);
 /* ---- cert.c ---------------------------------------------------------------------------------- */
 
 int wh_ca_open(struct wh *wh, struct err *e);
-/* a context with a new certificate of our own; the caller's reference */
-struct tls_ctx *wh_own_tls(struct wh *wh, struct err *e);
 /* follows the CA from now on */
 void wh_cert_start(struct wh *wh);
 void wh_cert_stop(struct wh *wh);
