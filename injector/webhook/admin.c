@@ -23,6 +23,12 @@ void wh_count_review(struct wh *wh, enum wh_result result, bool dry_run, double 
     m->results[result][dry_run]++;
 }
 
+void wh_count_validation(struct wh *wh, enum check_verdict v, bool dry_run, double seconds)
+{
+    metric_observe(&wh->metrics.check_time, seconds);
+    wh->metrics.verdicts[v][dry_run]++;
+}
+
 void wh_count_bad(struct wh *wh, unsigned status)
 {
     for (unsigned i = 0; i < N_BAD; i++)
@@ -30,7 +36,7 @@ void wh_count_bad(struct wh *wh, unsigned status)
             wh->metrics.bad[i]++;
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text ----------------------------------------------------------------------------------- */
 
 static void print_reviews(const struct wh_metrics *m, struct buf *out)
 {
@@ -57,6 +63,35 @@ static void print_reviews(const struct wh_metrics *m, struct buf *out)
                    m->bad[i]);
 }
 
+static void print_validations(const struct wh_metrics *m, struct buf *out)
+{
+    static const char *const names[CHECK_VERDICTS_N] = {
+#define X(name) #name,
+        CHECK_VERDICTS(X)
+#undef X
+    };
+
+    metric_head(out, "fsm_injector_validations_total", "counter",
+                "Resources of the mesh judged, by verdict.");
+    for (unsigned i = 0; i < CHECK_VERDICTS_N; i++)
+        for (unsigned dry = 0; dry < 2; dry++)
+            buf_printf(
+                out, "fsm_injector_validations_total{verdict=\"%s\",dry_run=\"%s\"} %" PRIu64 "\n",
+                names[i], dry ? "true" : "false", m->verdicts[i][dry]);
+    metric_head(out, "fsm_injector_validation_seconds", "histogram",
+                "From the arrival of such a review to its answer.");
+    metric_print_times(out, "fsm_injector_validation_seconds", "", &m->check_time);
+}
+
+static unsigned wrong_bundles(const struct wh *wh)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < WH_BUNDLES; i++)
+        n += *wh->bundles[i].wrong != '\0';
+    return n;
+}
+
 static void print_rest(const struct wh *wh, struct buf *out)
 {
     const struct wh_metrics *m = &wh->metrics;
@@ -66,12 +101,11 @@ static void print_rest(const struct wh *wh, struct buf *out)
     metric_one(out, "fsm_injector_namespace_lookup_errors_total", "counter",
                "... without an answer.", m->lookups_failed);
     metric_one(out, "fsm_injector_ca_bundle_patches_total", "counter",
-               "Corrections of the webhook's configuration.", m->patches);
+               "Corrections of the webhooks' configurations.", m->patches);
     metric_one(out, "fsm_injector_ca_bundle_patch_errors_total", "counter",
                "... that were refused.", m->patches_failed);
     metric_one(out, "fsm_injector_ca_bundle_wrong", "gauge",
-               "1 while the webhook's configuration is not as it should be.",
-               *wh->bundle.wrong != '\0');
+               "Configurations of the webhooks that are not as they should be.", wrong_bundles(wh));
     metric_one(out, "fsm_injector_ready", "gauge", "1 while reviews are judged.", wh_is_ready(wh));
     metric_one(out, "fsm_injector_certificates_total", "counter", "Certificates of our own.",
                wh->own.made);
@@ -89,6 +123,7 @@ static void print(struct buf *out, void *self)
     metric_head(out, "fsm_injector_review_seconds", "histogram",
                 "From the arrival of a review to its answer.");
     metric_print_times(out, "fsm_injector_review_seconds", "", &wh->metrics.time);
+    print_validations(&wh->metrics, out);
     print_rest(wh, out);
 }
 
@@ -110,9 +145,11 @@ static void problems(struct http_req *r, void *self)
         json_array_append_new(list, json_pack("{s:s,s:s}", "severity", "error", "text", text));
         free(text);
     }
-    if (*wh->bundle.wrong) {
-        char *text =
-            xasprintf("MutatingWebhookConfiguration %s: %s", wh->conf.webhook, wh->bundle.wrong);
+    for (unsigned i = 0; i < WH_BUNDLES; i++) {
+        const struct wh_bundle *b = &wh->bundles[i];
+        if (!*b->wrong)
+            continue;
+        char *text = xasprintf("%s %s: %s", b->kind, b->name, b->wrong);
         json_array_append_new(list, json_pack("{s:s,s:s}", "severity", "error", "text", text));
         free(text);
     }
@@ -121,13 +158,13 @@ static void problems(struct http_req *r, void *self)
 }
 
 static const struct daemon_page pages[] = {
-    {"GET", "/problems", problems, "what could not be read, and what is wrong with the webhook"},
+    {"GET", "/problems", problems, "what could not be read, and what is wrong with the webhooks"},
     {NULL},
 };
 
 int wh_admin_start(struct wh *wh, struct err *e)
 {
-    wh->metrics.time.bounds = bounds;
+    wh->metrics.time.bounds = wh->metrics.check_time.bounds = bounds;
     wh->admin = daemon_admin_start(
         wh->loop,
         &(struct daemon_admin_conf){.where = wh->conf.base.admin,

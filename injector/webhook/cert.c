@@ -69,7 +69,7 @@ static void look(void *arg)
         wh->ca = wh->own.ca = now;
         log_info("cert", "the CA has changed");
         renew(wh);
-        wh_bundle_changed(wh);
+        wh_bundles_changed(wh);
         return;
     }
     if (loop_now_ms(wh->loop) >= wh->cert_until_ms)

@@ -1,5 +1,6 @@
-/* main.c - fsm-injector: the admission webhook.  A pod that is created in the mesh gets its sidecar
- * here, by a JSON patch in the answer to the API server's review. */
+/* main.c - fsm-injector: the admission webhooks.  A pod that is created in the mesh gets its
+ * sidecar here, by a JSON patch in the answer to the API server's review; resources of the mesh are
+ * checked before they are stored. */
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +27,10 @@ static const struct opt opts[] = {
      "keep the CA bundle of this MutatingWebhookConfiguration right (default fsm-webhook-MESH; "
      "\"\": of none)",
      OPT_STR(&wh.conf.webhook)},
+    {0, "validator", "NAME",
+     "the same of this ValidatingWebhookConfiguration (default fsm-validator-mesh-MESH; \"\": of "
+     "none)",
+     OPT_STR(&wh.conf.validator)},
     {0, "native-sidecar", "WHEN",
      "the sidecar is an init container that stays: true, false, or auto (default): if the API "
      "server's version has that; with -f: yes",
@@ -45,7 +50,8 @@ static const struct opt_prog prog = {
     .synopsis = "[-f DIR | --kubeconfig FILE] --ca-dir DIR",
     .description =
         "Answers the API server's reviews of pods that are created: those in the mesh get a "
-        "sidecar. With -n it checks the resources of -f and leaves; --ca-dir is not needed.",
+        "sidecar; and of the mesh's own resources: what it would not take is refused. With -n it "
+        "checks the resources of -f and leaves; --ca-dir is not needed.",
     .opts = opts,
     .daemon = true,
 };
@@ -65,6 +71,9 @@ static int check_conf(const struct opt_common *said, struct err *e)
     if (c->webhook && *c->webhook &&
         daemon_check_name("--webhook", c->webhook, kube_is_dns_subdomain, e) < 0)
         return -1;
+    if (c->validator && *c->validator &&
+        daemon_check_name("--validator", c->validator, kube_is_dns_subdomain, e) < 0)
+        return -1;
     if (strcmp(c->native, "auto") && strcmp(c->native, "true") && strcmp(c->native, "false"))
         return err_set(e, "--native-sidecar \"%s\": expected auto, true or false", c->native);
     if (said->check_only)
@@ -74,6 +83,8 @@ static int check_conf(const struct opt_common *said, struct err *e)
                           "authority");
     if (!c->webhook)
         c->webhook = xasprintf("fsm-webhook-%s", base->mesh_name); /* lives as long as we do */
+    if (!c->validator)
+        c->validator = xasprintf("fsm-validator-mesh-%s", base->mesh_name);
     return 0;
 }
 
@@ -136,13 +147,13 @@ static int start(struct err *e)
         wh_sources_start(&wh, e) < 0)
         return -1;
     wh_cert_start(&wh);
-    wh_bundle_start(&wh);
+    wh_bundles_start(&wh);
     return 0;
 }
 
 static void stop(void)
 {
-    wh_bundle_stop(&wh);
+    wh_bundles_stop(&wh);
     wh_lookups_end(&wh);
     http_server_free(wh.https);
     daemon_admin_stop(wh.admin);

@@ -2,6 +2,7 @@
  *
  *   main.c      the order of things            review.c   AdmissionReview, read and made
  *   serve.c     HTTPS: reviews in, answers out lookup.c   a namespace that is not known yet
+ *   check.c     objects of the mesh, judged
  *   sources.c   MeshConfig, namespaces, which sidecars the server can run
  *   cert.c      the mesh's CA, our certificate bundle.c   the CA in the webhook's configuration
  *   admin.c     health and metrics
@@ -26,6 +27,7 @@
 #include "common/kube/store.h"
 #include "common/pki/pki.h"
 #include "injector/inject.h"
+#include "injector/webhook/check.h"
 #include "injector/webhook/review.h"
 
 #define WH_WANTS      2            /* kinds of resource */
@@ -36,8 +38,9 @@ struct wh;
 struct wh_conf {
     struct daemon_conf base;
     const char *sidecar_image, *init_image, *healthcheck_image;
-    const char *native;  /* auto, true, false */
-    const char *webhook; /* the configuration whose CA bundle is ours; "" = none */
+    const char *native; /* auto, true, false */
+    /* the configurations whose CA bundles are ours; "" = none */
+    const char *webhook, *validator;
     long long drain_ms;
 };
 
@@ -45,34 +48,40 @@ struct wh_conf {
 
 enum wh_result { WH_INJECTED, WH_SKIPPED, WH_REFUSED, WH_FAILED, WH_RESULTS };
 struct wh_metrics {
-    uint64_t results[WH_RESULTS][2]; /* [1]: of dry runs */
-    uint64_t bad[5];                 /* requests that are no review, by status */
-    struct metric_times time;        /* of a review */
+    uint64_t results[WH_RESULTS][2];        /* [1]: of dry runs */
+    uint64_t bad[5];                        /* requests that are no review, by status */
+    struct metric_times time;               /* of a review of a pod */
+    uint64_t verdicts[CHECK_VERDICTS_N][2]; /* of other objects; [1]: of dry runs */
+    struct metric_times check_time;
     uint64_t lookups, lookups_failed;
     uint64_t patches, patches_failed; /* of the webhook's configuration */
 };
 void wh_count_review(struct wh *wh, enum wh_result result, bool dry_run, double seconds);
+void wh_count_validation(struct wh *wh, enum check_verdict v, bool dry_run, double seconds);
 void wh_count_bad(struct wh *wh, unsigned status);
 int wh_admin_start(struct wh *wh, struct err *e);
 
-/* ---- bundle.c: the configuration is read, corrected where it is wrong, and watched --------------
+/* ---- bundle.c: a configuration is read, corrected where it is wrong, and watched --------------
  */
 
+enum wh_bundle_kind { WH_MUTATING, WH_VALIDATING, WH_BUNDLES };
 struct wh_bundle {
     struct wh *wh;
-    struct kube_call *call; /* the one that is under way */
-    struct timer timer;     /* the next look */
-    struct buf text;        /* of the answer */
-    char version[64];       /* resourceVersion; "" = it is not there */
-    uint64_t looked_ms;     /* when the last look began */
+    const char *kind, *plural, *entry; /* entry: the name of the webhook in it */
+    const char *name;                  /* "" = there is none to look after */
+    struct kube_call *call;            /* the one that is under way */
+    struct timer timer;                /* the next look */
+    struct buf text;                   /* of the answer */
+    char version[64];                  /* resourceVersion; "" = it is not there */
+    uint64_t looked_ms;                /* when the last look began */
     struct backoff backoff;
     char wrong[256]; /* what is wrong now; "" = the configuration is as it should be */
 };
 /* nothing where resources are files, or no configuration is named */
-void wh_bundle_start(struct wh *wh);
+void wh_bundles_start(struct wh *wh);
 /* the roots have changed */
-void wh_bundle_changed(struct wh *wh);
-void wh_bundle_stop(struct wh *wh);
+void wh_bundles_changed(struct wh *wh);
+void wh_bundles_stop(struct wh *wh);
 
 /* ---- the injector ---------------------------------------------------------------------------- */
 
@@ -102,7 +111,7 @@ struct wh {
     struct http_server *https;
     struct daemon_admin *admin;
     struct wh_lookups lookups;
-    struct wh_bundle bundle;
+    struct wh_bundle bundles[WH_BUNDLES];
     struct wh_metrics metrics;
 };
 
