@@ -127,22 +127,6 @@ static void warn_unknown_fields(struct check *c, const json_t *object)
 /* ---- what is wrong -----------------------------------------------------------------------------
  */
 
-/* returns owned: "Retry app/web: spec.x: got ...; spec.y: ..." */
-static char *tell(const struct kube_problems *p)
-{
-    struct buf out = BUF_INIT;
-
-    for (unsigned i = 0; i < p->n && i < CHECK_PROBLEMS_MAX; i++) {
-        if (i == 0 && *p->v[i].object)
-            buf_printf(&out, "%s: ", p->v[i].object);
-        buf_printf(&out, "%s%s%s%s", i ? "; " : "", p->v[i].field, *p->v[i].field ? ": " : "",
-                   p->v[i].message);
-    }
-    if (p->n > CHECK_PROBLEMS_MAX)
-        buf_printf(&out, "; and %u more", p->n - CHECK_PROBLEMS_MAX);
-    return buf_take(&out);
-}
-
 /* of what was sent, as the store will have it: where the server is still to give a name, one is
  * made up */
 static json_t *complete(const struct review *rv)
@@ -176,7 +160,7 @@ static bool is_unchanged(const struct review *rv)
 
 static void refuse(struct check *c, const struct kube_problems *problems)
 {
-    char *why = tell(problems);
+    char *why = kube_problems_words(problems, CHECK_PROBLEMS_MAX);
 
     if (is_unchanged(c->rv)) {
         warn(c, "not in force: %s", why);
