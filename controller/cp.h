@@ -6,7 +6,7 @@
  *   cert.c      certificates, roots, our own certificate
  *   api.c       HTTPS, for sidecars            admin.c     HTTP, for people and monitoring
  *   metrics.c   counters and their text        reply.c     every answer, counted
- *   check.c     -n
+ *   check.c     -n                         writer.c    statuses and Events out, by one of us
  *
  * One thread, one loop.  Functions are cp_*.
  */
@@ -75,6 +75,7 @@ struct cp_conf {
 
 struct cp_proxy;
 struct cp_reviews;
+struct cp_writer;
 struct cp {
     struct cp_conf conf;
     struct loop *loop;
@@ -82,6 +83,7 @@ struct cp {
     struct kube_source *source;
     struct kube_want wants[CP_WANTS]; /* of an API server */
     struct policy *policy;
+    struct cp_writer *writer; /* NULL where resources are files */
     bool synced, draining;
 
     struct timer batch_timer;
@@ -248,6 +250,22 @@ void cp_roots(struct cp *cp, struct http_req *r, struct cp_proxy *px);
 enum cp_ca_step { CP_CA_PREPARE, CP_CA_PROMOTE, CP_CA_RETIRE };
 void cp_ca_command(struct cp *cp, struct http_req *r, enum cp_ca_step step);
 json_t *cp_ca_json(const struct cp *cp);
+
+/* ---- writer.c
+ * ---------------------------------------------------------------------------------------- */
+
+/* nothing where resources are files */
+void cp_writer_start(struct cp *cp);
+/* another may write from now on */
+void cp_writer_release(struct cp *cp);
+void cp_writer_stop(struct cp *cp);
+/* an object came, changed or went */
+void cp_writer_changed(struct cp *cp, const struct kube_object *o);
+/* the source's problems may have changed */
+void cp_writer_problems(struct cp *cp);
+/* adds what is wrong with it, as cp_problems() */
+void cp_writer_tell(const struct cp *cp, json_t *out);
+void cp_writer_print(const struct cp *cp, struct buf *out);
 
 /* ---- api.c, admin.c, check.c
  * -------------------------------------------------------------------------------- */

@@ -83,6 +83,7 @@ static int check_conf(const struct opt_common *said, struct err *e)
 static uint64_t drain(void)
 {
     cp.draining = true;
+    cp_writer_release(&cp);
     cp_polls_end(&cp);
     return DRAIN_MS;
 }
@@ -110,7 +111,10 @@ static int start(struct err *e)
     if (cp_api_start(&cp, e) < 0 || cp_admin_start(&cp, e) < 0)
         return -1;
     cp_cert_start(&cp);
-    return cp_sources_start(&cp, e);
+    if (cp_sources_start(&cp, e) < 0)
+        return -1;
+    cp_writer_start(&cp);
+    return 0;
 }
 
 static void stop(void)
@@ -120,6 +124,7 @@ static void stop(void)
     daemon_admin_stop(cp.admin);
     cp_proxies_free(&cp);
     cp_auth_stop(&cp);
+    cp_writer_stop(&cp);
     cp_sources_stop(&cp);
     cp_metrics_clear(&cp.metrics);
     pki_ca_free(cp.ca);

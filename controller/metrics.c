@@ -293,6 +293,7 @@ void cp_metrics_print(struct buf *out, void *arg)
     print_proxies(cp, out);
     print_certs(cp, out);
     print_reviews(cp, out);
+    cp_writer_print(cp, out);
     print_requests(cp, out);
     print_features(cp, out);
 }

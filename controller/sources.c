@@ -54,6 +54,7 @@ static void on_change(const struct kube_object *old, const struct kube_object *n
     struct cp *cp = arg;
 
     cp_metrics_event(&cp->metrics, old, now);
+    cp_writer_changed(cp, now ? now : old);
     if (cp->batch_events++ == 0)
         cp->batch_since_ms = loop_now_ms(cp->loop);
 }
@@ -63,6 +64,7 @@ static void on_source_batch(struct kube_source *s, void *arg)
     struct cp *cp = arg;
     struct policy_stats stats;
 
+    cp_writer_problems(cp);
     if (cp->synced) {
         uint64_t now = loop_now_ms(cp->loop);
         if (cp->batch_events > 0 && !timer_is_set(&cp->batch_timer))
@@ -157,6 +159,7 @@ json_t *cp_problems(const struct cp *cp)
     if (reviews)
         json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
                                              "TokenReview", "message", reviews));
+    cp_writer_tell(cp, out);
     policy_notes(cp->policy, add_note, out);
     return out;
 }
