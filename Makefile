@@ -41,7 +41,7 @@ OTHER_TLS := $(if $(filter openssl,$(TLS)),mbedtls,openssl)
 mine = $(filter-out %_$(OTHER_TLS).c,$(wildcard $(1)))
 obj = $(patsubst %.c,$(O)/%.o,$(call mine,$(1)))
 
-LAYERS := base io tls http proxy kube policy pki
+LAYERS := base io tls http proxy kube policy pki daemon
 COMMON_OBJ := $(call obj,$(foreach l,$(LAYERS),common/$(l)/*.c common/$(l)/*/*.c))
 INJECT_OBJ := $(filter-out %/main.o,$(call obj,injector/*.c))
 RULES_OBJ := $(filter-out %/main.o,$(call obj,interceptor/init/*.c))

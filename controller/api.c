@@ -5,11 +5,9 @@
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
-#include "common/io/listener.h"
 #include "controller/cp.h"
 
 #define MAX_BODY (64u * 1024)
-#define BACKLOG  1024
 /* A sidecar has two; the pods of a node may share an address.  Above it, whoever has been without a
  * request for longest goes: waiting polls never do. */
 #define SOURCE_CONNS 512
@@ -136,20 +134,9 @@ int cp_api_start(struct cp *cp, struct err *e)
                                  .per_source = SOURCE_CONNS,
                                  .first_ms = FIRST_MS,
                                  .name = "api"};
-    struct ip_port at;
-    int fd;
 
-    if (ip_port_parse(cp->conf.listen, &at) < 0)
-        return err_set(e, "--listen %s: expected ADDRESS:PORT, e.g. 0.0.0.0:6060 or [::]:6060",
-                       cp->conf.listen);
     cp->proxies = table_new(NULL);
     timer_init(&cp->pace_timer, cp->loop, on_pace, cp);
-    fd = listener_bind(&at, 0, BACKLOG, e);
-    if (fd < 0)
-        return err_prefix(e, "--listen");
-    if (!(o.tls = cp_own_tls(cp, e)))
-        return -1;
-    cp->api = http_server_new(cp->loop, fd, &o, on_request, cp, e);
-    tls_ctx_unref(o.tls);
+    cp->api = daemon_own_serve(&cp->own, cp->loop, &o, 6060, on_request, cp, e);
     return cp->api ? 0 : -1;
 }

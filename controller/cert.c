@@ -4,17 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/cidr.h"
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "controller/cp.h"
 
-#define OWN_CERT_S  (24 * 3600) /* of our own certificate; renewed at half of it */
 #define OWN_RETRY_S 10
 #define MAX_CSR     16384
-#define MAX_NAMES   16
 #define DNS_MAX     253
 
 static void set_ca_hashes(struct cp *cp)
@@ -25,14 +22,13 @@ static void set_ca_hashes(struct cp *cp)
              document_string_hash(pki_ca_signer(cp->ca)));
 }
 
-static void on_own_cert(void *arg);
-
 int cp_ca_open(struct cp *cp, struct err *e)
 {
-    timer_init(&cp->own_cert_timer, cp->loop, on_own_cert, cp);
-    cp->ca = pki_ca_open(cp->conf.ca_dir, cp->conf.trust_domain, e);
+    cp->ca = pki_ca_open(cp->conf.base.ca_dir, cp->conf.base.trust_domain, e);
     if (!cp->ca)
         return err_prefix(e, "--ca-dir");
+    cp->own =
+        (struct daemon_own){.service = "fsm-controller", .conf = &cp->conf.base, .ca = cp->ca};
     set_ca_hashes(cp);
     return 0;
 }
@@ -40,85 +36,18 @@ int cp_ca_open(struct cp *cp, struct err *e)
 /* ---- our own certificate ------------------------------------------------------------------------
  */
 
-struct names {
-    char *dns[MAX_NAMES + 1];
-    const char *ip[4];
-    char listen_ip[IP_TEXT_MAX];
-    unsigned n;
-};
-
-/* fsm-controller, .<ns>, .svc, and each label of the trust domain behind it */
-static void own_names(const struct cp *cp, struct names *out)
+static void renew_own(void *arg)
 {
-    char *name = xasprintf("fsm-controller.%s.svc", cp->conf.fsm_namespace);
-    struct slice rest = slice_str(cp->conf.trust_domain);
-    struct ip_port at;
-    unsigned n_ip = 0;
+    struct cp *cp = arg;
+    bool done = daemon_own_renew(&cp->own, cp->api) == 0;
 
-    *out = (struct names){0};
-    out->dns[out->n++] = xstrdup(name); /* also the common name */
-    out->dns[out->n++] = xstrdup("localhost");
-    out->dns[out->n++] = xstrdup("fsm-controller");
-    out->dns[out->n++] = xasprintf("fsm-controller.%s", cp->conf.fsm_namespace);
-    while (rest.p && out->n < MAX_NAMES) {
-        struct slice label = slice_cut(&rest, '.');
-        char *longer = xasprintf("%s.%.*s", name, SLICE_FMT(label));
-        free(name);
-        name = longer;
-        out->dns[out->n++] = xstrdup(name);
-    }
-    free(name);
-    out->ip[n_ip++] = "127.0.0.1";
-    out->ip[n_ip++] = "::1";
-    if (ip_port_parse(cp->conf.listen, &at) == 0 && !ip_is_loopback(&at.ip))
-        out->ip[n_ip++] = ip_format(&at.ip, out->listen_ip);
+    timer_set(&cp->own_cert_timer, (done ? DAEMON_CERT_S / 2 : OWN_RETRY_S) * 1000);
 }
 
-static void names_clear(struct names *n)
+void cp_cert_start(struct cp *cp)
 {
-    for (unsigned i = 0; i < n->n; i++)
-        free(n->dns[i]);
-}
-
-struct tls_ctx *cp_own_tls(struct cp *cp, struct err *e)
-{
-    struct names own;
-    char *key = NULL, *chain;
-    struct tls_ctx *ctx = NULL;
-
-    own_names(cp, &own);
-    struct pki_names names = {own.dns[0], (const char *const *)own.dns, NULL, own.ip};
-    chain = pki_ca_issue(cp->ca, &names, OWN_CERT_S, &key, e);
-    if (chain) {
-        struct tls_conf conf = {
-            .server = true, .cert_pem = chain, .key_pem = key, .verify = TLS_VERIFY_NONE};
-        ctx = tls_ctx_new(&conf, e);
-    }
-    pki_wipe(key);
-    free(chain);
-    names_clear(&own);
-    timer_set(&cp->own_cert_timer, (ctx ? OWN_CERT_S / 2 : OWN_RETRY_S) * 1000);
-    return ctx;
-}
-
-/* new connections get the new certificate, those under way keep theirs */
-static void renew_own(struct cp *cp)
-{
-    struct err e = {""};
-    struct tls_ctx *ctx = cp_own_tls(cp, &e);
-
-    if (!ctx) {
-        log_error("cert", "our own certificate can't be renewed error=\"%s\"", e.text);
-        return;
-    }
-    http_server_set_tls(cp->api, ctx);
-    tls_ctx_unref(ctx);
-    log_info("cert", "our own certificate was renewed");
-}
-
-static void on_own_cert(void *arg)
-{
-    renew_own(arg);
+    timer_init(&cp->own_cert_timer, cp->loop, renew_own, cp);
+    timer_set(&cp->own_cert_timer, DAEMON_CERT_S / 2 * 1000);
 }
 
 /* ---- sidecars' certificates
@@ -137,8 +66,8 @@ static char *sign(struct cp *cp, const char *csr, const struct pki_token *t, str
 {
     struct buf principal = BUF_INIT, spiffe = BUF_INIT;
 
-    mesh_principal(t->sa, t->ns, cp->conf.trust_domain, &principal);
-    mesh_spiffe(t->sa, t->ns, cp->conf.trust_domain, &spiffe);
+    mesh_principal(t->sa, t->ns, cp->conf.base.trust_domain, &principal);
+    mesh_spiffe(t->sa, t->ns, cp->conf.base.trust_domain, &spiffe);
     /* a service account's name may be longer than a DNS name can be; the SPIFFE URI always is */
     const char *dns = principal.len <= DNS_MAX ? principal.p : NULL;
     struct pki_names names = {dns, (const char *const[]){dns, NULL},
@@ -201,7 +130,7 @@ void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
         cp_reply_text(cp, r, 400, "%s\n", e.text);
     } else {
         cp->metrics.certs++;
-        cp_observe(&cp->metrics.cert_time, (double)(clock_mono_ns() - begin) / 1e9);
+        metric_observe(&cp->metrics.cert_time, (double)(clock_mono_ns() - begin) / 1e9);
         reply_chain(cp, r, px, chain);
     }
     free(chain);

@@ -51,18 +51,6 @@ static void print_note(const char *object, const char *text, void *arg)
     fprintf(stderr, "note: %s: %s\n", object, text);
 }
 
-static unsigned print_problems(const struct cp *cp)
-{
-    const struct kube_problems *p = kube_source_problems(cp->source);
-
-    for (unsigned i = 0; i < p->n; i++) {
-        char *text = kube_problem_text(&p->v[i]);
-        fprintf(stderr, "%s\n", text);
-        free(text);
-    }
-    return p->n;
-}
-
 static int print_document(struct cp *cp)
 {
     struct err e = {""};
@@ -83,7 +71,7 @@ static int print_document(struct cp *cp)
 static int report(struct cp *cp)
 {
     struct policy_stats stats;
-    int status = print_problems(cp) > 0;
+    int status = daemon_print_problems(kube_source_problems(cp->source)) > 0;
 
     policy_update(cp->policy);
     if (cp->conf.verbose)
@@ -98,7 +86,8 @@ static int report(struct cp *cp)
 
 int cp_check(struct cp *cp)
 {
-    struct policy_opts o = {cp->conf.mesh_name, cp->conf.fsm_namespace, cp->conf.trust_domain};
+    struct policy_opts o = {cp->conf.base.mesh_name, cp->conf.base.fsm_namespace,
+                            cp->conf.base.trust_domain};
     struct err e = {""};
     int status = 1;
 
@@ -106,8 +95,8 @@ int cp_check(struct cp *cp)
     cp->store = kube_store_new();
     cp->policy = policy_new(cp->store, &o);
     if (cp->loop)
-        cp->source =
-            kube_paths_source_new(cp->loop, cp->conf.files.v, cp->conf.files.n, cp->store, &e);
+        cp->source = kube_paths_source_new(cp->loop, cp->conf.base.files.v, cp->conf.base.files.n,
+                                           cp->store, &e);
     if (cp->source) {
         kube_source_on_batch(cp->source, on_batch, cp);
         loop_run(cp->loop);

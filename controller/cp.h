@@ -6,7 +6,7 @@
  *   cert.c      certificates, roots, our own certificate
  *   api.c       HTTPS, for sidecars            admin.c     HTTP, for people and monitoring
  *   metrics.c   counters and their text        reply.c     every answer, counted
- *   check.c     -n
+ *   check.c     -n                         writer.c    statuses and Events out, by one of us
  *
  * One thread, one loop.  Functions are cp_*.
  */
@@ -16,11 +16,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include "common/base/opt.h"
 #include "common/base/table.h"
+#include "common/daemon/admin.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/metric.h"
+#include "common/daemon/own.h"
 #include "common/http/server.h"
 #include "common/io/loop.h"
-#include "common/kube/access.h"
 #include "common/kube/source.h"
 #include "common/kube/store.h"
 #include "common/kube/token_review.h"
@@ -37,45 +39,35 @@
 /* ---- metrics.c --------------------------------------------------------------------------------
  */
 
-#define CP_BUCKETS 12
-struct cp_histogram {
-    uint64_t bucket[CP_BUCKETS + 1]; /* not cumulative; the last one is above all bounds */
-    uint64_t count;
-    double sum; /* seconds */
-};
 struct cp_metrics {
     struct table *events; /* namespace -> uint64_t[3]: added, modified, deleted */
     uint64_t updates;     /* batches compiled */
-    struct cp_histogram update_time;
+    struct metric_times update_time;
     uint64_t reconnects, rejected;
     uint64_t certs, cert_errors;
-    struct cp_histogram cert_time;
+    struct metric_times cert_time;
     uint64_t documents, document_bytes, patches, patch_bytes, not_modified;
     uint64_t reviews[TOKEN_VERDICTS_N];
-    struct cp_histogram review_time;
+    struct metric_times review_time;
     struct table *requests; /* "code method path" -> struct cp_request_metric */
 };
 struct cp;
 void cp_metrics_init(struct cp_metrics *m);
 void cp_metrics_clear(struct cp_metrics *m);
-void cp_observe(struct cp_histogram *h, double seconds);
 /* path: the pattern, never what a client sent */
 void cp_metrics_request(struct cp_metrics *m, unsigned code, const char *method, const char *path,
                         double seconds);
 void cp_metrics_event(struct cp_metrics *m, const struct kube_object *old,
                       const struct kube_object *now);
-void cp_metrics_print(struct cp *cp, struct buf *out);
+void cp_metrics_print(struct buf *out, void *cp);
 
 /* ---- the controller ----------------------------------------------------------------------------
  */
 
 struct cp_conf {
-    struct opt_list files;
-    struct kube_access_from api; /* the API server, where no files are given */
-    const char *ca_dir, *listen, *admin;
+    struct daemon_conf base;
     const char *token_key; /* NULL: the API server reviews tokens */
-    const char *mesh_name, *fsm_namespace, *trust_domain;
-    const char *document; /* -n: print this pod's */
+    const char *document;  /* -n: print this pod's */
     long long cert_ttl_ms;
     unsigned max_connections;
     unsigned verbose;
@@ -83,6 +75,7 @@ struct cp_conf {
 
 struct cp_proxy;
 struct cp_reviews;
+struct cp_writer;
 struct cp {
     struct cp_conf conf;
     struct loop *loop;
@@ -90,6 +83,7 @@ struct cp {
     struct kube_source *source;
     struct kube_want wants[CP_WANTS]; /* of an API server */
     struct policy *policy;
+    struct cp_writer *writer; /* NULL where resources are files */
     bool synced, draining;
 
     struct timer batch_timer;
@@ -104,14 +98,15 @@ struct cp {
     struct cp_reviews *reviews;    /* under way; NULL: there are none */
     char roots_hash[CP_HASH_MAX];  /* of the bundle that proxies should trust */
     char issuer_hash[CP_HASH_MAX]; /* of the root that signs */
+    struct daemon_own own;         /* our certificate */
     struct timer own_cert_timer;
 
-    struct http_server *api, *admin;
+    struct http_server *api;
+    struct daemon_admin *admin;
     uint64_t request_began_ns; /* the one being answered */
     struct table *proxies;     /* "ns/pod" -> struct cp_proxy */
     unsigned n_waiting;
     struct timer pace_timer; /* large answers wait for the small buffers of slow readers */
-    struct timer drain_timer;
     struct cp_metrics metrics;
 };
 
@@ -123,6 +118,8 @@ void cp_reply(struct cp *cp, struct http_req *r, unsigned status, const char *ty
 void cp_reply_text(struct cp *cp, struct http_req *r, unsigned status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void cp_reply_json(struct cp *cp, struct http_req *r, unsigned status, const json_t *body);
+/* counts one that was answered otherwise */
+void cp_answered(const struct http_req *r, unsigned status, void *cp);
 
 /* ---- sources.c
  * -------------------------------------------------------------------------------------- */
@@ -244,8 +241,8 @@ void cp_polls_end(struct cp *cp);
  */
 
 int cp_ca_open(struct cp *cp, struct err *e);
-/* a context with a new certificate of our own; the caller's reference */
-struct tls_ctx *cp_own_tls(struct cp *cp, struct err *e);
+/* our own certificate, from time to time, from now on */
+void cp_cert_start(struct cp *cp);
 void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
                    struct cp_proxy *px);
 void cp_roots(struct cp *cp, struct http_req *r, struct cp_proxy *px);
@@ -254,12 +251,27 @@ enum cp_ca_step { CP_CA_PREPARE, CP_CA_PROMOTE, CP_CA_RETIRE };
 void cp_ca_command(struct cp *cp, struct http_req *r, enum cp_ca_step step);
 json_t *cp_ca_json(const struct cp *cp);
 
+/* ---- writer.c
+ * ---------------------------------------------------------------------------------------- */
+
+/* nothing where resources are files */
+void cp_writer_start(struct cp *cp);
+/* another may write from now on */
+void cp_writer_release(struct cp *cp);
+void cp_writer_stop(struct cp *cp);
+/* an object came, changed or went */
+void cp_writer_changed(struct cp *cp, const struct kube_object *o);
+/* the source's problems may have changed */
+void cp_writer_problems(struct cp *cp);
+/* adds what is wrong with it, as cp_problems() */
+void cp_writer_tell(const struct cp *cp, json_t *out);
+void cp_writer_print(const struct cp *cp, struct buf *out);
+
 /* ---- api.c, admin.c, check.c
  * -------------------------------------------------------------------------------- */
 
 int cp_api_start(struct cp *cp, struct err *e);
 int cp_admin_start(struct cp *cp, struct err *e);
-void cp_admin_stop(struct cp *cp);
 /* the document of "ns/pod" as people see it; returns owned, NULL and e if it has none */
 json_t *cp_document(struct cp *cp, const char *pod, struct err *e);
 /* returns the exit status */

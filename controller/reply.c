@@ -44,8 +44,9 @@ static const char *method_of(const struct http_req *r)
     }
 }
 
-static void count(struct cp *cp, const struct http_req *r, unsigned status)
+void cp_answered(const struct http_req *r, unsigned status, void *self)
 {
+    struct cp *cp = self;
     const char *path = pattern_of(r);
     /* how long a poll hangs says nothing about us */
     bool timed = strcmp(path, "/v1/config") != 0;
@@ -57,7 +58,7 @@ static void count(struct cp *cp, const struct http_req *r, unsigned status)
 void cp_reply(struct cp *cp, struct http_req *r, unsigned status, const char *type,
               struct slice body)
 {
-    count(cp, r, status);
+    cp_answered(r, status, cp);
     http_reply(r, status, type, body);
 }
 
@@ -75,6 +76,6 @@ void cp_reply_text(struct cp *cp, struct http_req *r, unsigned status, const cha
 
 void cp_reply_json(struct cp *cp, struct http_req *r, unsigned status, const json_t *body)
 {
-    count(cp, r, status);
+    cp_answered(r, status, cp);
     http_reply_json(r, status, body);
 }

@@ -250,7 +250,7 @@ static void on_reviewed(const struct token_review_answer *a, void *arg)
     v->answered = true;
     cp->reviews->n_asked--;
     cp->metrics.reviews[verdict.status == 401 ? TOKEN_REFUSED : a->verdict]++;
-    cp_observe(&cp->metrics.review_time, (double)(clock_mono_ns() - v->asked_ns) / 1e9);
+    metric_observe(&cp->metrics.review_time, (double)(clock_mono_ns() - v->asked_ns) / 1e9);
     if (a->verdict == TOKEN_AWAY) {
         pause_for(cp, a, &verdict);
     } else {

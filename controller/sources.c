@@ -42,8 +42,8 @@ static void end_batch(void *arg)
     cp_proxies_refresh(cp);
     cp_polls_check(cp);
     cp->metrics.updates++;
-    cp_observe(&cp->metrics.update_time,
-               compiled + (since ? (double)(loop_now_ms(cp->loop) - since) / 1e3 : 0));
+    metric_observe(&cp->metrics.update_time,
+                   compiled + (since ? (double)(loop_now_ms(cp->loop) - since) / 1e3 : 0));
     log_debug("policy", "compiled changes=%u ms=%.3f", changes, compiled * 1e3);
     pace(cp, begin);
 }
@@ -54,6 +54,7 @@ static void on_change(const struct kube_object *old, const struct kube_object *n
     struct cp *cp = arg;
 
     cp_metrics_event(&cp->metrics, old, now);
+    cp_writer_changed(cp, now ? now : old);
     if (cp->batch_events++ == 0)
         cp->batch_since_ms = loop_now_ms(cp->loop);
 }
@@ -63,6 +64,7 @@ static void on_source_batch(struct kube_source *s, void *arg)
     struct cp *cp = arg;
     struct policy_stats stats;
 
+    cp_writer_problems(cp);
     if (cp->synced) {
         uint64_t now = loop_now_ms(cp->loop);
         if (cp->batch_events > 0 && !timer_is_set(&cp->batch_timer))
@@ -89,7 +91,7 @@ static void set_wants(struct cp *cp)
         {.kind = "EndpointSlice"},
         {.kind = "Pod", .fields = "status.phase!=Succeeded,status.phase!=Failed"},
         {.kind = "MeshConfig",
-         .ns = cp->conf.fsm_namespace,
+         .ns = cp->conf.base.fsm_namespace,
          .fields = "metadata.name=" MESH_CONFIG_NAME},
     };
 
@@ -98,17 +100,18 @@ static void set_wants(struct cp *cp)
 
 static struct kube_source *source_new(struct cp *cp, struct err *e)
 {
-    const struct opt_list *files = &cp->conf.files;
+    const struct opt_list *files = &cp->conf.base.files;
 
     if (files->n > 0)
         return kube_paths_source_new(cp->loop, files->v, files->n, cp->store, e);
     set_wants(cp);
-    return kube_api_source_new(cp->loop, &cp->conf.api, cp->wants, CP_WANTS, cp->store, e);
+    return kube_api_source_new(cp->loop, &cp->conf.base.api, cp->wants, CP_WANTS, cp->store, e);
 }
 
 int cp_sources_start(struct cp *cp, struct err *e)
 {
-    struct policy_opts o = {cp->conf.mesh_name, cp->conf.fsm_namespace, cp->conf.trust_domain};
+    struct policy_opts o = {cp->conf.base.mesh_name, cp->conf.base.fsm_namespace,
+                            cp->conf.base.trust_domain};
 
     timer_init(&cp->batch_timer, cp->loop, end_batch, cp);
     cp->store = kube_store_new();
@@ -156,6 +159,7 @@ json_t *cp_problems(const struct cp *cp)
     if (reviews)
         json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
                                              "TokenReview", "message", reviews));
+    cp_writer_tell(cp, out);
     policy_notes(cp->policy, add_note, out);
     return out;
 }

@@ -33,7 +33,8 @@ static const struct json_mask notes[] = {DROP("kubectl.kubernetes.io/last-applie
                                          REST, END};
 static const struct json_mask any_metadata[] = {DROP("managedFields"), DROP("selfLink"),
                                                 INTO("annotations", notes), REST, END};
-static const struct json_mask any_object[] = {INTO("metadata", any_metadata), REST, END};
+static const struct json_mask any_object[] = {INTO("metadata", any_metadata), DROP("status"), REST,
+                                              END};
 
 /* ---- the many ------------------------------------------------------------------------------- */
 

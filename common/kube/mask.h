@@ -4,7 +4,8 @@
  * Pods, Services, EndpointSlices and Namespaces are many, and most of what they hold is for others:
  * of these only the members named in mask.c are kept.  Whoever reads a further one names it there;
  * the golden tests of the compilers run through these masks too.  Of any other kind everything is
- * kept but the notes of those who wrote it.
+ * kept but the notes of those who wrote it, and its status, which is ours: writing it changes
+ * nothing.
  */
 #ifndef FSM_KUBE_MASK_H
 #define FSM_KUBE_MASK_H

@@ -82,6 +82,20 @@ char *kube_problem_text(const struct kube_problem *p)
     return buf_take(&b);
 }
 
+char *kube_problems_words(const struct kube_problems *p, unsigned max)
+{
+    struct buf out = BUF_INIT;
+    for (unsigned i = 0; i < p->n && i < max; i++) {
+        if (i == 0 && *p->v[i].object)
+            buf_printf(&out, "%s: ", p->v[i].object);
+        buf_printf(&out, "%s%s%s%s", i ? "; " : "", p->v[i].field, *p->v[i].field ? ": " : "",
+                   p->v[i].message);
+    }
+    if (p->n > max)
+        buf_printf(&out, "; and %u more", p->n - max);
+    return buf_take(&out);
+}
+
 void kube_problems_free(struct kube_problems *p)
 {
     for (unsigned i = 0; i < p->n; i++) {

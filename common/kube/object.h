@@ -45,6 +45,9 @@ void kube_problems_add(struct kube_problems *p, const char *file, unsigned line,
     __attribute__((format(printf, 6, 7)));
 /* returns owned text */
 char *kube_problem_text(const struct kube_problem *p);
+/* those of one object as one sentence, at most max of them: "Service a/b: spec.x: ...; spec.y: ...;
+ * and 3 more"; returns owned */
+char *kube_problems_words(const struct kube_problems *p, unsigned max);
 void kube_problems_free(struct kube_problems *p);
 
 /* Reads YAML or JSON text (multi-document, flow style, anchors and merge keys, `List` kinds,

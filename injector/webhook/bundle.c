@@ -1,5 +1,5 @@
-/* bundle.c - the API server believes the certificate that the webhook's configuration says it
- * should: the CA bundle there is kept to be the mesh's roots.
+/* bundle.c - the API server believes the certificate that a webhook's configuration says it should:
+ * the CA bundle there is kept to be the mesh's roots.
  *
  *   look     the configuration is read; wrong: it is corrected, and looked at again
  *   watch    right (or not there): its next change leads back to the look
@@ -18,9 +18,6 @@
 #include "injector/webhook/wh.h"
 
 #define API     "admissionregistration.k8s.io"
-#define KIND    "MutatingWebhookConfiguration"
-#define PLURAL  "mutatingwebhookconfigurations"
-#define ENTRY   "fsm-inject.k8s.io"
 #define CALL_MS 10000
 #define WATCH_S 300
 #define PACE_MS 500 /* between two looks: somebody else may be as sure as we are */
@@ -35,10 +32,10 @@ static void set_wrong(struct wh_bundle *b, const char *text)
         return;
     snprintf(b->wrong, sizeof(b->wrong), "%s", text);
     if (*text)
-        log_warn("bundle", "the webhook's CA bundle is not right webhook=%s error=\"%s\"",
-                 b->wh->conf.webhook, text);
+        log_warn("bundle", "the webhook's CA bundle is not right webhook=%s error=\"%s\"", b->name,
+                 text);
     else
-        log_info("bundle", "the webhook's CA bundle is right webhook=%s", b->wh->conf.webhook);
+        log_info("bundle", "the webhook's CA bundle is right webhook=%s", b->name);
 }
 
 static void again(struct wh_bundle *b)
@@ -56,9 +53,9 @@ static void fail(struct wh_bundle *b, const char *verb, const struct kube_answer
 
     if (a->status == 403)
         err_set(&e,
-                "may not %s it: the ClusterRole misses {apiGroups: [" API "], resources: "
-                "[" PLURAL "], verbs: [%s]}",
-                verb, verb);
+                "may not %s it: the ClusterRole misses {apiGroups: [" API "], resources: [%s], "
+                "verbs: [%s]}",
+                verb, b->plural, verb);
     else
         err_set(&e, "%s: %s (status %u)", verb,
                 a->status ? json_str(body, "message", "no reason given") : a->error, a->status);
@@ -71,17 +68,17 @@ static void fail(struct wh_bundle *b, const char *verb, const struct kube_answer
 
 static char *path_of(const struct wh_bundle *b, const char *query)
 {
-    return xasprintf("/apis/" API "/v1/" PLURAL "/%s%s", b->wh->conf.webhook, query);
+    return xasprintf("/apis/" API "/v1/%s/%s%s", b->plural, b->name, query);
 }
 
-static json_t *find_entry(const json_t *conf)
+static json_t *find_entry(const struct wh_bundle *b, const json_t *conf)
 {
     const json_t *list = json_object_get(conf, "webhooks");
     json_t *v;
     size_t i;
 
     json_array_foreach (list, i, v)
-        if (strcmp(json_str(v, "name", ""), ENTRY) == 0)
+        if (strcmp(json_str(v, "name", ""), b->entry) == 0)
             return v;
     return NULL;
 }
@@ -109,7 +106,7 @@ static void on_patched(const struct kube_answer *a, void *arg)
         return;
     }
     b->wh->metrics.patches++;
-    log_info("bundle", "the webhook's CA bundle was set webhook=%s", b->wh->conf.webhook);
+    log_info("bundle", "the webhook's CA bundle was set webhook=%s", b->name);
     again(b);
 }
 
@@ -118,8 +115,8 @@ static void correct(struct wh_bundle *b, const char *roots)
     char *path = path_of(b, "?fieldManager=fsm-injector&force=true");
     struct buf text = BUF_INIT;
     json_t *doc = json_pack("{s:s,s:s,s:{s:s},s:[{s:s,s:{s:s}}]}", "apiVersion", API "/v1", "kind",
-                            KIND, "metadata", "name", b->wh->conf.webhook, "webhooks", "name",
-                            ENTRY, "clientConfig", "caBundle", roots);
+                            b->kind, "metadata", "name", b->name, "webhooks", "name", b->entry,
+                            "clientConfig", "caBundle", roots);
 
     json_print(doc, &text);
     b->call = kube_api_send(b->wh->api, KUBE_APPLY, buf_slice(&text),
@@ -155,9 +152,9 @@ static void on_watch_end(const struct kube_answer *a, void *arg)
 static void watch(struct wh_bundle *b)
 {
     char *from = *b->version ? xasprintf("&resourceVersion=%s", b->version) : xstrdup("");
-    char *path = xasprintf("/apis/" API "/v1/" PLURAL
+    char *path = xasprintf("/apis/" API "/v1/%s"
                            "?watch=true&fieldSelector=metadata.name%%3D%s&timeoutSeconds=%d%s",
-                           b->wh->conf.webhook, WATCH_S, from);
+                           b->plural, b->name, WATCH_S, from);
 
     b->call = kube_api_get(
         b->wh->api,
@@ -170,13 +167,15 @@ static void watch(struct wh_bundle *b)
 
 static void judge(struct wh_bundle *b, const json_t *conf)
 {
-    const json_t *entry = find_entry(conf);
+    const json_t *entry = find_entry(b, conf);
     char *roots = roots_of(b->wh);
 
     snprintf(b->version, sizeof(b->version), "%s", json_str(conf, "metadata.resourceVersion", ""));
     backoff_reset(&b->backoff);
     if (!entry) {
-        set_wrong(b, "it has no webhook of the name " ENTRY);
+        struct err e;
+        err_set(&e, "it has no webhook of the name %s", b->entry);
+        set_wrong(b, e.text);
         watch(b);
     } else if (strcmp(json_str(entry, "clientConfig.caBundle", ""), roots) != 0) {
         correct(b, roots);
@@ -196,7 +195,8 @@ static void on_looked(const struct kube_answer *a, void *arg)
     b->call = NULL;
     if (a->status == 404) {
         b->version[0] = '\0';
-        set_wrong(b, "there is no such " KIND);
+        err_set(&e, "there is no such %s", b->kind);
+        set_wrong(b, e.text);
         watch(b);
     } else if (a->status != 200) {
         fail(b, "get", a);
@@ -232,32 +232,44 @@ static void look(void *arg)
 
 /* ---- from outside ---------------------------------------------------------------------------- */
 
-void wh_bundle_start(struct wh *wh)
+void wh_bundles_start(struct wh *wh)
 {
-    struct wh_bundle *b = &wh->bundle;
-
-    b->wh = wh;
-    timer_init(&b->timer, wh->loop, look, b);
-    if (wh->api && *wh->conf.webhook)
-        look(b);
+    wh->bundles[WH_MUTATING] = (struct wh_bundle){.kind = "MutatingWebhookConfiguration",
+                                                  .plural = "mutatingwebhookconfigurations",
+                                                  .entry = "fsm-inject.k8s.io",
+                                                  .name = wh->conf.webhook};
+    wh->bundles[WH_VALIDATING] = (struct wh_bundle){.kind = "ValidatingWebhookConfiguration",
+                                                    .plural = "validatingwebhookconfigurations",
+                                                    .entry = "fsm-validator.k8s.io",
+                                                    .name = wh->conf.validator};
+    for (unsigned i = 0; i < WH_BUNDLES; i++) {
+        struct wh_bundle *b = &wh->bundles[i];
+        b->wh = wh;
+        timer_init(&b->timer, wh->loop, look, b);
+        if (wh->api && *b->name)
+            look(b);
+    }
 }
 
-void wh_bundle_changed(struct wh *wh)
+void wh_bundles_changed(struct wh *wh)
 {
-    struct wh_bundle *b = &wh->bundle;
-
-    if (!wh->api || !*wh->conf.webhook)
-        return;
-    kube_call_cancel(b->call);
-    b->call = NULL;
-    buf_free(&b->text);
-    timer_set(&b->timer, 0);
+    for (unsigned i = 0; i < WH_BUNDLES && wh->api; i++) {
+        struct wh_bundle *b = &wh->bundles[i];
+        if (!*b->name)
+            continue;
+        kube_call_cancel(b->call);
+        b->call = NULL;
+        buf_free(&b->text);
+        timer_set(&b->timer, 0);
+    }
 }
 
-void wh_bundle_stop(struct wh *wh)
+void wh_bundles_stop(struct wh *wh)
 {
-    timer_cancel(&wh->bundle.timer);
-    kube_call_cancel(wh->bundle.call);
-    wh->bundle.call = NULL;
-    buf_free(&wh->bundle.text);
+    for (unsigned i = 0; i < WH_BUNDLES; i++) {
+        timer_cancel(&wh->bundles[i].timer);
+        kube_call_cancel(wh->bundles[i].call);
+        wh->bundles[i].call = NULL;
+        buf_free(&wh->bundles[i].text);
+    }
 }

@@ -66,8 +66,7 @@ static void take_name(struct review *rv, const json_t *request)
 
 static int take_pod(struct review *rv, const json_t *request, struct err *e)
 {
-    rv->pod = json_object_get(request, "object");
-    rv->ns = text_of(request, "namespace");
+    rv->pod = rv->object;
     if (!json_is_object(rv->pod))
         return err_set(e, "request.object: expected the pod that is created");
     if (!is_text(rv->pod, "kind", "Pod") || !is_text(rv->pod, "apiVersion", "v1"))
@@ -89,10 +88,15 @@ static int read_request(struct review *rv, struct err *e)
     rv->uid = text_of(request, "uid");
     if (!rv->uid || !*rv->uid || strlen(rv->uid) > REVIEW_UID_MAX)
         return err_set(e, "request.uid: expected a text of 1 to %d bytes", REVIEW_UID_MAX);
-    if (!is_text(request, "operation", "CREATE") && !text_of(request, "operation"))
+    rv->operation = text_of(request, "operation");
+    if (!rv->operation)
         return err_set(e, "request.operation: expected CREATE, UPDATE, DELETE or CONNECT");
     if (!json_is_object(json_object_get(request, "resource")))
         return err_set(e, "request.resource: expected group, version and resource");
+    rv->ns = text_of(request, "namespace");
+    rv->object = json_object_get(request, "object");
+    rv->old = json_object_get(request, "oldObject");
+    rv->subresource = !is_empty(request, "subResource");
     rv->dry_run = json_is_true(json_object_get(request, "dryRun"));
     return creates_a_pod(request) ? take_pod(rv, request, e) : 0;
 }
@@ -142,6 +146,12 @@ json_t *review_allow(const struct review *rv, const json_t *patch, const char *w
     if (warning)
         json_object_set_new(response, "warnings", json_pack("[s]", warning));
     return answer(rv, response);
+}
+
+void review_warn(json_t *doc, const json_t *warnings)
+{
+    if (json_array_size(warnings) > 0)
+        json_object_set_new(json_object_get(doc, "response"), "warnings", json_deep_copy(warnings));
 }
 
 /* words that quote a pod may have been cut in the middle of a character */

@@ -20,10 +20,13 @@
 #define REVIEW_NAME_MAX 320
 
 struct review {
-    json_t *doc;     /* owned; what the others point into */
-    const char *uid; /* goes back as it came */
-    const char *ns;
-    const json_t *pod;          /* NULL: not the creation of a pod, nothing is to be done */
+    json_t *doc;                /* owned; what the others point into */
+    const char *uid;            /* goes back as it came */
+    const char *ns;             /* NULL: of none */
+    const char *operation;      /* CREATE, UPDATE ... */
+    bool subresource;           /* not of the object itself: status, binding ... */
+    const json_t *object, *old; /* as they came: any JSON, or NULL */
+    const json_t *pod;          /* NULL: not the creation of a pod */
     char name[REVIEW_NAME_MAX]; /* for people: "NAME" or "GENERATENAME*" */
     bool dry_run;
 };
@@ -34,6 +37,8 @@ void review_clear(struct review *rv);
 /* The whole AdmissionReview; returns owned.  Borrows patch (NULL: nothing to change) and warning
  * (NULL: none), which kubectl prints. */
 json_t *review_allow(const struct review *rv, const json_t *patch, const char *warning);
+/* adds warnings, an array of texts, to such an answer; borrows them */
+void review_warn(json_t *answer, const json_t *warnings);
 /* code and reason as in a Status of the API: 422 "Invalid" */
 json_t *review_deny(const struct review *rv, unsigned code, const char *reason, const char *text);
 

@@ -5,18 +5,16 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
-#include "common/io/listener.h"
 #include "common/kube/names.h"
 #include "injector/webhook/wh.h"
 
-#define PATH    "/mutate-pod-creation"
-#define BACKLOG 1024
+#define MUTATE   "/mutate-pod-creation"
+#define VALIDATE "/validate"
 /* An API server sends each review that is under way over a connection of its own. */
 #define MAX_CONNS 4096
 #define FIRST_MS  5000
@@ -40,18 +38,40 @@ static void refuse(struct wh *wh, struct http_req *r, unsigned status, const cha
     http_reply_text(r, status, "%s\n", text);
 }
 
+static double seconds_of(const struct job *j)
+{
+    return (double)(clock_mono_ns() - j->began_ns) / 1e9;
+}
+
+static void job_free(struct job *j)
+{
+    review_clear(&j->rv);
+    free(j);
+}
+
 /* takes j and body */
-static void answer(struct wh *wh, struct job *j, enum wh_result result, json_t *body)
+static void answer(struct job *j, json_t *body)
 {
     struct buf text = BUF_INIT;
 
     json_print(body, &text);
-    wh_count_review(wh, result, j->rv.dry_run, (double)(clock_mono_ns() - j->began_ns) / 1e9);
     http_reply(j->r, 200, "application/json", buf_slice(&text));
     buf_free(&text);
     json_decref(body);
-    review_clear(&j->rv);
-    free(j);
+    job_free(j);
+}
+
+/* of a pod; takes j and body */
+static void conclude(struct wh *wh, struct job *j, enum wh_result result, json_t *body)
+{
+    wh_count_review(wh, result, j->rv.dry_run, seconds_of(j));
+    answer(j, body);
+}
+
+/* takes j */
+static void leave_alone(struct wh *wh, struct job *j, const char *warning)
+{
+    conclude(wh, j, WH_SKIPPED, review_allow(&j->rv, NULL, warning));
 }
 
 static const char *dry(const struct job *j)
@@ -63,7 +83,7 @@ static void deny(struct wh *wh, struct job *j, const struct err *e)
 {
     log_info("review", "pod refused pod=%s/%s dry_run=%s reason=\"%s\"", j->rv.ns, j->rv.name,
              dry(j), e->text);
-    answer(wh, j, WH_REFUSED, review_deny(&j->rv, 422, "Invalid", e->text));
+    conclude(wh, j, WH_REFUSED, review_deny(&j->rv, 422, "Invalid", e->text));
 }
 
 /* not the pod's fault: who made it may try again */
@@ -71,21 +91,21 @@ static void fail(struct wh *wh, struct job *j, const struct err *e)
 {
     log_warn("review", "a pod could not be judged pod=%s/%s dry_run=%s error=\"%s\"", j->rv.ns,
              j->rv.name, dry(j), e->text);
-    answer(wh, j, WH_FAILED, review_deny(&j->rv, 500, "InternalError", e->text));
+    conclude(wh, j, WH_FAILED, review_deny(&j->rv, 500, "InternalError", e->text));
 }
 
 static void inject(struct wh *wh, struct job *j, const json_t *patch)
 {
     log_info("review", "pod injected pod=%s/%s dry_run=%s operations=%zu", j->rv.ns, j->rv.name,
              dry(j), json_array_size(patch));
-    answer(wh, j, WH_INJECTED, review_allow(&j->rv, patch, NULL));
+    conclude(wh, j, WH_INJECTED, review_allow(&j->rv, patch, NULL));
 }
 
 static void skip(struct wh *wh, struct job *j, const char *reason)
 {
     log_info("review", "pod left alone pod=%s/%s dry_run=%s reason=\"%s\"", j->rv.ns, j->rv.name,
              dry(j), reason);
-    answer(wh, j, WH_SKIPPED, review_allow(&j->rv, NULL, NULL));
+    conclude(wh, j, WH_SKIPPED, review_allow(&j->rv, NULL, NULL));
 }
 
 /* ---- judging --------------------------------------------------------------------------------- */
@@ -93,9 +113,9 @@ static void skip(struct wh *wh, struct job *j, const char *reason)
 static enum inj_verdict judge_in(const struct wh *wh, const struct job *j, const json_t *ns,
                                  json_t **patch, const char **reason, struct err *e)
 {
-    const struct inj_config cfg = {.mesh_name = wh->conf.mesh_name,
-                                   .fsm_namespace = wh->conf.fsm_namespace,
-                                   .trust_domain = wh->conf.trust_domain,
+    const struct inj_config cfg = {.mesh_name = wh->conf.base.mesh_name,
+                                   .fsm_namespace = wh->conf.base.fsm_namespace,
+                                   .trust_domain = wh->conf.base.trust_domain,
                                    .sidecar_image = wh->conf.sidecar_image,
                                    .init_image = wh->conf.init_image,
                                    .healthcheck_image = wh->conf.healthcheck_image,
@@ -179,6 +199,49 @@ static void begin(struct wh *wh, struct job *j)
     }
 }
 
+/* ---- validating ------------------------------------------------------------------------------ */
+
+/* takes j */
+static void tell_verdict(struct wh *wh, struct job *j, const struct check_result *res)
+{
+    json_t *body;
+
+    if (res->verdict == CHECK_refused) {
+        log_info("review", "object refused operation=%s dry_run=%s reason=\"%s\"", j->rv.operation,
+                 dry(j), res->why);
+        body = review_deny(&j->rv, 422, "Invalid", res->why);
+    } else {
+        body = review_allow(&j->rv, NULL, NULL);
+    }
+    review_warn(body, res->warnings);
+    wh_count_validation(wh, res->verdict, j->rv.dry_run, seconds_of(j));
+    answer(j, body);
+}
+
+/* takes j */
+static void validate(struct wh *wh, struct job *j)
+{
+    const struct check_world w = {.mesh_name = wh->conf.base.mesh_name,
+                                  .fsm_namespace = wh->conf.base.fsm_namespace,
+                                  .meshconfig = wh->meshconfig ? wh->meshconfig->body : NULL,
+                                  .ns = j->rv.ns ? wh_namespace(wh, j->rv.ns) : NULL};
+    struct check_result res;
+    struct err e = {""};
+
+    if (j->rv.subresource ||
+        (strcmp(j->rv.operation, "CREATE") != 0 && strcmp(j->rv.operation, "UPDATE") != 0)) {
+        leave_alone(wh, j,
+                    "fsm-injector judges objects that are created or updated, and nothing "
+                    "else: the webhook's rules ask it too often");
+    } else if (check_object(&j->rv, &w, &res, &e) < 0) {
+        refuse(wh, j->r, 400, e.text);
+        job_free(j);
+    } else {
+        tell_verdict(wh, j, &res);
+        check_clear(&res);
+    }
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 /* "application/json", whatever parameters follow */
@@ -193,8 +256,8 @@ static bool is_json(const struct http_req *r)
 /* true and answered: it is not for us */
 static bool is_refused(struct wh *wh, struct http_req *r)
 {
-    if (!slice_eq_str(http_req_path(r), PATH)) {
-        refuse(wh, r, 404, "no such path: expected POST " PATH);
+    if (!slice_eq_str(http_req_path(r), MUTATE) && !slice_eq_str(http_req_path(r), VALIDATE)) {
+        refuse(wh, r, 404, "no such path: expected POST " MUTATE " or POST " VALIDATE);
     } else if (http_req_head(r)->method != HTTP_M_POST) {
         http_req_header(r, "Allow", "POST");
         refuse(wh, r, 405, "expected POST");
@@ -225,12 +288,12 @@ static void on_request(struct http_req *r, void *arg)
     if (review_read(http_req_body(r), &j->rv, &e) < 0) {
         free(j);
         refuse(wh, r, 400, e.text);
+    } else if (slice_eq_str(http_req_path(r), VALIDATE)) {
+        validate(wh, j);
     } else if (!j->rv.pod) {
-        answer(
-            wh, j, WH_SKIPPED,
-            review_allow(&j->rv, NULL,
-                         "fsm-injector changes pods when they are created, and nothing else: the "
-                         "webhook's rules ask it too often"));
+        leave_alone(wh, j,
+                    "fsm-injector changes pods when they are created, and nothing else: the "
+                    "webhook's rules ask it too often");
     } else {
         begin(wh, j);
     }
@@ -244,20 +307,7 @@ int wh_serve_start(struct wh *wh, struct err *e)
                                  .first_ms = FIRST_MS,
                                  .idle_ms = IDLE_MS,
                                  .name = "webhook"};
-    struct ip_port at;
-    int fd;
 
-    if (ip_port_parse(wh->conf.listen, &at) < 0)
-        return err_set(e, "--listen %s: expected ADDRESS:PORT, e.g. 0.0.0.0:9090 or [::]:9090",
-                       wh->conf.listen);
-    fd = listener_bind(&at, 0, BACKLOG, e);
-    if (fd < 0)
-        return err_prefix(e, "--listen");
-    if (!(o.tls = wh_own_tls(wh, e))) {
-        close(fd);
-        return -1;
-    }
-    wh->https = http_server_new(wh->loop, fd, &o, on_request, wh, e);
-    tls_ctx_unref(o.tls);
+    wh->https = daemon_own_serve(&wh->own, wh->loop, &o, 9090, on_request, wh, e);
     return wh->https ? 0 : -1;
 }

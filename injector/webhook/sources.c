@@ -17,7 +17,7 @@
 static bool is_meshconfig(const struct wh *wh, const struct kube_object *o)
 {
     return strcmp(o->kind, "MeshConfig") == 0 && strcmp(o->name, MESH_CONFIG_NAME) == 0 &&
-           strcmp(o->ns, wh->conf.fsm_namespace) == 0;
+           strcmp(o->ns, wh->conf.base.fsm_namespace) == 0;
 }
 
 /* A MeshConfig that goes leaves its settings in force: without them pods would be let in whose
@@ -55,14 +55,15 @@ static struct kube_source *source_new(struct wh *wh, struct err *e)
     const struct kube_want wants[WH_WANTS] = {
         {.kind = "Namespace"},
         {.kind = "MeshConfig",
-         .ns = wh->conf.fsm_namespace,
+         .ns = wh->conf.base.fsm_namespace,
          .fields = "metadata.name=" MESH_CONFIG_NAME},
     };
 
-    if (wh->conf.files.n > 0)
-        return kube_paths_source_new(wh->loop, wh->conf.files.v, wh->conf.files.n, wh->store, e);
+    if (wh->conf.base.files.n > 0)
+        return kube_paths_source_new(wh->loop, wh->conf.base.files.v, wh->conf.base.files.n,
+                                     wh->store, e);
     memcpy(wh->wants, wants, sizeof(wants));
-    return kube_api_source_new(wh->loop, &wh->conf.api, wh->wants, WH_WANTS, wh->store, e);
+    return kube_api_source_new(wh->loop, &wh->conf.base.api, wh->wants, WH_WANTS, wh->store, e);
 }
 
 const json_t *wh_namespace(const struct wh *wh, const char *name)
@@ -152,10 +153,10 @@ int wh_sources_start(struct wh *wh, struct err *e)
         return -1;
     kube_source_on_batch(wh->source, on_batch, wh);
     wh->native = strcmp(wh->conf.native, "false") != 0;
-    wh->native_known = strcmp(wh->conf.native, "auto") != 0 || wh->conf.files.n > 0;
-    if (wh->conf.files.n > 0)
+    wh->native_known = strcmp(wh->conf.native, "auto") != 0 || wh->conf.base.files.n > 0;
+    if (wh->conf.base.files.n > 0)
         return 0;
-    wh->api = kube_api_new(wh->loop, &wh->conf.api, "fsm-injector", e);
+    wh->api = kube_api_new(wh->loop, &wh->conf.base.api, "fsm-injector", e);
     if (!wh->api)
         return -1;
     if (!wh->native_known)

@@ -2,6 +2,7 @@
  *
  *   main.c      the order of things            review.c   AdmissionReview, read and made
  *   serve.c     HTTPS: reviews in, answers out lookup.c   a namespace that is not known yet
+ *   check.c     objects of the mesh, judged
  *   sources.c   MeshConfig, namespaces, which sidecars the server can run
  *   cert.c      the mesh's CA, our certificate bundle.c   the CA in the webhook's configuration
  *   admin.c     health and metrics
@@ -14,16 +15,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include "common/base/opt.h"
+#include "common/daemon/admin.h"
+#include "common/daemon/daemon.h"
+#include "common/daemon/metric.h"
+#include "common/daemon/own.h"
 #include "common/http/server.h"
 #include "common/io/loop.h"
-#include "common/kube/access.h"
 #include "common/kube/api.h"
 #include "common/kube/backoff.h"
 #include "common/kube/source.h"
 #include "common/kube/store.h"
 #include "common/pki/pki.h"
 #include "injector/inject.h"
+#include "injector/webhook/check.h"
 #include "injector/webhook/review.h"
 
 #define WH_WANTS      2            /* kinds of resource */
@@ -32,53 +36,52 @@
 struct wh;
 
 struct wh_conf {
-    struct opt_list files;
-    struct kube_access_from api; /* the API server, where no files are given */
-    const char *ca_dir, *listen, *admin;
-    const char *mesh_name, *fsm_namespace, *trust_domain;
+    struct daemon_conf base;
     const char *sidecar_image, *init_image, *healthcheck_image;
-    const char *native;  /* auto, true, false */
-    const char *webhook; /* the configuration whose CA bundle is ours; "" = none */
+    const char *native; /* auto, true, false */
+    /* the configurations whose CA bundles are ours; "" = none */
+    const char *webhook, *validator;
     long long drain_ms;
 };
 
 /* ---- admin.c --------------------------------------------------------------------------------- */
 
 enum wh_result { WH_INJECTED, WH_SKIPPED, WH_REFUSED, WH_FAILED, WH_RESULTS };
-#define WH_BUCKETS 12
 struct wh_metrics {
-    uint64_t results[WH_RESULTS][2]; /* [1]: of dry runs */
-    uint64_t bad[5];                 /* requests that are no review, by status */
-    uint64_t bucket[WH_BUCKETS + 1]; /* of the time of a review; not cumulative */
-    uint64_t count;
-    double sum; /* seconds */
+    uint64_t results[WH_RESULTS][2];        /* [1]: of dry runs */
+    uint64_t bad[5];                        /* requests that are no review, by status */
+    struct metric_times time;               /* of a review of a pod */
+    uint64_t verdicts[CHECK_VERDICTS_N][2]; /* of other objects; [1]: of dry runs */
+    struct metric_times check_time;
     uint64_t lookups, lookups_failed;
     uint64_t patches, patches_failed; /* of the webhook's configuration */
-    uint64_t certs;
 };
 void wh_count_review(struct wh *wh, enum wh_result result, bool dry_run, double seconds);
+void wh_count_validation(struct wh *wh, enum check_verdict v, bool dry_run, double seconds);
 void wh_count_bad(struct wh *wh, unsigned status);
 int wh_admin_start(struct wh *wh, struct err *e);
-void wh_admin_stop(struct wh *wh);
 
-/* ---- bundle.c: the configuration is read, corrected where it is wrong, and watched --------------
+/* ---- bundle.c: a configuration is read, corrected where it is wrong, and watched --------------
  */
 
+enum wh_bundle_kind { WH_MUTATING, WH_VALIDATING, WH_BUNDLES };
 struct wh_bundle {
     struct wh *wh;
-    struct kube_call *call; /* the one that is under way */
-    struct timer timer;     /* the next look */
-    struct buf text;        /* of the answer */
-    char version[64];       /* resourceVersion; "" = it is not there */
-    uint64_t looked_ms;     /* when the last look began */
+    const char *kind, *plural, *entry; /* entry: the name of the webhook in it */
+    const char *name;                  /* "" = there is none to look after */
+    struct kube_call *call;            /* the one that is under way */
+    struct timer timer;                /* the next look */
+    struct buf text;                   /* of the answer */
+    char version[64];                  /* resourceVersion; "" = it is not there */
+    uint64_t looked_ms;                /* when the last look began */
     struct backoff backoff;
     char wrong[256]; /* what is wrong now; "" = the configuration is as it should be */
 };
 /* nothing where resources are files, or no configuration is named */
-void wh_bundle_start(struct wh *wh);
+void wh_bundles_start(struct wh *wh);
 /* the roots have changed */
-void wh_bundle_changed(struct wh *wh);
-void wh_bundle_stop(struct wh *wh);
+void wh_bundles_changed(struct wh *wh);
+void wh_bundles_stop(struct wh *wh);
 
 /* ---- the injector ---------------------------------------------------------------------------- */
 
@@ -102,13 +105,13 @@ struct wh {
     struct pki_ca *ca;
     struct tls_pool *pool;
     struct timer cert_timer; /* the next look at the CA */
-    uint64_t cert_until_ms;  /* our certificate is renewed then */
-    int64_t cert_not_after;
+    struct daemon_own own;   /* our certificate */
+    uint64_t cert_until_ms;  /* it is renewed then */
 
-    struct http_server *https, *admin;
-    struct timer drain_timer;
+    struct http_server *https;
+    struct daemon_admin *admin;
     struct wh_lookups lookups;
-    struct wh_bundle bundle;
+    struct wh_bundle bundles[WH_BUNDLES];
     struct wh_metrics metrics;
 };
 
@@ -139,8 +142,6 @@ void wh_lookups_end(struct wh *wh);
 /* ---- cert.c ---------------------------------------------------------------------------------- */
 
 int wh_ca_open(struct wh *wh, struct err *e);
-/* a context with a new certificate of our own; the caller's reference */
-struct tls_ctx *wh_own_tls(struct wh *wh, struct err *e);
 /* follows the CA from now on */
 void wh_cert_start(struct wh *wh);
 void wh_cert_stop(struct wh *wh);

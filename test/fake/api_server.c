@@ -143,7 +143,9 @@ static void on_request(struct http_req *r, void *arg)
 {
     char watch[8];
 
-    if (http_req_head(r)->method == HTTP_M_POST)
+    if (slice_starts(http_req_path(r), SLICE_LIT("/apis/coordination.k8s.io/")))
+        http_reply_text(r, 403, "{}");
+    else if (http_req_head(r)->method == HTTP_M_POST)
         answer_review(r);
     else if (slice_eq_str(http_req_path(r), "/version"))
         http_reply_text(r, 200, "{}");

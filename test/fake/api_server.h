@@ -2,7 +2,7 @@
  *
  *   pid = fake_api_server(fd, dir)         fd: bound and listening; dies with the test
  *
- * In dir it finds what it answers, each time anew:
+ * Nobody may have a Lease of it.  In dir it finds what it answers, each time anew:
  *   PLURAL.json   the items of a list of that plural; none: an empty list.  Watches say nothing.
  *   mode          what a TokenReview gets; none: the truth (whatever the signature is).  "500",
  *                 "403", "429" (Retry-After: 5), "garbage", "slow" (the truth, after a while),

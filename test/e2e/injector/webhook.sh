@@ -109,16 +109,47 @@ jq '.request.operation = "UPDATE"' "$TMP/review" >"$TMP/update"
 judge "$TMP/update"
 expect_match "an update" "$(said '"\(.response.allowed) \(.response.warnings[0])"')" '^true fsm-injector changes pods when they are created'
 
+# ---- resources of the mesh ------------------------------------------------------------------------
+# object OPERATION OBJECT-AS-JSON [OLD [DRYRUN]]: what /validate says of it
+object() {
+    jq -n --arg op "$1" --argjson object "$2" --argjson old "${3:-null}" --argjson dry "${4:-false}" '
+        {apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: {uid: "u-1", operation: $op, dryRun: $dry,
+         resource: {group: "config.flomesh.io", version: "v1alpha3", resource: "meshconfigs"},
+         namespace: $object.metadata.namespace, object: $object, oldObject: $old}}' >"$TMP/object"
+    expect_eq "status of a validation" "$(ask /validate -H 'Content-Type: application/json' --data-binary "@$TMP/object")" 200
+    expect_eq "head of the answer" "$(jq -r '"\(.apiVersion) \(.kind) \(.response.uid)"' "$TMP/answer")" "admission.k8s.io/v1 AdmissionReview u-1"
+    CHECKS=$((CHECKS + 1))
+}
+config() { # SPEC [NAME]
+    jq -n --argjson spec "$1" --arg name "${2:-fsm-mesh-config}" '
+        {apiVersion: "config.flomesh.io/v1alpha3", kind: "MeshConfig", metadata: {name: $name, namespace: "fsm-system"}, spec: $spec}'
+}
+object CREATE "$(config '{"traffic": {"enableEgress": true}}')"
+expect_eq "a good MeshConfig" "$(said .response)" "$(printf '{\n  "allowed": true,\n  "uid": "u-1"\n}')"
+object CREATE "$(config '{"traffic": {"interceptionMode": "ebfp"}}')"
+expect_match "a bad one" "$(said '"\(.response.allowed) \(.response.status.code) \(.response.status.message)"')" \
+    '^false 422 MeshConfig fsm-system/fsm-mesh-config: spec.traffic.interceptionMode: got "ebfp".*expected'
+object UPDATE "$(config '{"traffic": {"interceptionMode": "ebfp"}}')" "$(config '{"traffic": {"interceptionMode": "ebfp"}}')" true
+expect_match "a bad one that nobody changed" "$(said '"\(.response.allowed) \(.response.warnings[0])"')" '^true not in force: '
+object CREATE "$(config '{"trafic": {}}' mine)"
+expect_match "warnings" "$(said '.response.warnings | join(" ")')" 'did you mean "traffic".*fsm-system/mine has no effect'
+object DELETE "$(config '{}')"
+expect_match "a deletion" "$(said '"\(.response.allowed) \(.response.warnings[0])"')" '^true fsm-injector judges objects'
+[ "$(metric 'fsm_injector_validations_total{verdict="refused",dry_run="false"}')" = 1 ] || fail "$(admin /metrics)"
+[ "$(metric 'fsm_injector_validations_total{verdict="warned",dry_run="true"}')" = 1 ] || fail "$(admin /metrics)"
+[ "$(metric fsm_injector_validation_seconds_count)" = 4 ] || fail "$(admin /metrics)"
+
 # ---- what is no review ------------------------------------------------------------------------------
 json=(-H 'Content-Type: application/json')
 bad "a GET" 405 'expected POST' /mutate-pod-creation
-bad "another path" 404 /mutate-pod-creation /validate "${json[@]}" --data-binary "@$TMP/review"
+bad "another path" 404 /mutate-pod-creation /convert "${json[@]}" --data-binary "@$TMP/review"
 bad "a form" 415 'expected content type application/json' /mutate-pod-creation --data-binary "@$TMP/review"
 bad "an empty body" 400 'the body is empty' /mutate-pod-creation "${json[@]}" -X POST
 bad "no JSON" 400 'no JSON: line 1' /mutate-pod-creation "${json[@]}" --data-binary '{"'
 bad "an older version" 400 'of "admission.k8s.io/v1beta1"' /mutate-pod-creation "${json[@]}" \
     --data-binary '{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}'
 head -c 7000000 /dev/zero >"$TMP/large"
+bad "no object" 400 'request.object: expected an object' /validate "${json[@]}" --data-binary "$(jq -c '.request.object = 7 | .request.operation = "CREATE"' "$TMP/object")"
 bad "too much" 413 . /mutate-pod-creation "${json[@]}" -H 'Expect:' --data-binary "@$TMP/large"
 expect_eq "plain HTTP" "$(curl -s --max-time 5 "http://127.0.0.1:$PORT/" -o /dev/null -w '%{http_code}')" 000
 expect_eq "a command to the admin port" "$(curl -s --unix-socket "$TMP/admin.sock" -X POST -o /dev/null -w '%{http_code}' http://fsm/metrics)" 405
@@ -144,7 +175,7 @@ until_ok 10 renewed || fail "no certificate of the new CA: $(tail -n 3 "$TMP/log
 # ---- figures, and the end -----------------------------------------------------------------------------
 [ "$(metric 'fsm_injector_reviews_total{result="injected",dry_run="true"}')" = 1 ] || fail "$(admin /metrics)"
 [ "$(metric 'fsm_injector_reviews_total{result="refused",dry_run="false"}')" = 4 ] || fail "$(admin /metrics)"
-[ "$(metric 'fsm_injector_bad_requests_total{code="400"}')" = 3 ] || fail "$(admin /metrics)"
+[ "$(metric 'fsm_injector_bad_requests_total{code="400"}')" = 4 ] || fail "$(admin /metrics)"
 [ "$(metric fsm_injector_review_seconds_count)" -ge 9 ] || fail "$(admin /metrics)"
 kill -TERM "$INJECTOR"
 wait "$INJECTOR"

@@ -94,7 +94,7 @@ columns() {
         # shellcheck disable=SC2086
         same "columns of $kind" "$(k get $kind -A | sed -n '1s/  */ /gp' | sed 's/ *$//')" "$want"
     done <<'KINDS'
-meshconfig NAMESPACE NAME PERMISSIVE EGRESS AGE
+meshconfig NAMESPACE NAME PERMISSIVE EGRESS ACCEPTED AGE
 tt NAMESPACE NAME DESTINATION SOURCES AGE
 htr NAMESPACE NAME MATCHES AGE
 tcproutes.specs.smi-spec.io NAMESPACE NAME PORTS AGE

@@ -1,9 +1,10 @@
 #!/bin/bash
-# a real API server asks fsm-injector about pods; its CA bundle and its rights are kept to the least
+# a real API server asks fsm-injector about pods and resources; its CA bundles and its rights are kept to the least
 # optional: its API server is built from Go modules, which takes minutes the first time
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib.bash"
 WEBHOOK=fsm-webhook-fsm
+VALIDATOR=fsm-validator-mesh-fsm
 CHECKS=0
 INJECTOR=
 
@@ -35,12 +36,17 @@ admin() { curl -sf --max-time 5 --unix-socket "$TMP/admin.sock" "http://fsm$1"; 
 metric() { admin /metrics | awk -v m="$1" '$1 == m {print $2}'; }
 fine() { admin /health/ready >/dev/null && [ "$(admin /problems)" = "[]" ]; }
 complains() { admin /problems | grep -q "$1"; }
-by_url() { # where the manifest names the Service, which has no endpoints here
-    kube patch mutatingwebhookconfiguration $WEBHOOK --type=json -p "[{\"op\":\"replace\",\"path\":\"/webhooks/0/clientConfig\",
-        \"value\":{\"url\":\"https://$HOST:$PORT/mutate-pod-creation\"}}]" >/dev/null || fail "patch $WEBHOOK"
+to_url() { # KIND NAME PATH
+    kube patch "$1" "$2" --type=json -p "[{\"op\":\"replace\",\"path\":\"/webhooks/0/clientConfig\",
+        \"value\":{\"url\":\"https://$HOST:$PORT$3\"}}]" >/dev/null || fail "patch $2"
 }
+by_url() { # where the manifest names the Service, which has no endpoints here
+    to_url mutatingwebhookconfiguration $WEBHOOK /mutate-pod-creation
+    to_url validatingwebhookconfiguration $VALIDATOR /validate
+}
+validator_bundle() { kube get validatingwebhookconfiguration $VALIDATOR -o 'jsonpath={.webhooks[0].clientConfig.caBundle}'; }
 bundle() { kube get mutatingwebhookconfiguration $WEBHOOK -o 'jsonpath={.webhooks[0].clientConfig.caBundle}'; }
-bundle_right() { [ "$(bundle)" = "$(base64 -w 0 "$TMP/ca/ca.crt")" ]; }
+bundle_right() { [ "$(bundle)" = "$(base64 -w 0 "$TMP/ca/ca.crt")" ] && [ "$(validator_bundle)" = "$(bundle)" ]; }
 namespace() { # NAME [ANNOTATIONS]
     printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: %s\n  labels: {flomesh.io/monitored-by: fsm}\n  annotations: {%s}\n---\n' "$1" "${2:-}"
     printf 'apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: web, namespace: %s}\n---\n' "$1"
@@ -117,14 +123,39 @@ kube patch meshconfig fsm-mesh-config -n fsm-system --type=merge -p '{"spec":{"s
 new_image() { [ "$(pod shop image | kube create --dry-run=server -o 'jsonpath={.spec.initContainers[?(@.name=="sidecar")].image}' -f -)" = mine:7 ]; }
 until_ok 10 new_image || fail "the MeshConfig's new image is not used"
 
+# ---- resources of the mesh ------------------------------------------------------------------------
+# patch SPEC: of the MeshConfig; what kubectl says is in $TMP/out
+patch() { kube patch meshconfig fsm-mesh-config -n fsm-system --type=merge -p "{\"spec\":$1}" "${@:2}" >"$TMP/out" 2>&1; }
+patch '{"traffic":{"outboundIPRangeExclusionList":["10.0.0.0/8"]}}' || fail "a good list: $(cat "$TMP/out")"
+patch '{"sidecar":{"configResyncInterval":"5s"}}' || fail "a short interval: $(cat "$TMP/out")"
+expect_match "the warning" "$(cat "$TMP/out")" 'Warning: spec.sidecar.configResyncInterval: less than 30s'
+cat >"$TMP/target" <<'YAML'
+apiVersion: access.smi-spec.io/v1alpha3
+kind: TrafficTarget
+metadata: {name: web, namespace: shop}
+spec:
+  destination: {kind: ServiceAccount, name: web, namespace: late}
+  sources: [{kind: ServiceAccount, name: web, namespace: shop}]
+  rules: [{kind: TCPRoute, name: any}]
+YAML
+kube create -f "$TMP/target" >"$TMP/out" 2>&1 && fail "a TrafficTarget for another namespace was taken"
+expect_match "the refusal" "$(cat "$TMP/out")" \
+    'admission webhook "fsm-validator.k8s.io" denied the request: TrafficTarget shop/web: spec.destination.namespace: got "late", expected'
+sed -i 's/namespace: late/namespace: shop/' "$TMP/target"
+kube create --dry-run=server -f "$TMP/target" >"$TMP/out" 2>&1 || fail "a good TrafficTarget: $(cat "$TMP/out")"
+expect_match "the warning" "$(cat "$TMP/out")" 'Warning: this TrafficTarget restricts nothing'
+[ "$(metric 'fsm_injector_validations_total{verdict="warned",dry_run="true"}')" -ge 1 ] || fail "the dry run is not counted"
+CHECKS=$((CHECKS + 5))
+
 # ---- the CA bundle --------------------------------------------------------------------------------
 kube patch mutatingwebhookconfiguration $WEBHOOK --type=json \
     -p '[{"op":"replace","path":"/webhooks/0/clientConfig/caBundle","value":"bm9uc2Vuc2U="}]' >/dev/null 2>&1 ||
     kube patch mutatingwebhookconfiguration $WEBHOOK --type=json -p '[{"op":"remove","path":"/webhooks/0/clientConfig/caBundle"}]' >/dev/null ||
     fail "the bundle cannot be spoilt"
 until_ok 10 bundle_right || fail "the spoilt bundle stays"
-kube delete mutatingwebhookconfiguration $WEBHOOK >/dev/null
+kube delete mutatingwebhookconfiguration/$WEBHOOK validatingwebhookconfiguration/$VALIDATOR >/dev/null
 until_ok 10 complains 'there is no such MutatingWebhookConfiguration' || fail "the loss is not told: $(admin /problems)"
+until_ok 10 complains 'there is no such ValidatingWebhookConfiguration' || fail "the loss is not told: $(admin /problems)"
 kube apply --server-side -k "$ROOT/deploy/kustomize/base" >/dev/null || fail "the base again"
 until_ok 10 bundle_right || fail "a new configuration gets no bundle"
 kube apply --server-side -k "$ROOT/deploy/kustomize/base" >/dev/null || fail "the base a third time"
@@ -153,10 +184,11 @@ take_away() { # KIND INDEX WORDS
 }
 take_away clusterrole 0 'may not list namespaces:'
 take_away clusterrole 1 'may not get it: the ClusterRole misses.*mutatingwebhookconfigurations'
+take_away clusterrole 2 'may not get it: the ClusterRole misses.*validatingwebhookconfigurations'
 take_away role 0 'may not list meshconfigs:'
 for what in 'list secrets' 'get secrets' 'create pods' 'list pods' 'patch namespaces' 'list configmaps' \
     'patch mutatingwebhookconfigurations/other' 'create mutatingwebhookconfigurations' 'delete mutatingwebhookconfigurations' \
-    'patch validatingwebhookconfigurations' 'create tokenreviews' 'list nodes'; do
+    'patch validatingwebhookconfigurations/other' 'create tokenreviews' 'list nodes'; do
     # shellcheck disable=SC2086
     expect_eq "may the account $what" "$(kube auth can-i $what -A --as=system:serviceaccount:fsm-system:fsm-injector 2>/dev/null)" no
     CHECKS=$((CHECKS + 1))

@@ -62,9 +62,9 @@ void cp_reply_text(struct cp *cp, struct http_req *r, unsigned status, const cha
     r->why = buf_take(&text);
 }
 
-void cp_observe(struct cp_histogram *h, double seconds)
+void metric_observe(struct metric_times *t, double seconds)
 {
-    h->count++;
+    t->count++;
 }
 
 static void passed(struct cp *cp, struct http_req *r, const struct pki_token *t, const void *arg)
