@@ -179,6 +179,7 @@ static int start(struct err *e)
         return -1;
     if (cp_api_start(&cp, e) < 0 || cp_admin_start(&cp, e) < 0)
         return -1;
+    cp_root_maps_start(&cp);
     return cp_sources_start(&cp, e);
 }
 
@@ -190,6 +191,7 @@ static void stop(void)
     cp_admin_stop(&cp);
     cp_proxies_free(&cp);
     cp_auth_stop(&cp);
+    cp_root_maps_stop(&cp);
     cp_sources_stop(&cp);
     cp_metrics_clear(&cp.metrics);
     pki_ca_free(cp.ca);
