@@ -104,9 +104,9 @@ in_pod shop client pkill -INT -f load.py
 wait $load
 out=$(tail -n 1 "$TMP/load")
 [[ $out =~ ^requests=[1-9][0-9]*\ failed=0\  ]] || fail "load while the control plane restarted: $(cat "$TMP/load")"
-memory=$(kube get --raw /api/v1/nodes/node1/proxy/stats/summary /api/v1/nodes/node2/proxy/stats/summary 2>/dev/null | jq -sr '
-    [.[].pods[] | .containers[]? | select(.name | test("^(fsm-|sidecar)")) | {name, rss: (.memory.workingSetBytes // 0)}] |
-    group_by(.name) | map("\(.[0].name) \(map(.rss) | max / 1048576 | floor)") | join(", ")')
+memory=$(for node in node1 node2; do kube get --raw "/api/v1/nodes/$node/proxy/stats/summary"; done | jq -sr '
+    [.[].pods[].containers[]? | select(.name | test("^(fsm-|sidecar)")) | {name, mib: ((.memory.workingSetBytes // 0) / 1048576 | ceil)}] |
+    group_by(.name) | map("\(.[0].name) \(map(.mib) | max)") | join(", ")')
 
 # ---- away with it --------------------------------------------------------------------------------------
 kube delete namespace shop outside --timeout=60s >/dev/null || fail "namespaces"
