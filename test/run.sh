@@ -233,7 +233,7 @@ while IFS=$'\t' read -r name exclusive cmd; do
     [ -n "${CHOSEN[$name]:-}" ] || continue
     if [[ -n $NO_LAB && $name == e2e-kubernetes/* ]]; then
         printf '%-6s %-44s %8s    there is no lab\n' SKIP "$name" ''
-        SKIPPED=$((SKIPPED + 1)) MISSED=1
+        SKIPPED=$((SKIPPED + 1)) MISSED=1 RESULT[$name]=SKIP
         continue
     fi
     if [ ${#NAMES[@]} = 0 ] && [[ -z $KUBERNETES || $name != e2e/kubernetes/* ]] && grep -qs '^# optional: ' "test/e2e/${name#e2e*/}.sh"; then
