@@ -198,6 +198,11 @@ print-%:
 .PHONY: all unit golden golden-update replay corpus check torture fuzz fuzz-long fmt lint man-check help clean FORCE
 FORCE:
 
+# one archive each in build/<variant>/images; REGISTRY=example.org/mesh TAG=1.2 name them otherwise
+images: all ## container images of the daemons, without a container engine (REGISTRY=, TAG=)
+	$(Q)deploy/images $(O)/bin $(O)/images $(or $(REGISTRY),flomesh) $(TAG)
+.PHONY: images
+
 demo: ## install, build and run the mesh on real traffic
 	deploy/demo.sh
 test: ## install, build every variant and run all tests

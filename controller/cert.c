@@ -177,6 +177,7 @@ static void done(struct cp *cp, struct http_req *r, const char *name)
     json_t *body;
 
     set_ca_hashes(cp);
+    cp_root_maps_check(cp);
     cp_polls_check(cp);
     log_info("cert", "root rotation step=%s roots=%s", name, cp->roots_hash);
     body = cp_ca_json(cp);

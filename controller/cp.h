@@ -4,6 +4,7 @@
  *   auth.c      whose token is it              review.c    ... by the word of the API server
  *   proxies.c   what is known of each proxy    poll.c      documents out: the long poll
  *   cert.c      certificates, roots, our own certificate
+ *   root_maps.c the roots, where pods find them
  *   api.c       HTTPS, for sidecars            admin.c     HTTP, for people and monitoring
  *   metrics.c   counters and their text        reply.c     every answer, counted
  *   check.c     -n                         writer.c    statuses and Events out, by one of us
@@ -34,7 +35,7 @@
 #define CP_PACE_MAX 500 /* for other work; at most so long */
 #define CP_WAIT_MAX 55  /* seconds a poll may hang */
 #define CP_HASH_MAX 24  /* of a bundle of roots, of the root that signs */
-#define CP_WANTS    5   /* kinds of resource */
+#define CP_WANTS    6   /* kinds of resource */
 
 /* ---- metrics.c --------------------------------------------------------------------------------
  */
@@ -76,6 +77,7 @@ struct cp_conf {
 struct cp_proxy;
 struct cp_reviews;
 struct cp_writer;
+struct cp_root_maps;
 struct cp {
     struct cp_conf conf;
     struct loop *loop;
@@ -100,6 +102,7 @@ struct cp {
     char issuer_hash[CP_HASH_MAX]; /* of the root that signs */
     struct daemon_own own;         /* our certificate */
     struct timer own_cert_timer;
+    struct cp_root_maps *root_maps;
 
     struct http_server *api;
     struct daemon_admin *admin;
@@ -266,6 +269,21 @@ void cp_writer_problems(struct cp *cp);
 /* adds what is wrong with it, as cp_problems() */
 void cp_writer_tell(const struct cp *cp, json_t *out);
 void cp_writer_print(const struct cp *cp, struct buf *out);
+/* ---- root_maps.c
+ * --------------------------------------------------------------------------------------------
+ */
+
+#define CP_ROOT_MAP "fsm-root-ca"
+
+/* Before the sources, and after them. */
+void cp_root_maps_start(struct cp *cp);
+void cp_root_maps_stop(struct cp *cp);
+/* the roots have changed, or everything was read */
+void cp_root_maps_check(struct cp *cp);
+/* an object came, changed or went; the store need not show it until the next turn of the loop */
+void cp_root_maps_event(struct cp *cp, const struct kube_object *o);
+/* why one cannot be written at present; NULL = all are right, or there is no API server */
+const char *cp_root_maps_problem(const struct cp *cp);
 
 /* ---- api.c, admin.c, check.c
  * -------------------------------------------------------------------------------- */

@@ -111,6 +111,7 @@ static int start(struct err *e)
     if (cp_api_start(&cp, e) < 0 || cp_admin_start(&cp, e) < 0)
         return -1;
     cp_cert_start(&cp);
+    cp_root_maps_start(&cp);
     if (cp_sources_start(&cp, e) < 0)
         return -1;
     cp_writer_start(&cp);
@@ -125,6 +126,7 @@ static void stop(void)
     cp_proxies_free(&cp);
     cp_auth_stop(&cp);
     cp_writer_stop(&cp);
+    cp_root_maps_stop(&cp);
     cp_sources_stop(&cp);
     cp_metrics_clear(&cp.metrics);
     pki_ca_free(cp.ca);

@@ -157,13 +157,13 @@ void cp_polls_end(struct cp *cp)
 
 /* What the proxy says it holds.  One that polls beside its first request for a certificate can't
  * say yet: what it was given by then counts (cp_proxy_has_roots). */
-static void take_hash(struct http_req *r, const char *name, char held[CP_HASH_MAX])
+static void take(struct http_req *r, const char *name, char *held, size_t size)
 {
-    char said[CP_HASH_MAX] = "";
+    char said[DOCUMENT_VERSION_MAX > CP_HASH_MAX ? DOCUMENT_VERSION_MAX : CP_HASH_MAX] = "";
 
-    http_req_query(r, name, said, sizeof(said));
+    http_req_query(r, name, said, size);
     if (*said)
-        memcpy(held, said, sizeof(said));
+        memcpy(held, said, size);
 }
 
 void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
@@ -185,8 +185,9 @@ void cp_poll_begin(struct cp_proxy *px, struct http_req *r)
     px->cp->n_waiting++;
     px->poll_version[0] = '\0';
     http_req_query(r, "version", px->poll_version, sizeof(px->poll_version));
-    take_hash(r, "roots", px->roots);
-    take_hash(r, "issuer", px->issuer);
+    take(r, "roots", px->roots, sizeof(px->roots));
+    take(r, "issuer", px->issuer, sizeof(px->issuer));
+    take(r, "applied", px->applied, sizeof(px->applied));
     px->poll_until_ms = now + wait * 1000;
     http_req_on_gone(r, on_gone, px);
     policy_proxy_holds(px->px, px->poll_version);

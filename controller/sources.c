@@ -55,6 +55,7 @@ static void on_change(const struct kube_object *old, const struct kube_object *n
 
     cp_metrics_event(&cp->metrics, old, now);
     cp_writer_changed(cp, now ? now : old);
+    cp_root_maps_event(cp, now ? now : old);
     if (cp->batch_events++ == 0)
         cp->batch_since_ms = loop_now_ms(cp->loop);
 }
@@ -75,6 +76,7 @@ static void on_source_batch(struct kube_source *s, void *arg)
         return;
     cp->synced = true;
     end_batch(cp);
+    cp_root_maps_check(cp);
     policy_stats(cp->policy, &stats);
     log_info("controller", "resources read namespaces=%zu services=%zu pods=%zu problems=%u",
              stats.namespaces, stats.services, stats.pods, kube_source_problems(s)->n);
@@ -82,7 +84,7 @@ static void on_source_batch(struct kube_source *s, void *arg)
 
 /* What the compiler reads.  Endpoints are left out: the control plane of a cluster mirrors every
  * one into EndpointSlices.  Finished pods are nobody's peer, and the only MeshConfig that counts
- * has a name. */
+ * has a name.  ConfigMaps are read to see whether those with the roots are right. */
 static void set_wants(struct cp *cp)
 {
     const struct kube_want wants[CP_WANTS] = {
@@ -93,6 +95,7 @@ static void set_wants(struct cp *cp)
         {.kind = "MeshConfig",
          .ns = cp->conf.base.fsm_namespace,
          .fields = "metadata.name=" MESH_CONFIG_NAME},
+        {.kind = "ConfigMap", .fields = "metadata.name=" CP_ROOT_MAP},
     };
 
     memcpy(cp->wants, wants, sizeof(wants));
@@ -160,6 +163,10 @@ json_t *cp_problems(const struct cp *cp)
         json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
                                              "TokenReview", "message", reviews));
     cp_writer_tell(cp, out);
+    const char *maps = cp_root_maps_problem(cp);
+    if (maps)
+        json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
+                                             "ConfigMap " CP_ROOT_MAP, "message", maps));
     policy_notes(cp->policy, add_note, out);
     return out;
 }

@@ -531,9 +531,10 @@ static void on_document(const struct http_result *r, void *arg)
 static void doc_poll(struct source *s)
 {
     /* A refused version is named too, so that it does not come again and again.  A patch from it
-     * will not fit what is in force; then take_patch asks for the whole. */
-    char *target = xasprintf("/v1/config?version=%s&wait=%u&roots=%s&issuer=%s", s->held,
-                             s->conf.wait_s, s->roots_hash, s->issuer);
+     * will not fit what is in force; then take_patch asks for the whole.  What is in force is named
+     * for a controller that has just started: to this one nothing was reported. */
+    char *target = xasprintf("/v1/config?version=%s&wait=%u&roots=%s&issuer=%s&applied=%s", s->held,
+                             s->conf.wait_s, s->roots_hash, s->issuer, s->version);
 
     link_send(&s->doc, "GET", target, NULL, slice_str(""), (s->conf.wait_s + 10) * 1000,
               on_document, doc_poll);

@@ -4,6 +4,9 @@
 #   sudo test/run.sh                 everything
 #   sudo test/run.sh --quick         build, unit and golden tests, and a few end-to-end scenarios
 #   sudo test/run.sh NAME...         only what has NAME in its name (see --list)
+#   sudo test/run.sh --kubernetes    everything, and the scenarios that need a real Kubernetes: those of
+#                                    test/e2e/kubernetes, and all that say "# places: local kubernetes" a
+#                                    second time, in a lab (test/kubernetes/lab) that they share
 #   sudo test/run.sh --list          names of everything
 # Scenarios that need what Debian does not have ("# optional: ...") run when they are named.
 # Exit status: 0 all passed; 1 something failed, or (with CI set) was skipped; 2 wrong usage.
@@ -13,14 +16,16 @@ cd "$(dirname "$0")/.."
 ROOT=$PWD
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin # what root's tools are in, whatever su left
 QUICK=
+KUBERNETES=
 LIST=
 NAMES=()
 for a; do
     case "$a" in
     --quick) QUICK=1 ;;
+    --kubernetes) KUBERNETES=1 ;;
     --list) LIST=1 ;;
     -h | --help)
-        sed -n '2,10s/^# \{0,1\}//p' test/run.sh
+        sed -n '2,13s/^# \{0,1\}//p' test/run.sh
         exit 0
         ;;
     -*)
@@ -54,6 +59,14 @@ list_scenarios() { # PREFIX BIN PATTERNS...
         done
     done < <(find test/e2e -mindepth 2 -name '*.sh' -not -path '*/peers/*' | sort)
 }
+# the scenarios of both places, on the lab that the job before them started
+LAB=r$$
+kubernetes_jobs() {
+    printf 'lab\tx\tFSM_BIN=%q test/kubernetes/shared %s up\n' "$ROOT/build/mbedtls/bin" "$LAB"
+    # shellcheck disable=SC2046
+    list_scenarios e2e-kubernetes/ build/mbedtls/bin $(grep -lx '# places: local kubernetes' test/e2e/*/*.sh | sed 's|^test/||; s|\.sh$||') |
+        sed "s|\t[x-]\t|\tx\tFSM_PLACE=kubernetes FSM_LAB_MESH=$LAB |"
+}
 jobs_all() {
     printf 'build/gcc-mbedtls\tx\tmake -j%s all\n' "$LANES"
     if [ -n "$QUICK" ]; then
@@ -78,13 +91,14 @@ jobs_all() {
     # shellcheck disable=SC2086
     list_scenarios e2e-asan/ build/mbedtls-asan/bin $AGAIN_ASAN
     set +f
+    [ -z "$KUBERNETES" ] || kubernetes_jobs
 }
 # the scenarios that run alone come last, so that the lanes are emptied for them once
 in_order() {
     local all
     all=$(jobs_all)
-    awk -F '\t' '$2 != "x" || $1 !~ /^e2e/' <<<"$all"
-    awk -F '\t' '$2 == "x" && $1 ~ /^e2e/' <<<"$all"
+    awk -F '\t' '$2 != "x" || $1 !~ /^(e2e|lab)/' <<<"$all"
+    awk -F '\t' '$2 == "x" && $1 ~ /^(e2e|lab)/' <<<"$all"
 }
 wanted() {
     local n
@@ -102,6 +116,7 @@ choose() {
         case $name in
         e2e-openssl/*) CHOSEN[build/gcc-openssl]=1 ;;
         e2e-asan/*) CHOSEN[build/gcc-asan]=1 ;;
+        e2e-kubernetes/*) CHOSEN[lab]=1 ;;
         esac
         CHOSEN[build/gcc-mbedtls]=1
     done < <(jobs_all)
@@ -157,7 +172,7 @@ run_one() { # NAME COMMAND: writes its result line to the state directory
     [ $rc -gt 128 ] && wait $job # a signal to us ended the first wait; the job still cleans up
     t1=$(date +%s%N)
     line=$(tail -n 1 "$log" | cut -c1-160)
-    case $name in e2e*) ;; *) line=$(grep -E '^[0-9]+ passed, ' "$log" | tail -n 1) ;; esac
+    case $name in e2e* | lab) ;; *) line=$(grep -E '^[0-9]+ passed, ' "$log" | tail -n 1) ;; esac
     printf '%s\t%s\t%s\t%s\n' "$rc" "$name" $(((t1 - t0) / 1000000)) "$line" >"$LOGS/state/${name//\//.}"
 }
 report() { # NAME
@@ -183,10 +198,13 @@ report() { # NAME
     printf '%-6s %-44s %6d.%01d s  %s\n' "$word" "$name" $((ms / 1000)) $((ms % 1000 / 100)) "$line"
     # without the binaries there is nothing to test
     [[ $word == FAILED && $name == build/* ]] && BROKEN=1
+    # and without a cluster nothing to run on
+    [[ $word != ok && $name == lab ]] && NO_LAB=1
+    [[ $name == e2e/* || $name == e2e-kubernetes/* ]] && RESULT[$name]=$word
     [ "$word" = FAILED ] && tail -n 40 "$log" | sed 's/^/    | /'
     return 0
 }
-declare -A RUNNING=()
+declare -A RUNNING=() RESULT=()
 reap() { # waits for one job
     local pid
     wait -n -p pid "${!RUNNING[@]}"
@@ -194,11 +212,15 @@ reap() { # waits for one job
     unset "RUNNING[$pid]"
 }
 drain() { while [ ${#RUNNING[@]} -gt 0 ]; do reap; done; }
+lab_down() {
+    [ -z "$KUBERNETES" ] || test/kubernetes/shared "$LAB" down
+}
 stop() {
     trap '' INT TERM HUP PIPE
     [ ${#RUNNING[@]} = 0 ] || echo "test/run.sh: interrupted; ending ${RUNNING[*]}" >&2
     for pid in "${!RUNNING[@]}"; do kill "$pid" 2>/dev/null; done
     wait
+    lab_down
     exit 130
 }
 trap stop INT TERM HUP PIPE
@@ -206,9 +228,15 @@ trap stop INT TERM HUP PIPE
 # variants build and test in two lanes; scenarios too, but for those that measure time
 LAST_BUILD=
 BY_NAME=
+NO_LAB=
 while IFS=$'\t' read -r name exclusive cmd; do
     [ -n "${CHOSEN[$name]:-}" ] || continue
-    if [ ${#NAMES[@]} = 0 ] && grep -qs '^# optional: ' "test/e2e/${name#e2e*/}.sh"; then
+    if [[ -n $NO_LAB && $name == e2e-kubernetes/* ]]; then
+        printf '%-6s %-44s %8s    there is no lab\n' SKIP "$name" ''
+        SKIPPED=$((SKIPPED + 1)) MISSED=1 RESULT[$name]=SKIP
+        continue
+    fi
+    if [ ${#NAMES[@]} = 0 ] && [[ -z $KUBERNETES || $name != e2e/kubernetes/* ]] && grep -qs '^# optional: ' "test/e2e/${name#e2e*/}.sh"; then
         BY_NAME+=" $name"
         continue
     fi
@@ -227,6 +255,19 @@ while IFS=$'\t' read -r name exclusive cmd; do
     [ -z "$BROKEN" ] || break
 done < <(in_order)
 drain
+lab_down
+# which scenarios ran where
+table() {
+    local s
+    printf '\n%-36s %-8s %s\n' scenario local kubernetes
+    for s in $(printf '%s\n' "${!RESULT[@]}" | grep -v '^e2e/kubernetes/' | sed -E 's|^e2e(-kubernetes)?/||' | sort -u); do
+        printf '%-36s %-8s %s\n' "$s" "${RESULT[e2e/$s]:--}" "${RESULT[e2e-kubernetes/$s]:--}"
+    done
+    for s in $(printf '%s\n' "${!RESULT[@]}" | sed -n 's|^e2e/kubernetes/||p' | sort); do
+        printf '%-36s %-8s %s\n' "kubernetes/$s" - "${RESULT[e2e/kubernetes/$s]}"
+    done
+}
+[ -z "$KUBERNETES" ] || table
 [ -z "$BY_NAME" ] || echo "run by name alone:$BY_NAME"
 echo "logs: build/test-logs/   time: $(($(date +%s) - START)) s"
 echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"

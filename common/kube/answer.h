@@ -1,4 +1,4 @@
-/* answer.h - inside common/kube: what an API server's refusal says, in words for people.  Pure. */
+/* answer.h - what an API server's refusal says, in words for people.  Pure. */
 #ifndef FSM_KUBE_ANSWER_H
 #define FSM_KUBE_ANSWER_H
 

@@ -10,13 +10,21 @@
 # A scenario is one behaviour.  It runs alone as root, makes its own mesh under its own name,
 # leaves nothing behind however it ends, and exits 0 (proved), 1 (failed) or 77 (skipped, with the
 # reason on the last line).  It waits for conditions, never for a number of seconds.
+#
+# FSM_PLACE says where: "local" (fsm local) or "kubernetes" (a lab).  What a scenario uses of the place is
+#   fsml VERB ...           fsm local VERB, or kubectl VERB: get, apply, exec, logs, patch, scale ...
+#   proxy_get QUERY NS POD  what the pod's sidecar says of itself
+#   controller_get PATH     a page of fsm-controller's admin address
+#   in_pods FILE...         pods made from now on can read these files, at their own paths
+# and what is defined below in terms of these.  A scenario that runs in both says so in a line of its head:
+# "# places: local kubernetes".
 set -uo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 FSM_BIN=${FSM_BIN:-$ROOT/build/bin}
 FSM=$FSM_BIN/fsm
 PY=/usr/bin/python3
 SCENARIO=$(basename "$0" .sh)
-MESH=${FSM_MESH_NAME:-t$$}
+PLACE=${FSM_PLACE:-local}
 TMP=$(mktemp -d "/tmp/fsm-$SCENARIO-XXXXXX")
 MESH_UP=
 
@@ -28,7 +36,7 @@ skip() {
 fail() {
     say "FAILED: $*" >&2
     if [ -n "$MESH_UP" ]; then
-        fsml status 2>&1 | sed 's/^/  status| /' >&2
+        place_status 2>&1 | sed 's/^/  status| /' >&2
         for ns_pod in ${FAIL_LOGS:-}; do
             echo "  logs of $ns_pod:" >&2
             fsml logs -n "${ns_pod%/*}" "${ns_pod#*/}" -c sidecar 2>&1 | tail -n 20 | sed 's/^/  log| /' >&2
@@ -45,7 +53,7 @@ cleanup() {
     local rc=$?
     trap - EXIT INT TERM
     for j in $(jobs -p); do kill "$j" 2>/dev/null; done
-    [ -n "$MESH_UP" ] && [ -z "${FSM_KEEP:-}" ] && "$FSM" local down --name "$MESH" >/dev/null 2>&1
+    [ -n "$MESH_UP" ] && [ -z "${FSM_KEEP:-}" ] && place_down >/dev/null 2>&1
     type scenario_cleanup >/dev/null 2>&1 && scenario_cleanup
     [ -z "${FSM_KEEP:-}" ] && rm -rf "$TMP"
     exit $rc
@@ -56,25 +64,22 @@ trap 'exit 130' INT TERM
 [ "$(id -u)" = 0 ] || skip "needs root (network namespaces, iptables)"
 [ -x "$FSM" ] || fail "no $FSM: run make first"
 
-# fsm local VERB ... for this scenario's mesh
-fsml() {
-    local verb=$1
-    shift
-    "$FSM" local "$verb" --name "$MESH" "$@"
-}
+place_namespace() { :; } # it was made
+case $PLACE in
+local | kubernetes) . "$ROOT/test/e2e/on_$PLACE.bash" ;;
+*) fail "FSM_PLACE '$PLACE': expected local or kubernetes" ;;
+esac
+
 mesh_up() {
     MESH_UP=1
-    fsml up "$@" >"$TMP/up.log" 2>&1 || {
-        cat "$TMP/up.log" >&2
-        fail "fsm local up"
-    }
+    place_up "$@"
 }
 # namespaces that are in the mesh
 mesh_ns() {
     local ns
     for ns; do
-        printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: %s\n' "$ns" | apply
-        "$FSM" namespace add --local "$MESH" "$ns" >/dev/null || fail "fsm namespace add $ns"
+        plain_ns "$ns"
+        place_join "$ns" >/dev/null || fail "namespace $ns does not join the mesh"
     done
 }
 # a namespace outside of it
@@ -82,6 +87,7 @@ plain_ns() {
     local ns
     for ns; do
         printf 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: %s\n' "$ns" | apply
+        place_namespace "$ns"
     done
 }
 apply() {
@@ -99,7 +105,7 @@ wait_ready() {
     local ns=$1 what
     shift
     for what; do
-        fsml wait -n "$ns" "$what" --for=ready --timeout="${WAIT:-60s}" >"$TMP/wait.log" 2>&1 || {
+        place_wait "$ns" "$what" "${WAIT:-60s}" >"$TMP/wait.log" 2>&1 || {
             cat "$TMP/wait.log" >&2
             fail "$ns $what did not become ready"
         }
@@ -111,7 +117,7 @@ wait_ready() {
 synced() {
     local last= now same=0 end=$(($(date +%s) + 20))
     while [ $same -lt 4 ]; do
-        now=$(curl -s --max-time 5 --unix-socket "/run/fsm/local/$MESH/controller.sock" http://fsm/proxies |
+        now=$(controller_get /proxies |
             jq -c 'map(select(.connected)) | if all(.current == .applied) then map([.pod, .current]) else "waiting" end')
         if [ "$now" = "$last" ] && [ "$now" != '"waiting"' ] && [ -n "$now" ]; then
             same=$((same + 1))
@@ -128,9 +134,6 @@ in_pod() {
     local ns=$1 pod=$2
     shift 2
     fsml exec -n "$ns" "$pod" -- "$@"
-}
-proxy_get() { # QUERY NS POD
-    "$FSM" proxy get --local "$MESH" "$1" -n "$2" "$3"
 }
 pod_ip() { fsml get pod -n "$1" "$2" -o json | jq -r .status.podIP; }
 pods_of() { # NS LABEL=VALUE
@@ -181,7 +184,7 @@ spec:
   serviceAccountName: $sa
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: main, image: debian, command: [sleep, infinity]}
+  - {name: main, image: "debian:12", command: [sleep, infinity]}
 YAML
 }
 # httpbin NS [PORT]: Deployment and Service of that name
@@ -211,7 +214,7 @@ spec:
       terminationGracePeriodSeconds: 2
       containers:
       - name: httpbin
-        image: kennethreitz/httpbin
+        image: "debian:12"
         command: [gunicorn, -b, "0.0.0.0:$port", "httpbin:app", -k, gevent]
         ports: [{containerPort: $port}]
         readinessProbe: {httpGet: {path: /status/200, port: $port}, periodSeconds: 1}
@@ -248,7 +251,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: $cmd
     ports: [{containerPort: $port}]
     readinessProbe: {tcpSocket: {port: $port}, periodSeconds: 1}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # destinations that are no mesh service pass through untouched while enableEgress is true and are
 # refused while it is false, those already connected too; mesh services are not affected.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

@@ -5,9 +5,6 @@
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
-client app
-server app base 8080 http -- $PY "$ROOT/test/e2e/peers/hostname_http.py" 8080 base
-wait_ready app pod/client pod/base
 # a client that asks again every 5 ms until it gets what it wants, and prints how long that took
 cat >"$TMP/until.py" <<'PYEOF'
 import http.client, sys, time
@@ -30,7 +27,10 @@ while time.time() < t0 + 10:
 print("never")
 sys.exit(1)
 PYEOF
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
+client app
+server app base 8080 http -- $PY "$ROOT/test/e2e/peers/hostname_http.py" 8080 base
+wait_ready app pod/client pod/base
 : >"$TMP/ms"
 for i in $(seq 1 25); do
     # a new Service for pods that run already

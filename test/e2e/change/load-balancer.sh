@@ -23,7 +23,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: [$PY, "$ROOT/test/e2e/peers/hostname_http.py", "8080", "$1", "$2"]
     readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}
 YAML

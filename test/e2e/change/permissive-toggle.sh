@@ -1,6 +1,7 @@
 #!/bin/bash
 # permissive mode on and off by `patch meshconfig`: on, every service answers; off, nothing is
 # allowed without a policy; on again, it answers again.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

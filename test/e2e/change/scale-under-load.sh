@@ -23,7 +23,7 @@ spec:
       terminationGracePeriodSeconds: 10
       containers:
       - name: main
-        image: debian
+        image: "debian:12"
         command: [$PY, "$ROOT/test/e2e/peers/hostname_http.py", "8080"]
         lifecycle: {preStop: {exec: {command: [sleep, "1"]}}}
         readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # an upstream that refuses, resets, stalls or answers garbage: 502/503/504 with a short body naming
 # the reason code, and the same code in the metric.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -27,8 +28,7 @@ check() { # NAME URL STATUS-REGEX
     [ -n "$body" ] && [ ${#body} -lt 100 ] || fail "$1: body '$body'"
     code=$(grep -oE '[a-z]+(_[a-z]+)+' <<<"$body" | head -n 1)
     [ -n "$code" ] || fail "$1: no reason code in '$body'"
-    { "$FSM" proxy get --local "$MESH" stats -n app client
-      "$FSM" proxy get --local "$MESH" stats -n app bad; } | grep "$code" >/dev/null || fail "$1: no metric names $code"
+    { proxy_get stats app client && proxy_get stats app bad; } | grep "$code" >/dev/null || fail "$1: no metric names $code"
     report="$report $1=$status/$code"
 }
 check refused nobody.app:8099/ '502|503'

@@ -172,10 +172,12 @@ memory=$(awk '/MiB/ {n += $3} END {print n}' "$TMP/status")
 # ---- a second one beside it --------------------------------------------------------------------------------
 beside() { "$ROOT/test/kubernetes/lab" --name "u$$" "$@"; }
 t1=$(now_ms)
-beside up --nodes 0 >"$TMP/beside.log" 2>&1 || {
+# what the caller has open besides is not its daemons' to keep
+beside up --nodes 0 >"$TMP/beside.log" 2>&1 7> >(cat >/dev/null && touch "$TMP/closed") || {
     beside down
     fail "a second lab: $(cat "$TMP/beside.log")"
 }
+until_ok 5 test -e "$TMP/closed" || fail "the second lab's daemons keep a descriptor of who started them"
 beside_ms=$(($(now_ms) - t1))
 expect_eq "nodes of the second lab" "$(beside kubectl get nodes --no-headers 2>/dev/null | wc -l)" 0
 # its state is lost, and with it all that says what it is

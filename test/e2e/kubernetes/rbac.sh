@@ -65,6 +65,15 @@ until_ok 30 ready || fail "not ready with the rights of the base: $(admin /probl
 ! admin /problems | grep -q 'may not' || fail "$(admin /problems)"
 until_ok 30 works || fail "a sidecar is not served: $(cat "$TMP/answer")"
 say "ready with $(rules | wc -l) rules"
+# what pods trust first: in the mesh and nowhere else, whatever becomes of it
+root_map() { [ "$(kube get configmap -n mesh fsm-root-ca -o 'jsonpath={.data.ca\.crt}')" = "$(cat "$TMP/ca/ca.crt")" ]; }
+until_ok 10 root_map || fail "namespace mesh has no ConfigMap with the roots: $(admin /problems)"
+expect_eq "ConfigMaps with the roots" "$(kube get configmaps -A -l app.kubernetes.io/name=flomesh.io --no-headers | wc -l)" 1
+kube delete configmap -n mesh fsm-root-ca >/dev/null
+until_ok 10 root_map || fail "a ConfigMap that was deleted does not come back: $(admin /problems)"
+kube patch configmap -n mesh fsm-root-ca --type=merge -p '{"data":{"ca.crt":"nonsense"}}' >/dev/null
+until_ok 20 root_map || fail "a ConfigMap that was spoilt stays so: $(admin /problems)"
+CHECKS=$((CHECKS + 4))
 end
 
 rules >"$TMP/rules" || fail "$(cat "$TMP/rules")"
@@ -84,7 +93,8 @@ while read -r kind name index verb plural <&3; do
 done 3<"$TMP/rules"
 
 # and nothing beyond: what a thief of the token would want first
-for what in 'list secrets' 'get secrets' 'create pods' 'patch pods' 'list configmaps' 'create subjectaccessreviews' 'list tokenreviews' \
+for what in 'list secrets' 'get secrets' 'create pods' 'patch pods' 'list configmaps' 'create configmaps' 'patch configmaps/other' \
+    'delete configmaps/fsm-root-ca' 'create subjectaccessreviews' 'list tokenreviews' \
     'update meshconfigs' 'list nodes' 'create serviceaccounts/token' 'create pods/exec' 'escalate clusterroles'; do
     # shellcheck disable=SC2086
     expect_eq "may the account $what" "$(kube auth can-i $what -A --as=$ACCOUNT 2>/dev/null)" no

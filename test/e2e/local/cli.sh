@@ -98,8 +98,8 @@ metadata: {name: p}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: one, image: debian, command: [sh, -c, "echo out; echo err >&2; sleep 0.2; seq 1 5; exec sleep 1000"]}
-  - {name: two, image: debian, command: [sleep, "1000"]}
+  - {name: one, image: "debian:12", command: [sh, -c, "echo out; echo err >&2; sleep 0.2; seq 1 5; exec sleep 1000"]}
+  - {name: two, image: "debian:12", command: [sleep, "1000"]}
 YAML
 wait_ready default pod/p
 all_said() { [ "$(fsml logs p | wc -l)" = 7 ]; }

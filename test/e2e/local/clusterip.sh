@@ -28,7 +28,7 @@ def udp():
 threading.Thread(target=udp, daemon=True).start()
 S(("::", 8080), H).serve_forever()
 PYEOF
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 apply <<YAML
 apiVersion: v1
 kind: Service
@@ -65,7 +65,7 @@ spec:
       terminationGracePeriodSeconds: 1
       containers:
       - name: main
-        image: debian
+        image: "debian:12"
         command: [$PY, "$TMP/who.py"]
         ports: [{name: http, containerPort: 8080}]
         readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}

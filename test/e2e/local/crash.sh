@@ -37,7 +37,7 @@ spec:
     spec:
       containers:
       - name: web
-        image: debian
+        image: "debian:12"
         # what it writes to the machine's directories must stay its own
         command: [sh, -c, "touch /etc/left-by-$MESH /left-by-$MESH /var/lib/left-by-$MESH; mkdir /opt/left-by-$MESH; (sleep 1000 &); exec sleep 1000"]
         volumeMounts:

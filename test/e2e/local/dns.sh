@@ -26,7 +26,7 @@ spec:
     metadata: {labels: {app: db}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: debian, command: [sleep, infinity]}]
+      containers: [{name: main, image: "debian:12", command: [sleep, infinity]}]
 ---
 apiVersion: v1
 kind: ServiceAccount
@@ -69,7 +69,7 @@ while time.time() < end:
         bad += 1
 print(n, bad)
 PYEOF
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 in_pod a client $PY "$TMP/ask.py" 6 >"$TMP/asked" &
 asker=$!
 for i in $(seq 40); do

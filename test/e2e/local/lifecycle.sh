@@ -16,7 +16,7 @@ stamp "$1-start"
 touch /tmp/up
 while :; do sleep 0.05; done
 SH
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 STAMP="sh $TMP/stamp.sh"
 STAY="sh $TMP/stay.sh"
 apply <<YAML
@@ -32,22 +32,22 @@ spec:
   terminationGracePeriodSeconds: 10
   volumes: [{name: log, hostPath: {path: $TMP/log}}]
   initContainers:
-  - {name: i1, image: debian, command: [sh, -c, "$STAMP i1-start; sleep 0.2; $STAMP i1-end"], volumeMounts: [{name: log, mountPath: /log}]}
+  - {name: i1, image: "debian:12", command: [sh, -c, "$STAMP i1-start; sleep 0.2; $STAMP i1-end"], volumeMounts: [{name: log, mountPath: /log}]}
   - name: s1
-    image: debian
+    image: "debian:12"
     restartPolicy: Always
     command: [sh, -c, "sleep 0.3; exec $STAY s1"]
     startupProbe: {exec: {command: [test, -e, /tmp/up]}, periodSeconds: 1}
     volumeMounts: [{name: log, mountPath: /log}]
-  - {name: i2, image: debian, command: [sh, -c, "$STAMP i2-start"], volumeMounts: [{name: log, mountPath: /log}]}
+  - {name: i2, image: "debian:12", command: [sh, -c, "$STAMP i2-start"], volumeMounts: [{name: log, mountPath: /log}]}
   - name: s2
-    image: debian
+    image: "debian:12"
     restartPolicy: Always
     command: [sh, -c, "exec $STAY s2"]
     volumeMounts: [{name: log, mountPath: /log}]
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: [sh, -c, "(sleep 7777 &); exec $STAY main"]
     lifecycle:
       postStart: {exec: {command: [sh, -c, "$STAMP poststart"]}}
@@ -80,7 +80,7 @@ kind: Pod
 metadata: {name: deaf}
 spec:
   terminationGracePeriodSeconds: 2
-  containers: [{name: main, image: debian, command: [sh, -c, "trap '' TERM; while :; do sleep 0.05; done"]}]
+  containers: [{name: main, image: "debian:12", command: [sh, -c, "trap '' TERM; while :; do sleep 0.05; done"]}]
 YAML
 wait_ready default pod/deaf
 t=$(now_ms)
@@ -94,7 +94,7 @@ kind: Pod
 metadata: {name: patient}
 spec:
   terminationGracePeriodSeconds: 9223372036854775807
-  containers: [{name: main, image: debian, command: [sh, -c, "trap 'sleep 1; echo ended >>/log/patient; exit 0' TERM; while :; do sleep 0.05; done"], volumeMounts: [{name: log, mountPath: /log}]}]
+  containers: [{name: main, image: "debian:12", command: [sh, -c, "trap 'sleep 1; echo ended >>/log/patient; exit 0' TERM; while :; do sleep 0.05; done"], volumeMounts: [{name: log, mountPath: /log}]}]
   volumes: [{name: log, hostPath: {path: $TMP/log}}]
 YAML
 wait_ready default pod/patient
@@ -107,7 +107,7 @@ kind: Pod
 metadata: {name: deaf}
 spec:
   terminationGracePeriodSeconds: 60
-  containers: [{name: main, image: debian, command: [sh, -c, "trap '' TERM; while :; do sleep 0.05; done"]}]
+  containers: [{name: main, image: "debian:12", command: [sh, -c, "trap '' TERM; while :; do sleep 0.05; done"]}]
 YAML
 wait_ready default pod/deaf
 t=$(now_ms)
@@ -123,8 +123,8 @@ spec:
     spec:
       restartPolicy: Never
       terminationGracePeriodSeconds: 1
-      initContainers: [{name: side, image: debian, restartPolicy: Always, command: [sleep, "1000"]}]
-      containers: [{name: main, image: debian, command: [sleep, "1"]}]
+      initContainers: [{name: side, image: "debian:12", restartPolicy: Always, command: [sleep, "1000"]}]
+      containers: [{name: main, image: "debian:12", command: [sleep, "1"]}]
 YAML
 wait_ready default job/job
 done_ok

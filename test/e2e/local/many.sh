@@ -18,7 +18,7 @@ spec:
     metadata: {labels: {app: many}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: debian, command: [sleep, infinity]}]
+      containers: [{name: main, image: "debian:12", command: [sleep, infinity]}]
 YAML
 running() { fsml get pods -o json | jq '[.items[] | select(.status.phase == "Running")] | length'; }
 slowest=0

@@ -26,7 +26,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: [sh, -c, "fsm-sidecar -V && exec sleep infinity"]
     securityContext: {runAsUser: 1234, runAsGroup: 1234, capabilities: {drop: [ALL]}}
 YAML

@@ -25,7 +25,7 @@ class H(http.server.BaseHTTPRequestHandler):
         pass
 http.server.HTTPServer(("", 8080), H).serve_forever()
 PYEOF
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 pod() { # NAME COMMAND(JSON) PROBES
     apply <<YAML
 apiVersion: v1
@@ -35,7 +35,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: $2
     ports: [{name: http, containerPort: 8080}]
 $3

@@ -10,8 +10,8 @@ metadata: {name: $1}
 spec:
   restartPolicy: $2
   terminationGracePeriodSeconds: 1
-${4:+$(printf '  initContainers: [{name: init, image: debian, command: [sh, -c, "%s"]}]' "$4")}
-  containers: [{name: main, image: debian, command: [sh, -c, '$3']}]
+${4:+$(printf '  initContainers: [{name: init, image: "debian:12", command: [sh, -c, "%s"]}]' "$4")}
+  containers: [{name: main, image: "debian:12", command: [sh, -c, '$3']}]
 YAML
 }
 field() { fsml get pod "$1" -o "jsonpath={.status.$2}"; }
@@ -57,7 +57,7 @@ spec:
     spec:
       restartPolicy: ${4:-Never}
       terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: debian, command: [sh, -c, "$3"]}]
+      containers: [{name: main, image: "debian:12", command: [sh, -c, "$3"]}]
 YAML
 }
 job done "completions: 3

@@ -12,7 +12,7 @@ metadata: {name: $1}
 spec:
   terminationGracePeriodSeconds: 1
   securityContext: ${3:-$NOTHING}
-  containers: [{name: main, image: debian, command: [sleep, "1000"], securityContext: $2}]
+  containers: [{name: main, image: "debian:12", command: [sleep, "1000"], securityContext: $2}]
 YAML
 }
 pod plain '{}'

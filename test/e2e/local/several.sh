@@ -18,7 +18,7 @@ kind: Pod
 metadata: {name: web, labels: {app: web}}
 spec:
   terminationGracePeriodSeconds: 1
-  containers: [{name: main, image: debian, command: [sh, -c, "echo INSTANCE >/tmp/index.html; cd /tmp; exec python3 -m http.server 8080"], readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}}]'
+  containers: [{name: main, image: "debian:12", command: [sh, -c, "echo INSTANCE >/tmp/index.html; cd /tmp; exec python3 -m http.server 8080"], readinessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1}}]'
 for i in 1 2 3; do
     echo "${pod/INSTANCE/instance-$i}" | other apply $i -f - >/dev/null || fail "apply to $i"
 done

@@ -37,14 +37,14 @@ spec:
   template:
     metadata: {labels: {app: refused}}
     spec:
-      containers: [{name: greedy, image: debian, command: [sleep, "1"], securityContext: {runAsUser: 1500}}]
+      containers: [{name: greedy, image: "debian:12", command: [sleep, "1"], securityContext: {runAsUser: 1500}}]
 YAML
 refused() { [[ $(st | jq -r '.problems[]') == *greedy*1500* ]]; }
 until_ok 5 refused || fail "a refused pod: $(st | jq -c .problems)"
 fsml status >/dev/null && fail "status is 0 with a refused pod"
 expect_match "event" "$(fsml get events -n app)" 'FailedCreate.*refused.*greedy'
 expect_match "condition" "$(fsml get deployment refused -n app -o json | jq -r '.status.conditions[] | select(.type == "ReplicaFailure") | .message')" greedy
-printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: bare, namespace: app}\nspec: {containers: [{name: greedy, image: debian, command: [sleep], securityContext: {runAsUser: 1500}}]}\n' | fsml apply -f - >"$TMP/out" 2>&1 && fail "a refused pod was made"
+printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: bare, namespace: app}\nspec: {containers: [{name: greedy, image: "debian:12", command: [sleep], securityContext: {runAsUser: 1500}}]}\n' | fsml apply -f - >"$TMP/out" 2>&1 && fail "a refused pod was made"
 expect_match "a bare pod" "$(cat "$TMP/out")" 'greedy.*1500'
 fsml delete deployment refused -n app >/dev/null
 until_ok 10 well || fail "it does not recover from a refused pod"

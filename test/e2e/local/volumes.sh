@@ -45,12 +45,12 @@ spec:
   - {name: made, hostPath: {path: $TMP/host/made, type: DirectoryOrCreate}}
   initContainers:
   - name: init
-    image: debian
+    image: "debian:12"
     command: [sh, -c, "echo from-init >/shared/init; mkdir -p /shared/sub; echo sub >/shared/sub/f; ln -s /etc /shared/out"]
     volumeMounts: [{name: shared, mountPath: /shared}]
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: [sleep, "1000"]
     env:
     - {name: LITERAL, value: "a \$(COLOR) \$\$(COLOR) \$(NOSUCH)"}
@@ -80,7 +80,7 @@ spec:
     - {name: host, mountPath: /host}
     - {name: made, mountPath: /made}
   - name: other
-    image: debian
+    image: "debian:12"
     command: [sleep, "1000"]
     volumeMounts: [{name: shared, mountPath: /shared}]
 ---
@@ -90,7 +90,7 @@ metadata: {name: waits}
 spec:
   terminationGracePeriodSeconds: 1
   volumes: [{name: c, configMap: {name: comes-later}}]
-  containers: [{name: main, image: debian, command: [sleep, "1000"], volumeMounts: [{name: c, mountPath: /c}]}]
+  containers: [{name: main, image: "debian:12", command: [sleep, "1000"], volumeMounts: [{name: c, mountPath: /c}]}]
 ---
 apiVersion: v1
 kind: Pod
@@ -98,8 +98,8 @@ metadata: {name: escapes}
 spec:
   terminationGracePeriodSeconds: 1
   volumes: [{name: e, emptyDir: {}}]
-  initContainers: [{name: i, image: debian, command: [ln, -s, /etc, /e/out], volumeMounts: [{name: e, mountPath: /e}]}]
-  containers: [{name: main, image: debian, command: [sleep, "1000"], volumeMounts: [{name: e, mountPath: /x, subPath: out}]}]
+  initContainers: [{name: i, image: "debian:12", command: [ln, -s, /etc, /e/out], volumeMounts: [{name: e, mountPath: /e}]}]
+  containers: [{name: main, image: "debian:12", command: [sleep, "1000"], volumeMounts: [{name: e, mountPath: /x, subPath: out}]}]
 ---
 apiVersion: v1
 kind: Pod
@@ -107,8 +107,8 @@ metadata: {name: makes}
 spec:
   terminationGracePeriodSeconds: 1
   volumes: [{name: e, emptyDir: {}}]
-  initContainers: [{name: i, image: debian, command: [ln, -s, "$TMP/host", /e/out], volumeMounts: [{name: e, mountPath: /e}]}]
-  containers: [{name: main, image: debian, command: [sleep, "1000"], volumeMounts: [{name: e, mountPath: /x, subPath: out/escaped/dir}]}]
+  initContainers: [{name: i, image: "debian:12", command: [ln, -s, "$TMP/host", /e/out], volumeMounts: [{name: e, mountPath: /e}]}]
+  containers: [{name: main, image: "debian:12", command: [sleep, "1000"], volumeMounts: [{name: e, mountPath: /x, subPath: out/escaped/dir}]}]
 ---
 apiVersion: v1
 kind: Pod
@@ -118,7 +118,7 @@ spec:
   volumes: [{name: e, emptyDir: {}}, {name: cfg, configMap: {name: cfg}}]
   containers:
   - name: main
-    image: debian
+    image: "debian:12"
     command: [sleep, "1000"]
     volumeMounts:
     - {name: e, mountPath: "/x/../..$TMP/dots/dir"}
@@ -131,8 +131,8 @@ metadata: {name: stays}
 spec:
   terminationGracePeriodSeconds: 1
   volumes: [{name: e, emptyDir: {}}]
-  initContainers: [{name: i, image: debian, command: [sh, -c, "mkdir -p /e/a && ln -s a /e/link"], volumeMounts: [{name: e, mountPath: /e}]}]
-  containers: [{name: main, image: debian, command: [sleep, "1000"], securityContext: {runAsUser: 1234}, volumeMounts: [{name: e, mountPath: /x, subPath: link/b/c}, {name: e, mountPath: /e}]}]
+  initContainers: [{name: i, image: "debian:12", command: [sh, -c, "mkdir -p /e/a && ln -s a /e/link"], volumeMounts: [{name: e, mountPath: /e}]}]
+  containers: [{name: main, image: "debian:12", command: [sleep, "1000"], securityContext: {runAsUser: 1234}, volumeMounts: [{name: e, mountPath: /x, subPath: link/b/c}, {name: e, mountPath: /e}]}]
 YAML
 wait_ready default pod/pod
 sh_() { in_pod default pod sh -c "$1"; }

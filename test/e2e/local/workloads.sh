@@ -22,7 +22,7 @@ spec:
       terminationGracePeriodSeconds: 2
       containers:
       - name: main
-        image: debian
+        image: "debian:12"
         command: [$PY, -m, http.server, "8080"]
         readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
 ---
@@ -46,7 +46,7 @@ spec:
       terminationGracePeriodSeconds: 1
       containers:
       - name: main
-        image: debian
+        image: "debian:12"
         command: [sh, -c, "date +%s.%N >>/data/started; sleep 0.3; touch /tmp/up; exec sleep 1000"]
         readinessProbe: {exec: {command: [test, -e, /tmp/up]}, periodSeconds: 1}
         volumeMounts: [{name: data, mountPath: /data}]
@@ -60,7 +60,7 @@ spec:
     metadata: {labels: {app: agent}}
     spec:
       terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: debian, command: [sleep, "1000"]}]
+      containers: [{name: main, image: "debian:12", command: [sleep, "1000"]}]
 YAML
 wait_ready default deployment/web statefulset/db daemonset/agent
 # never more than 5, never fewer than 4 ready, while every pod is replaced; no request fails

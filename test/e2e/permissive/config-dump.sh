@@ -19,7 +19,7 @@ metadata: {name: httpbin, namespace: app, labels: {app: httpbin}}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: main, image: kennethreitz/httpbin, command: [gunicorn, -b, "0.0.0.0:14001", "httpbin:app"],
+  - {name: main, image: "debian:12", command: [gunicorn, -b, "0.0.0.0:14001", "httpbin:app"],
      readinessProbe: {tcpSocket: {port: 14001}, periodSeconds: 1}}
 ---
 apiVersion: v1
@@ -27,7 +27,7 @@ kind: Pod
 metadata: {name: curl, namespace: app}
 spec:
   terminationGracePeriodSeconds: 1
-  containers: [{name: main, image: curlimages/curl, command: [sleep, infinity]}]
+  containers: [{name: main, image: "debian:12", command: [sleep, infinity]}]
 YAML
 wait_ready app pod/httpbin pod/curl
 ip=$(service_ip app httpbin)

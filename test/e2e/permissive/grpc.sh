@@ -1,6 +1,7 @@
 #!/bin/bash
 # a gRPC client and server of the grpc libraries: unary, both streaming directions, both at once,
 # error status in trailers, deadline.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

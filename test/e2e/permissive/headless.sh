@@ -1,5 +1,6 @@
 #!/bin/bash
 # a headless Service and the names of a StatefulSet's pods lead to the pods.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -25,7 +26,7 @@ spec:
       terminationGracePeriodSeconds: 1
       containers:
       - name: main
-        image: debian
+        image: "debian:12"
         command: [$PY, "$ROOT/test/e2e/peers/hostname_http.py", "8080"]
         readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
 YAML

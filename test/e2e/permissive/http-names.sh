@@ -1,6 +1,7 @@
 #!/bin/bash
 # curl reaches gunicorn+httpbin by every name of its Service, by ClusterIP and by pod IP, over
 # mutual TLS; serviceAccessMode domain takes the addresses away and leaves the names.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app other

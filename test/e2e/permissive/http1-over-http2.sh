@@ -1,6 +1,7 @@
 #!/bin/bash
 # an HTTP/2 client reaches an HTTP/1.1 server of its own choosing, and h1 keep-alive, pipelining,
 # HEAD, 100-continue, chunked uploads and trailers pass through the pair unharmed.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

@@ -1,10 +1,11 @@
 #!/bin/bash
 # nghttp and h2load reach nghttpd, which speaks only HTTP/2, through two sidecars.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
 head -c 1024 /dev/urandom | base64 -w0 | head -c 1024 >"$TMP/1k"
-mkdir -p "$TMP/www" && mv "$TMP/1k" "$TMP/www/" && chmod -R a+rX "$TMP"
+mkdir -p "$TMP/www" && mv "$TMP/1k" "$TMP/www/" && in_pods "$TMP"
 server app h2 8080 http-web -- nghttpd --no-tls -d "$TMP/www" 8080
 client app
 wait_ready app pod/h2 pod/client

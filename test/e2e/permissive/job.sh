@@ -1,5 +1,6 @@
 #!/bin/bash
 # a Job in the mesh makes its request and completes: the sidecar does not keep it alive.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -15,7 +16,7 @@ spec:
       restartPolicy: Never
       containers:
       - name: main
-        image: debian
+        image: "debian:12"
         command: [curl, -sS, -f, -m, "10", "http://httpbin.app:14001/get"]
 YAML
 complete() {

@@ -1,5 +1,6 @@
 #!/bin/bash
 # nginx as the server: small and large files, ranges, 20 keep-alive clients.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -13,7 +14,7 @@ http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fas
   uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; sendfile on;
   server { listen 8080; listen [::]:8080; root $TMP/www; } }
 CONF
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 server app web 8080 http -- nginx -c "$TMP/nginx.conf"
 client app
 wait_ready app pod/web pod/client

@@ -1,12 +1,13 @@
 #!/bin/bash
 # an application's own TLS is carried untouched between two sidecars: the client sees the server's
 # own certificate, and nothing of the mesh's.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=own.app \
     -addext 'subjectAltName=DNS:own.app,DNS:bare.app' -keyout "$TMP/key.pem" -out "$TMP/cert.pem" 2>/dev/null
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 for port in "own 8443 https" "bare 8444"; do
     # shellcheck disable=SC2086
     set -- $port

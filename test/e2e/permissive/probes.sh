@@ -1,12 +1,13 @@
 #!/bin/bash
 # probes of every kind work in meshed pods, and report the truth: http, https, tcp, grpc, exec; a
 # failing one keeps the pod out, a failing liveness probe restarts the container.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=probes \
     -keyout "$TMP/key.pem" -out "$TMP/cert.pem" 2>/dev/null
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 pod() { # NAME COMMAND-JSON PROBES-YAML-FLOW
     apply <<YAML
 apiVersion: v1
@@ -15,7 +16,7 @@ metadata: {name: $1, namespace: app, labels: {app: $1}}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: main, image: debian, command: $2, ports: [{name: web, containerPort: 8080}], $3}
+  - {name: main, image: "debian:12", command: $2, ports: [{name: web, containerPort: 8080}], $3}
 YAML
 }
 hello="[$PY, $ROOT/test/e2e/peers/hostname_http.py, \"8080\"]"

@@ -1,15 +1,16 @@
 #!/bin/bash
 # protocols in which the server speaks first (SMTP, by aiosmtpd and curl) work on declared and on
 # undeclared ports without a long wait.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
 server app smtp 2525 tcp-server-first-smtp -- $PY -m aiosmtpd -n -l 0.0.0.0:2525
 server app mail 2526 -- $PY -m aiosmtpd -n -l 0.0.0.0:2526
+printf 'Subject: hello\r\n\r\nfirst words\r\n' >"$TMP/mail"
+in_pods "$TMP"
 client app
 wait_ready app pod/smtp pod/mail pod/client
-printf 'Subject: hello\r\n\r\nfirst words\r\n' >"$TMP/mail"
-chmod -R a+rX "$TMP"
 send() { # HOST:PORT
     in_pod app client curl -sS -m 5 --url "smtp://$1" --mail-from a@example.com --mail-rcpt b@example.com -T "$TMP/mail"
 }

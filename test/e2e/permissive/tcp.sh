@@ -1,5 +1,6 @@
 #!/bin/bash
 # raw TCP: half-close with nc in both directions, and 100 MB both ways at once with checksums.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

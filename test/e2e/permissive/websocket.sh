@@ -1,5 +1,6 @@
 #!/bin/bash
 # a WebSocket client and server (the websockets library) talk through two sidecars.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

@@ -22,8 +22,8 @@ metadata:
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: a, image: debian, command: [sh, -c, "cd /tmp && exec python3 -m http.server 8082"], readinessProbe: {tcpSocket: {port: 8082}, periodSeconds: 1}}
-  - {name: b, image: debian, command: [sh, -c, "cd /tmp && exec python3 -m http.server 8083"], readinessProbe: {tcpSocket: {port: 8083}, periodSeconds: 1}}
+  - {name: a, image: "debian:12", command: [sh, -c, "cd /tmp && exec python3 -m http.server 8082"], readinessProbe: {tcpSocket: {port: 8082}, periodSeconds: 1}}
+  - {name: b, image: "debian:12", command: [sh, -c, "cd /tmp && exec python3 -m http.server 8083"], readinessProbe: {tcpSocket: {port: 8083}, periodSeconds: 1}}
 YAML
 client app
 wait_ready app pod/two pod/client
@@ -53,7 +53,7 @@ metadata: {name: bare, namespace: app, labels: {app: bare}}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: a, image: debian, command: [sh, -c, "cd /tmp && exec python3 -m http.server 8082"], readinessProbe: {tcpSocket: {port: 8082}, periodSeconds: 1}}
+  - {name: a, image: "debian:12", command: [sh, -c, "cd /tmp && exec python3 -m http.server 8082"], readinessProbe: {tcpSocket: {port: 8082}, periodSeconds: 1}}
 YAML
 wait_ready app pod/bare
 expect_eq "a pod whose interface is left alone" "$(code bare.app:8082)" 200

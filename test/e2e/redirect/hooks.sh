@@ -29,7 +29,7 @@ spec:
   terminationGracePeriodSeconds: 5
   initContainers:
   - name: agent
-    image: debian
+    image: "debian:12"
     restartPolicy: Always
     command: [$PY, $TMP/web.py, "8090", /said/$2-agent]
     volumeMounts: [{name: said, mountPath: /said}]
@@ -37,7 +37,7 @@ spec:
     startupProbe: {httpGet: {path: /agent-started, port: 8090}, periodSeconds: 1}
   containers:
   - name: web
-    image: debian
+    image: "debian:12"
     command: [$PY, $TMP/web.py, "8080", /said/$2]
     volumeMounts: [{name: said, mountPath: /said}]
     ports: [{name: http, containerPort: 8080}]

@@ -26,7 +26,7 @@ metadata: {name: $name, namespace: app, annotations: {$notes}}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
-  - {name: main, image: debian, command: [$PY, $STUB, serve, "me:8080,8081"]}
+  - {name: main, image: "debian:12", command: [$PY, $STUB, serve, "me:8080,8081"]}
 YAML
 }
 ips() { fsml get pod -n "$1" "$2" -o json | jq -r '.status.podIPs[].ip'; }
@@ -103,7 +103,7 @@ fsml apply -f - >"$TMP/refused" 2>&1 <<YAML && fail "a pod with a bad list was t
 apiVersion: v1
 kind: Pod
 metadata: {name: bad, namespace: app, annotations: {flomesh.io/outbound-port-exclusion-list: "6379,seventy"}}
-spec: {containers: [{name: main, image: debian, command: [sleep, "1"]}]}
+spec: {containers: [{name: main, image: "debian:12", command: [sleep, "1"]}]}
 YAML
 expect_match "the refusal" "$(cat "$TMP/refused")" "Invalid port value 'seventy' specified for annotation 'flomesh.io/outbound-port-exclusion-list'"
 done_ok "$N connections"

@@ -14,7 +14,7 @@ ip=$(pod_ip app "$(pods_of app app=httpbin)")
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=client.app.cluster.local \
     -addext 'subjectAltName=DNS:client.app.cluster.local,URI:spiffe://cluster.local/ns/app/sa/client' \
     -keyout "$TMP/key.pem" -out "$TMP/cert.pem" 2>/dev/null
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 request='GET /get HTTP/1.1\r\nHost: httpbin.app\r\nConnection: close\r\n\r\n'
 try() { # WHERE(host|ns/pod) COMMAND...  -> output; must not hold an HTTP answer
     local where=$1

@@ -1,6 +1,7 @@
 #!/bin/bash
 # sidecar.sidecarDisabledMTLS: sidecars speak plaintext to each other, whoever is outside the mesh is
 # still refused; turned back, everything is mutual TLS again.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 meshconfig '{"spec":{"sidecar":{"sidecarDisabledMTLS":true}}}'

@@ -13,7 +13,7 @@ http { access_log off; client_body_temp_path /tmp/b; proxy_temp_path /tmp/p; fas
   uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; keepalive_requests 1000000;
   server { listen 8080; location / { return 200 "hello\n"; } } }
 CONF
-chmod -R a+rX "$TMP"
+in_pods "$TMP"
 server app web 8080 http -- nginx -c "$TMP/nginx.conf"
 client app
 wait_ready app pod/web pod/client

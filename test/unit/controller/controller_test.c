@@ -1555,6 +1555,27 @@ START_TEST(log_level_follows_the_meshconfig)
 }
 END_TEST
 
+START_TEST(a_poll_says_what_is_in_force)
+{
+    char *token = token_of("curl");
+    json_t *doc = fetch(token);
+    const char *version = json_str(doc, "Version", "");
+    char *ask = xasprintf("/v1/config?version=%s&wait=0&applied=%s", version, version);
+
+    /* as after a restart: it holds the document, and has reported nothing */
+    expect_only(304, "GET", ask, token, NULL);
+    struct answer a = expect(200, "GET", "/proxies", NULL, NULL);
+    json_t *list = parse(a.body), *px = json_array_get(list, 0);
+    ck_assert_str_eq(json_str(px, "applied", ""), version);
+    ck_assert_int_eq(json_int(px, "lagMs", -1), 0);
+    answer_free(&a);
+    json_decref(list);
+    json_decref(doc);
+    free(ask);
+    free(token);
+}
+END_TEST
+
 START_TEST(proxies_and_metrics)
 {
     char *token = token_of("curl");
@@ -1755,6 +1776,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, second_signal_leaves_now);
     tcase_add_test(tc, sighup_reads_the_token_key_again);
     tcase_add_test(tc, log_level_follows_the_meshconfig);
+    tcase_add_test(tc, a_poll_says_what_is_in_force);
     tcase_add_test(tc, proxies_and_metrics);
     tcase_add_test(tc, max_data_plane_connections);
     tcase_add_test(tc, no_secret_is_logged);
