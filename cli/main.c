@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/cluster/install.h"
 #include "cli/inject.h"
 #include "cli/local/local_cli.h"
 #include "cli/mesh.h"
@@ -52,6 +53,32 @@ const struct cli_command cli_commands[] = {
                  "  fsm local get pods -A\n"
                  "  fsm local exec curl -- curl -s http://httpbin:14001/get\n"
                  "  fsm local down"},
+    {.name = "install",
+     .args = "[--set KEY=VALUE]... [flags]",
+     .summary = "install the mesh into a cluster",
+     .description =
+         "Applies definitions, rights, control plane and settings to the cluster of the "
+         "kubeconfig, and waits until they are ready. Doing it again changes nothing, or what "
+         "the values change.",
+     .examples =
+         "  fsm install\n"
+         "  fsm install --set fsm.enablePermissiveTrafficPolicy=false\n"
+         "  fsm install --set=fsm.outboundIPRangeExclusionList=\"{1.1.1.1/32,2.2.2.2/24}\"\n"
+         "  fsm install --dry-run | kubectl diff -f -",
+     .opts = cli_install_opts,
+     .run = cli_install},
+    {.name = "upgrade",
+     .args = "[--set KEY=VALUE]... [flags]",
+     .summary = "bring a mesh to this version, or change its values",
+     .description = "As install, for a mesh that is there: it keeps the values that it was made "
+                    "with, and those that are given now win.",
+     .examples = "  fsm upgrade\n"
+                 "  fsm upgrade --set fsm.injector.replicaCount=3",
+     .opts = cli_upgrade_opts,
+     .run = cli_upgrade},
+    {.name = "uninstall",
+     .summary = "take the mesh out of a cluster",
+     .sub = cli_uninstall_commands},
     {.name = "inject",
      .summary = "print a manifest with the sidecar added",
      .opts = cli_inject_opts,
