@@ -110,17 +110,9 @@ static int remove_one(struct cluster *c, const json_t *object, struct err *e)
 
 /* ---- namespace and definitions --------------------------------------------------------------- */
 
-static const json_t *first_of(const json_t *objects, const char *kind)
-{
-    for (size_t i = 0; i < json_array_size(objects); i++)
-        if (strcmp(kind_name(json_array_get(objects, i)), kind) == 0)
-            return json_array_get(objects, i);
-    return NULL;
-}
-
 static int apply_namespace(const struct apply *a, struct stored *s, struct err *e)
 {
-    const json_t *ns = first_of(a->now->objects, "Namespace");
+    const json_t *ns = list_find(a->now->objects, "kind", "Namespace");
     int there = is_there(a->cluster, ns, e);
 
     if (there < 0 || apply_one(a, ns, e))
@@ -129,18 +121,6 @@ static int apply_namespace(const struct apply *a, struct stored *s, struct err *
         s->made_namespace = true;
     progress("namespace %s: %s", a->now->ns, there ? "there" : "made");
     return 0;
-}
-
-static bool is_established(const json_t *definition)
-{
-    const json_t *conditions = json_at(definition, "status.conditions");
-
-    for (size_t i = 0; i < json_array_size(conditions); i++) {
-        const json_t *one = json_array_get(conditions, i);
-        if (strcmp(json_str(one, "type", ""), "Established") == 0)
-            return strcmp(json_str(one, "status", ""), "True") == 0;
-    }
-    return false;
 }
 
 static int wait_established(struct cluster *c, const json_t *definition, struct err *e)
@@ -152,7 +132,7 @@ static int wait_established(struct cluster *c, const json_t *definition, struct 
         json_t *now;
         if (!cluster_is_good(cluster_get(c, path, &now, e)))
             break;
-        done = is_established(now);
+        done = object_has_condition(now, "Established");
         json_decref(now);
         timely = done || progress_wait();
     }

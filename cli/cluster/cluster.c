@@ -342,3 +342,27 @@ json_t *cluster_list(struct cluster *c, const struct kube_kind *k, const char *n
     json_decref(all);
     return NULL;
 }
+
+/* ---- what objects say ------------------------------------------------------------------------ */
+
+const json_t *list_find(const json_t *list, const char *path, const char *value)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (strcmp(json_str(json_array_get(list, i), path, ""), value) == 0)
+            return json_array_get(list, i);
+    return NULL;
+}
+
+bool object_has_condition(const json_t *object, const char *type)
+{
+    const json_t *one = list_find(json_at(object, "status.conditions"), "type", type);
+
+    return strcmp(json_str(one, "status", ""), "True") == 0;
+}
+
+const char *image_tag(const char *image)
+{
+    const char *colon = strrchr(image, ':');
+
+    return colon && !strchr(colon, '/') ? colon + 1 : "";
+}

@@ -49,4 +49,13 @@ char *cluster_path_of(const json_t *object, bool collection);
 const struct kube_kind *cluster_kind_of(const json_t *object);
 bool cluster_is_good(int status);
 
+/* ---- what objects say ---- */
+
+/* status.conditions has one of that type that is True */
+bool object_has_condition(const json_t *object, const char *type);
+/* "1.2" of "host:5000/name:1.2"; "" if there is none; borrowed */
+const char *image_tag(const char *image);
+/* the element of a list whose member at path is that; borrowed, or NULL */
+const json_t *list_find(const json_t *list, const char *path, const char *value);
+
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "cli/cluster/plane.h"
 #include "cli/cluster/render.h"
 #include "common/base/buf.h"
 #include "common/base/clock.h"
@@ -154,8 +155,7 @@ static void tell_pod(const json_t *pod)
 static void tell_pods(struct cluster *c, const char *ns)
 {
     struct err e;
-    json_t *pods = cluster_list(c, kube_kind_by_key("Pod"), ns,
-                                "labelSelector=app%20in%20(fsm-controller,fsm-injector)", NULL, &e);
+    json_t *pods = plane_pods(c, ns, &e);
 
     for (size_t i = 0; i < json_array_size(pods); i++)
         tell_pod(json_array_get(pods, i));

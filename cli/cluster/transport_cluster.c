@@ -85,12 +85,9 @@ static char *version(struct transport *t, const char *ns, struct err *e)
     char *path = cluster_path(kube_kind_by_key("Deployment"), ns, CONTROLLER);
     json_t *deployment;
     int status = cluster_get(of(t), path, &deployment, e);
-    json_t *containers = json_at(deployment, "spec.template.spec.containers");
-    const char *image = json_str(json_array_get(containers, 0), "image", ""),
-               *tag = strrchr(image, ':');
-    char *v = cluster_is_good(status) || status == 404
-                  ? xstrdup(tag && !strchr(tag, '/') ? tag + 1 : "unknown")
-                  : NULL;
+    const json_t *first = json_array_get(json_at(deployment, "spec.template.spec.containers"), 0);
+    const char *tag = image_tag(json_str(first, "image", ""));
+    char *v = cluster_is_good(status) || status == 404 ? xstrdup(*tag ? tag : "unknown") : NULL;
 
     free(path);
     json_decref(deployment);
