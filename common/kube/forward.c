@@ -15,8 +15,10 @@
 #include "common/base/mem.h"
 #include "common/kube/curl.h"
 
-#define PROTOCOL      "v4.channel.k8s.io"
-#define HEAD_MAX      (32u << 10)
+#define PROTOCOL "v4.channel.k8s.io"
+#define HEAD_MAX (32u << 10)
+/* what a container runtime says of a refused connection is long */
+#define ERROR_MAX     700
 #define OP_BINARY     2
 #define OP_CLOSE      8
 #define OP_PING       9
@@ -306,8 +308,8 @@ static int converse(struct tunnel *t, struct answer *a, struct err *e)
             return n;
     }
     if (a->error.len && !a->data.len)
-        return err_set(e, "port-forward: %.*s", (int)(a->error.len < 300 ? a->error.len : 300),
-                       a->error.p);
+        return err_set(e, "port-forward: %.*s",
+                       (int)(a->error.len < ERROR_MAX ? a->error.len : ERROR_MAX), a->error.p);
     return rc < 0 ? err_set(e, "port-forward: the API server sent no frame of a WebSocket") : 0;
 }
 

@@ -44,7 +44,7 @@ spec:
   containers:
   - name: sidecar
     image: flomesh/fsm-sidecar:$VERSION
-    command: [fsm-sidecar, -f, /doc/doc.json, -d]
+    command: [fsm-sidecar, -f, /doc/doc.json, -d, -v, -v]
     env: [{name: PASSWORD, value: hunter2hunter2}]
     volumeMounts: [{name: doc, mountPath: /doc}]
   volumes: [{name: doc, configMap: {name: doc}}]
