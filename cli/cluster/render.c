@@ -20,6 +20,7 @@
 /* names in the manifests that an installation may choose */
 #define BASE_NAMESPACE "fsm-system"
 #define BASE_WEBHOOK   "fsm-webhook-fsm"
+#define BASE_VALIDATOR "fsm-validator-mesh-fsm"
 #define BASE_CA        "fsm-ca-bundle"
 #define BASE_REGISTRY  "flomesh/"
 #define MONITORED_BY   "flomesh.io/monitored-by"
@@ -30,7 +31,7 @@ static const char *const cluster_wide[] = {"ClusterRole", "ClusterRoleBinding"};
  */
 
 struct renaming {
-    const char *ns, *webhook, *ca;
+    const char *ns, *webhook, *validator, *ca;
 };
 
 /* text with from replaced by to, where it stands as a word between other characters than those of
@@ -58,8 +59,10 @@ static json_t *renamed(const char *text, const struct renaming *to)
     char *a = replace_word(text, BASE_NAMESPACE, to->ns);
     char *b = replace_word(a, BASE_WEBHOOK, to->webhook);
     char *c = replace_word(b, BASE_CA, to->ca);
-    json_t *v = json_string(c);
+    char *d = replace_word(c, BASE_VALIDATOR, to->validator);
+    json_t *v = json_string(d);
 
+    free(d);
     free(a);
     free(b);
     free(c);
@@ -345,12 +348,14 @@ int render(const json_t *values, const char *mesh, const char *ns, struct render
         .ca_secret = xstrdup(values_text(values, "fsm.caBundleSecretName", BASE_CA))};
     char *webhook = xasprintf(
         "%s-%s", values_text(values, "fsm.webhookConfigNamePrefix", "fsm-webhook"), r.mesh);
-    struct renaming to = {r.ns, webhook, r.ca_secret};
+    char *validator = xasprintf("fsm-validator-mesh-%s", r.mesh);
+    struct renaming to = {r.ns, webhook, validator, r.ca_secret};
     int rc = check_names(values, &r, e);
 
     if (rc == 0)
         rc = render_objects(values, &to, &r, e);
     free(webhook);
+    free(validator);
     if (rc)
         rendered_free(&r);
     else
