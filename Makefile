@@ -64,7 +64,7 @@ $(eval $(call prog,fsm-injector,$(call obj,injector/webhook/*.c) $(INJECT_OBJ)))
 $(eval $(call prog,fsm-init,$(call obj,interceptor/init/*.c),-lip4tc -lip6tc))
 $(eval $(call prog,fsm-healthcheck,$(call obj,injector/healthcheck/*.c)))
 $(eval $(call prog,fsm-local-shim,$(call obj,cli/local/shim/*.c)))
-$(eval $(call prog,fsm,$(call obj,cli/*.c cli/local/*.c) $(INJECT_OBJ)))
+$(eval $(call prog,fsm,$(call obj,cli/*.c cli/cluster/*.c cli/local/*.c) $(INJECT_OBJ)))
 
 # ---- building --------------------------------------------------------------------------------
 .DEFAULT_GOAL := all
@@ -93,6 +93,15 @@ $(O)/libcommon.a: $(O)/objects
 # only version.o knows the commit, so that a new commit rebuilds one file
 $(O)/common/base/version.o: FSM_CFLAGS += -DFSM_VERSION='"$(VERSION)"' -DFSM_COMMIT='"$(COMMIT)"' -DFSM_BUILD_DATE='"$(BUILD_DATE)"'
 $(O)/common/base/version.o: $(O)/version
+
+# what "fsm install" applies is part of it: one file behind the other, each after a line "#file PATH"
+MANIFESTS := $(wildcard deploy/crds/*.yaml deploy/kustomize/base/*.yaml deploy/kustomize/mesh-config/*.yaml)
+$(eval $(call stamp,$(O)/manifests.list,$(MANIFESTS)))
+$(O)/manifests: $(MANIFESTS) $(O)/manifests.list
+	@for f in $(MANIFESTS); do echo "#file $$f" && cat $$f || exit 1; done >$@
+$(O)/cli/cluster/manifests.o: FSM_CFLAGS += -DFSM_MANIFESTS='"$(O)/manifests"'
+$(O)/cli/cluster/manifests.o: $(O)/manifests
+
 $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"

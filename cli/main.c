@@ -2,44 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cli/cluster/bundle.h"
+#include "cli/cluster/check.h"
+#include "cli/cluster/install.h"
 #include "cli/inject.h"
 #include "cli/local/local_cli.h"
 #include "cli/mesh.h"
-#include "cli/output.h"
 #include "cli/validate.h"
-#include "common/base/version.h"
-
-static const char *version_format;
-static const struct opt version_opts[] = {{'o', "output", "FORMAT",
-                                           "json, yaml or table (default: one line of text)",
-                                           OPT_STR(&version_format)},
-                                          OPT_END};
-
-static const struct out_column version_columns[] = {
-    {.title = "VERSION", .path = "version"},   {.title = "COMMIT", .path = "commit"},
-    {.title = "DATE", .path = "date"},         {.title = "TLS", .path = "tls"},
-    {.title = "COMPILER", .path = "compiler"}, {.title = NULL}};
-
-static int cmd_version(int argc, char **argv)
-{
-    struct output out;
-    int rc;
-
-    if (argc)
-        return cli_usage("fsm version takes no operands");
-    if (!version_format) {
-        opt_print_version("fsm");
-        return 0;
-    }
-    if ((rc = output_choose(&out, version_format)) != 0)
-        return rc;
-    json_t *rows =
-        json_pack("[{s:s, s:s, s:s, s:s, s:s}]", "version", fsm_version, "commit", fsm_commit,
-                  "date", fsm_build_date, "tls", fsm_tls, "compiler", __VERSION__);
-    rc = output_list(&out, rows, version_columns, true);
-    json_decref(rows);
-    return rc;
-}
+#include "cli/version.h"
 
 const struct cli_command cli_commands[] = {
     {.name = "local",
@@ -52,6 +22,44 @@ const struct cli_command cli_commands[] = {
                  "  fsm local get pods -A\n"
                  "  fsm local exec curl -- curl -s http://httpbin:14001/get\n"
                  "  fsm local down"},
+    {.name = "install",
+     .args = "[--set KEY=VALUE]... [flags]",
+     .summary = "install the mesh into a cluster",
+     .description =
+         "Applies definitions, rights, control plane and settings to the cluster of the "
+         "kubeconfig, and waits until they are ready. Doing it again changes nothing, or what "
+         "the values change.",
+     .examples =
+         "  fsm install\n"
+         "  fsm install --set fsm.enablePermissiveTrafficPolicy=false\n"
+         "  fsm install --set=fsm.outboundIPRangeExclusionList=\"{1.1.1.1/32,2.2.2.2/24}\"\n"
+         "  fsm install --dry-run | kubectl diff -f -",
+     .opts = cli_install_opts,
+     .run = cli_install},
+    {.name = "upgrade",
+     .args = "[--set KEY=VALUE]... [flags]",
+     .summary = "bring a mesh to this version, or change its values",
+     .description = "As install, for a mesh that is there: it keeps the values that it was made "
+                    "with, and those that are given now win.",
+     .examples = "  fsm upgrade\n"
+                 "  fsm upgrade --set fsm.injector.replicaCount=3",
+     .opts = cli_upgrade_opts,
+     .run = cli_upgrade},
+    {.name = "uninstall",
+     .summary = "take the mesh out of a cluster",
+     .sub = cli_uninstall_commands},
+    {.name = "check",
+     .args = "[--pre | --proxy] [-o FORMAT]",
+     .summary = "find out what is wrong with a cluster's mesh",
+     .description =
+         "Looks at the API server, the control plane, the webhook, certificates, namespaces "
+         "and pods, and says of each what is wrong and what to do. Changes nothing. Exit "
+         "status 1 if a check failed.",
+     .examples = "  fsm check --pre\n"
+                 "  fsm check\n"
+                 "  fsm check --proxy -o json",
+     .opts = cli_check_opts,
+     .run = cli_check},
     {.name = "inject",
      .summary = "print a manifest with the sidecar added",
      .opts = cli_inject_opts,
@@ -68,6 +76,7 @@ const struct cli_command cli_commands[] = {
      .sub = cli_namespace_commands},
     {.name = "mesh", .summary = "which meshes there are", .sub = cli_mesh_commands},
     {.name = "proxy", .summary = "ask the sidecars of pods", .sub = cli_proxy_commands},
+    {.name = "support", .summary = "what helps to find a fault", .sub = cli_support_commands},
     {.name = "completion",
      .args = "{bash|zsh}",
      .summary = "print a script for command completion",
@@ -76,10 +85,10 @@ const struct cli_command cli_commands[] = {
      .run = cli_completion,
      .complete = "bash zsh"},
     {.name = "version",
-     .args = "[-o FORMAT]",
-     .summary = "print the version and how this was built",
-     .opts = version_opts,
-     .run = cmd_version},
+     .args = "[--client-only] [-o FORMAT]",
+     .summary = "print the versions of this program and of the cluster's mesh",
+     .opts = cli_version_opts,
+     .run = cli_version},
     {.name = NULL},
 };
 

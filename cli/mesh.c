@@ -15,7 +15,7 @@
 static const char *output_format;
 
 static const struct opt list_opts[] = {
-    TRANSPORT_OPT,
+    TRANSPORT_OPTS,
     {'o', "output", "FORMAT", "table, json or yaml", OPT_STR(&output_format)},
     OPT_END};
 
@@ -29,7 +29,15 @@ static const struct out_column smi_columns[] = {{.title = "MESH NAME", .path = "
                                                 {.title = "SMI SUPPORTED", .path = "smi"},
                                                 {.title = NULL}};
 
-static char *added_namespaces(const json_t *namespaces)
+const char *mesh_name_of(const json_t *config)
+{
+    const json_t *labels = json_at(config, "metadata.labels");
+    const char *name = json_string_value(json_object_get(labels, "app.kubernetes.io/instance"));
+
+    return name ? name : "fsm";
+}
+
+static char *added_namespaces(const json_t *namespaces, const char *of)
 {
     struct buf b = BUF_INIT;
 
@@ -37,29 +45,46 @@ static char *added_namespaces(const json_t *namespaces)
         const json_t *ns = json_array_get(namespaces, i);
         const char *mesh =
             json_string_value(json_object_get(json_at(ns, "metadata.labels"), MONITORED_BY));
-        if (mesh && strcmp(mesh, "fsm") == 0)
+        if (mesh && strcmp(mesh, of) == 0)
             buf_printf(&b, "%s%s", b.len ? "," : "", json_str(ns, "metadata.name", ""));
     }
     return buf_take(&b);
 }
 
-/* returns owned array: one row per MeshConfig; NULL and e */
+/* the row of one MeshConfig; NULL and e */
+static json_t *mesh_row(struct transport *t, const json_t *config, const json_t *namespaces,
+                        struct err *e)
+{
+    const char *ns = json_str(config, "metadata.namespace", ""), *mesh = mesh_name_of(config);
+    char *added = added_namespaces(namespaces, mesh), *version = t->ops->version(t, ns, e);
+    json_t *row = version ? json_pack("{s:s, s:s, s:s, s:s, s:s}", "mesh", mesh, "namespace", ns,
+                                      "version", version, "added", added, "smi", SMI)
+                          : NULL;
+
+    free(added);
+    free(version);
+    return row;
+}
+
+/* returns owned array: one row per MeshConfig that is a mesh's; NULL and e */
 static json_t *meshes(struct transport *t, struct err *e)
 {
     json_t *configs = t->ops->list(t, "MeshConfig", NULL, e);
     json_t *namespaces = configs ? t->ops->list(t, "Namespace", NULL, e) : NULL;
-    char *version = namespaces ? t->ops->version(t, e) : NULL;
-    json_t *rows = version ? json_array() : NULL;
+    json_t *rows = namespaces ? json_array() : NULL;
 
     for (size_t i = 0; rows && i < json_array_size(configs); i++) {
-        char *added = added_namespaces(namespaces);
-        json_array_append_new(
-            rows, json_pack("{s:s, s:s, s:s, s:s, s:s}", "mesh", "fsm", "namespace",
-                            json_str(json_array_get(configs, i), "metadata.namespace", ""),
-                            "version", version, "added", added, "smi", SMI));
-        free(added);
+        const json_t *config = json_array_get(configs, i);
+        if (strcmp(json_str(config, "metadata.name", ""), MESH_CONFIG) != 0)
+            continue;
+        json_t *row = mesh_row(t, config, namespaces, e);
+        if (row) {
+            json_array_append_new(rows, row);
+        } else {
+            json_decref(rows);
+            rows = NULL;
+        }
     }
-    free(version);
     json_decref(configs);
     json_decref(namespaces);
     return rows;

@@ -25,18 +25,18 @@ static const char *mesh_name(void)
 }
 
 static const struct opt add_opts[] = {
-    TRANSPORT_OPT,
+    TRANSPORT_OPTS,
     {0, "mesh-name", "NAME", "name of the mesh (default fsm)", OPT_STR(&flags.mesh)},
     {0, "disable-sidecar-injection", NULL, "in the mesh, but its pods get no sidecar by themselves",
      OPT_FLAG(&flags.disable_injection)},
     OPT_END};
 static const struct opt remove_opts[] = {
-    TRANSPORT_OPT,
+    TRANSPORT_OPTS,
     {0, "mesh-name", "NAME", "name of the mesh (default fsm)", OPT_STR(&flags.mesh)},
     OPT_END};
-static const struct opt ignore_opts[] = {TRANSPORT_OPT, OPT_END};
+static const struct opt ignore_opts[] = {TRANSPORT_OPTS, OPT_END};
 static const struct opt list_opts[] = {
-    TRANSPORT_OPT,
+    TRANSPORT_OPTS,
     {0, "mesh-name", "NAME", "only namespaces of that mesh", OPT_STR(&flags.mesh)},
     {'o', "output", "FORMAT", "table, json, yaml or name", OPT_STR(&flags.output)},
     OPT_END};
@@ -64,9 +64,13 @@ static const json_t *find(const json_t *items, const char *name)
 /* the namespace where the control plane of that mesh is; NULL if there is none */
 static const char *control_plane(const json_t *configs)
 {
-    const json_t *mc = find(configs, "fsm-mesh-config");
-
-    return mc && strcmp(mesh_name(), "fsm") == 0 ? json_str(mc, "metadata.namespace", NULL) : NULL;
+    for (size_t i = 0; i < json_array_size(configs); i++) {
+        const json_t *one = json_array_get(configs, i);
+        if (strcmp(json_str(one, "metadata.name", ""), MESH_CONFIG) == 0 &&
+            strcmp(mesh_name_of(one), mesh_name()) == 0)
+            return json_str(one, "metadata.namespace", NULL);
+    }
+    return NULL;
 }
 
 struct session {

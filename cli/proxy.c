@@ -18,7 +18,7 @@ static struct {
 } flags = {.port = ADMIN_PORT};
 
 static const struct opt get_opts[] = {
-    TRANSPORT_OPT,
+    TRANSPORT_OPTS,
     {'n', "namespace", "NAMESPACE", "the pod's namespace (default: default)", OPT_STR(&flags.ns)},
     {'f', "file", "FILE", "write to FILE instead of standard output", OPT_STR(&flags.file)},
     {'o', "output", "FORMAT", "json, yaml or table (default: as the sidecar says it)",

@@ -13,6 +13,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/base/opt.h"
+#include "common/kube/access.h"
 
 struct transport;
 struct transport_ops {
@@ -26,27 +27,41 @@ struct transport_ops {
      * The pod must be in the mesh and run. */
     int (*pod_get)(struct transport *t, const char *ns, const char *pod, unsigned port,
                    const char *path, struct buf *out, struct err *e);
-    /* version of the control plane; returns owned, or NULL and e */
-    char *(*version)(struct transport *t, struct err *e);
+    /* of the control plane in a namespace; returns owned, or NULL and e */
+    char *(*version)(struct transport *t, const char *ns, struct err *e);
     void (*close)(struct transport *t);
 };
 struct transport {
     const struct transport_ops *ops;
 };
 
-/* what the flags say: --local NAME, else the one instance that is up on this machine */
+/* What the flags say: --local NAME; else --kubeconfig, --context or $KUBECONFIG; else the one
+ * instance that is up on this machine; else the cluster of ~/.kube/config or of this pod. */
 struct transport *transport_open(struct err *e);
 void transport_close(struct transport *t);
 
 extern const char *transport_local; /* target of --local */
-#define TRANSPORT_OPT                                                                              \
+extern struct kube_access_from transport_from;
+#define CLUSTER_OPTS                                                                               \
+    {0, "kubeconfig", "FILE", "of the cluster (default: $KUBECONFIG, else ~/.kube/config)",        \
+     OPT_STR(&transport_from.kubeconfig)},                                                         \
     {                                                                                              \
-        0, "local", "NAME",                                                                        \
-            "the instance of fsm local (default: fsm, or the only one that is up)",                \
-            OPT_STR(&transport_local)                                                              \
+        0, "context", "NAME", "this context of the kubeconfig (default: its current-context)",     \
+            OPT_STR(&transport_from.context)                                                       \
     }
+#define TRANSPORT_OPTS                                                                             \
+    {0, "local", "NAME", "an instance of fsm local (default: fsm, or the only one that is up)",    \
+     OPT_STR(&transport_local)},                                                                   \
+        CLUSTER_OPTS
+
+/* the cluster that the flags name, for commands that know clusters only; transport_from is filled
+ * in.  NULL and e */
+struct cluster;
+struct cluster *transport_cluster(struct err *e);
 
 /* local/transport_local.c */
 struct transport *transport_local_open(const char *name, struct err *e);
+/* cluster/transport_cluster.c; from's strings must live on */
+struct transport *transport_cluster_open(const struct kube_access_from *from, struct err *e);
 
 #endif

@@ -48,7 +48,7 @@ static int local_merge(struct transport *t, const char *kind, const char *ns, co
     return reply ? 0 : -1;
 }
 
-static char *local_version(struct transport *t, struct err *e)
+static char *local_version(struct transport *t, const char *ns, struct err *e)
 {
     json_t *reply = client_call(name_of(t), json_pack("{s:s}", "verb", "ping"), e);
     char *v = reply ? xstrdup(json_str(reply, "version", "")) : NULL;

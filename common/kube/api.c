@@ -18,8 +18,8 @@
 #include "common/base/mem.h"
 #include "common/base/version.h"
 #include "common/io/multi.h"
+#include "common/kube/curl.h"
 
-#define CONNECT_MS      10000
 #define USER_TIMEOUT_MS 30000 /* bytes sent that nobody acknowledges */
 #define KEEPIDLE_S      15
 #define KEEPINTVL_S     5
@@ -263,54 +263,6 @@ static int set_socket(void *user, curl_socket_t fd, curlsocktype purpose)
     return CURL_SOCKOPT_OK;
 }
 
-static void set_blob(CURL *easy, CURLoption option, const struct buf *pem)
-{
-    struct curl_blob blob = {pem->p, pem->len, CURL_BLOB_COPY};
-    if (pem->len > 0)
-        curl_easy_setopt(easy, option, &blob);
-}
-
-/* Connects to the server, but asks for, and expects, the certificate of tls-server-name: libcurl
- * takes that name from the URL, so the URL gets it, and the address is said apart. */
-static char *url_of(struct kube_call *c)
-{
-    const struct kube_access *a = &c->api->access;
-    char *host = NULL, *port = NULL, *scheme = NULL, *base = NULL, *url = NULL;
-    CURLU *u = a->tls_name ? curl_url() : NULL;
-    if (u && curl_url_set(u, CURLUPART_URL, a->server, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-        curl_url_get(u, CURLUPART_PATH, &base, 0) == CURLUE_OK) {
-        size_t n = strlen(base);
-        char *to = xasprintf("%s:%s:%s:%s", a->tls_name, port, host, port);
-        c->connect_to = curl_slist_append(NULL, to);
-        url = xasprintf("%s://%s:%s%.*s%s", scheme, a->tls_name, port,
-                        (int)(n > 0 && base[n - 1] == '/' ? n - 1 : n), base, c->spec.path);
-        free(to);
-    }
-    curl_free(host);
-    curl_free(port);
-    curl_free(scheme);
-    curl_free(base);
-    curl_url_cleanup(u);
-    return url ? url : xasprintf("%s%s", a->server, c->spec.path);
-}
-
-static void set_tls(struct kube_call *c)
-{
-    const struct kube_access *a = &c->api->access;
-    CURL *h = c->easy;
-    set_blob(h, CURLOPT_CAINFO_BLOB, &a->ca);
-    set_blob(h, CURLOPT_SSLCERT_BLOB, &a->cert);
-    set_blob(h, CURLOPT_SSLKEY_BLOB, &a->key);
-    curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (a->insecure) {
-        curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-}
-
 /* Not copied by libcurl: it lives as long as the handle. */
 static void set_body(struct kube_call *c)
 {
@@ -325,18 +277,12 @@ static void set_options(struct kube_call *c)
 {
     const struct kube_access *a = &c->api->access;
     CURL *h = c->easy;
-    char *url = url_of(c);
-    curl_easy_setopt(h, CURLOPT_URL, url);
-    free(url);
-    curl_easy_setopt(h, CURLOPT_CONNECT_TO, c->connect_to);
+    c->connect_to = kube_curl_server(h, a, c->spec.path);
     curl_easy_setopt(h, CURLOPT_PRIVATE, &c->multi);
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Better wait for the connection than open a second one; but whether one without TLS can be
      * shared shows in its first answer only, and that of a watch may take its time. */
     curl_easy_setopt(h, CURLOPT_PIPEWAIT, (long)(strncasecmp(a->server, "https:", 6) == 0));
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     if (c->spec.stall_ms) {
         curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)(c->spec.stall_ms / 1000));
@@ -352,10 +298,7 @@ static void set_options(struct kube_call *c)
     curl_easy_setopt(h, CURLOPT_HEADERDATA, c);
     curl_easy_setopt(h, CURLOPT_USERAGENT, c->api->agent);
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, c->headers);
-    if (a->proxy)
-        curl_easy_setopt(h, CURLOPT_PROXY, a->proxy);
     set_body(c);
-    set_tls(c);
 }
 
 /* ---- calls that end without libcurl ---------------------------------------------------------- */
@@ -501,9 +444,10 @@ struct kube_call *kube_api_send(struct kube_api *a, enum kube_change how, struct
         [KUBE_CREATE] = "Content-Type: application/json",
         [KUBE_MERGE] = "Content-Type: application/merge-patch+json",
         [KUBE_APPLY] = "Content-Type: application/apply-patch+yaml", /* JSON is YAML */
+        [KUBE_DELETE] = "Content-Type: application/json",
     };
     struct kube_call *c = call_new(a, spec);
-    c->method = how == KUBE_CREATE ? "POST" : "PATCH";
+    c->method = how == KUBE_CREATE ? "POST" : how == KUBE_DELETE ? "DELETE" : "PATCH";
     buf_put_slice(&c->sent, body);
     c->headers = curl_slist_append(c->headers, types[how]);
     c->headers = curl_slist_append(c->headers, "Expect:"); /* nothing to wait for before the body */

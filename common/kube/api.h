@@ -65,6 +65,7 @@ enum kube_change {
     KUBE_CREATE, /* POST: a new object, or a question that has the form of one (TokenReview) */
     KUBE_MERGE,  /* PATCH, RFC 7386 */
     KUBE_APPLY,  /* PATCH, server-side apply; the path names the fieldManager */
+    KUBE_DELETE, /* DELETE; the body is a DeleteOptions */
 };
 /* The same with a body, JSON: copied, and wiped when the call is over, since it may hold secrets.
  */

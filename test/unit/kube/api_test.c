@@ -198,6 +198,10 @@ START_TEST(methods_and_types)
     ck_assert_str_eq(seen.line, "PATCH /x");
     ck_assert_str_eq(seen.type, "application/apply-patch+yaml");
     ck_assert_str_eq(seen.length, "0");
+    send_it(KUBE_DELETE, "{\"propagationPolicy\":\"Foreground\"}");
+    ck_assert_str_eq(seen.line, "DELETE /x");
+    ck_assert_str_eq(seen.type, "application/json");
+    ck_assert_str_eq(seen.body.p, "{\"propagationPolicy\":\"Foreground\"}");
     get_it(); /* the next one is a read again */
     ck_assert_str_eq(seen.line, "GET /x");
     teardown();
