@@ -113,7 +113,7 @@ static bool needs_one(const struct cp *cp, const struct kube_object *o)
 
     if (json_str(o->body, "metadata.deletionTimestamp", NULL))
         return false;
-    mesh_namespace_read(o->body, cp->conf.mesh_name, &ns);
+    mesh_namespace_read(o->body, cp->conf.base.mesh_name, &ns);
     mesh_namespace_clear(&ns);
     return ns.in_mesh;
 }

@@ -40,7 +40,7 @@ static void setup(void)
     snprintf(dir, sizeof(dir), "/tmp/fsm-root-maps-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     cp = (struct cp){.loop = loop_new(&e), .source = &source, .synced = true};
-    cp.conf.mesh_name = "fsm";
+    cp.conf.base.mesh_name = "fsm";
     cp.ca = pki_ca_open(dir, "cluster.local", &e);
     ck_assert_msg(cp.ca != NULL, "%s", e.text);
     cp.store = kube_store_new();
