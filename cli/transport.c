@@ -100,7 +100,13 @@ struct transport *transport_open(struct err *e)
     }
     settle_from();
     t = transport_cluster_open(&transport_from, e);
-    if (!t && !said && !getenv("KUBECONFIG"))
+    if (t || said || getenv("KUBECONFIG"))
+        return t;
+    if (getuid() != 0)
+        err_set(e,
+                "no kubeconfig names a cluster, and the mesh of this machine is root's: try 'sudo "
+                "fsm ...', or say --kubeconfig FILE");
+    else
         err_set(e,
                 "no mesh is up on this machine, and no kubeconfig names a cluster: start one with "
                 "'fsm local up', or say --kubeconfig FILE");
