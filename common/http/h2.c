@@ -149,6 +149,7 @@ void h2_unblock_all(struct h2c *c)
 {
     struct stream *st;
 
+    c->unblock_due = false;
     TAILQ_FOREACH (st, &c->blocked, blocked_link)
         h2_unblock(st);
 }
@@ -232,6 +233,10 @@ static void tell_refused(struct stream *st, int fault)
 
     if (c->cb->refused)
         c->cb->refused(c, st->pub.id, (enum http_fault)fault, unseen ? &st->building->h : NULL);
+    if (!unseen)
+        return;
+    h2_head_free(st->building); /* the stream may stay until the client takes the answer */
+    st->building = NULL;
 }
 
 static void tell_stream(struct stream *st, struct event *ev)
@@ -493,12 +498,21 @@ void h2_said(struct h2c *c, int rc)
         broken(c, rc);
 }
 
+/* room for control frames beyond what h2_write may fill */
+static bool out_is_full(const struct h2c *c)
+{
+    return c->out_len >= (size_t)c->lim->out_bytes + H2_PAGE;
+}
+
+bool h2_congested(const struct h2c *c)
+{
+    return c->server && !c->dead && out_is_full(c) &&
+           nghttp2_session_get_outbound_queue_size(c->ng) > (size_t)2 * c->lim->max_streams;
+}
+
 void h2_pump_for(struct h2c *c, const struct stream *st)
 {
-    /* room for control frames beyond what h2_write may fill */
-    size_t bound = (size_t)c->lim->out_bytes + H2_PAGE;
-
-    while (!c->dead && (c->out_len < bound || (st && st->src_n))) {
+    while (!c->dead && (!out_is_full(c) || (st && st->src_n))) {
         const uint8_t *p;
         ssize_t n = NGHTTP2_ERR_NOMEM;
 
@@ -610,6 +624,8 @@ int h2_recv(struct h2c *c, uint64_t now_ms, const void *p, size_t n)
         r = c->failed ? 0 : nghttp2_session_mem_recv(c->ng, from, step);
         if (r < 0)
             broken(c, (int)r);
+        if (c->unblock_due)
+            h2_unblock_all(c);
         h2_pump(c); /* a GOAWAY that nghttp2 queued becomes known here, and resets */
         h2_walked(c);
         say_goodbye(c);

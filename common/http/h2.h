@@ -55,8 +55,8 @@ struct h2_limits {
     uint16_t info_heads;   /* 1xx responses on one stream */
     uint32_t resets_per_s; /* RST_STREAM from the peer, and streams it made us reset */
     /* SETTINGS, PRIORITY, unknown frames, empty DATA; PING and WINDOW_UPDATE beyond what the DATA
-     * and HEADERS that we sent explain; the same on streams that ended, and what cannot have been
-     * under way when we reset them */
+     * and HEADERS that we sent lately explain; the same on streams that ended, and what cannot have
+     * been under way when we reset them */
     uint32_t control_per_s;
     uint32_t out_bytes;     /* output kept; above, h2_write takes nothing */
     uint16_t continuations; /* CONTINUATION frames of one header block */
@@ -178,6 +178,9 @@ int h2_output(struct h2c *c, struct iovec *iov, int n);
 void h2_sent(struct h2c *c, size_t n);
 /* something waits to be written */
 bool h2_wants_write(const struct h2c *c);
+/* Server: the peer does not read, and more answers wait than its open streams can have (it resets
+ * them and opens others): nothing more should be read of it. */
+bool h2_congested(const struct h2c *c);
 /* nothing more will come or go: close the connection */
 bool h2_done(const struct h2c *c);
 

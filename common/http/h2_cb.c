@@ -189,7 +189,7 @@ static void window_update(struct h2c *c, struct stream *st)
     if (st)
         h2_unblock(st);
     else
-        h2_unblock_all(c);
+        c->unblock_due = true; /* once for all such frames of a read: there may be many */
 }
 
 static void settings_received(struct h2c *c, const nghttp2_frame *f)
@@ -199,7 +199,7 @@ static void settings_received(struct h2c *c, const nghttp2_frame *f)
         return;
     }
     h2_count_control(c);
-    h2_unblock_all(c);
+    c->unblock_due = true;
     h2_event(c, EV_SETTINGS, NULL);
 }
 
@@ -445,6 +445,16 @@ static void reset_sent(struct h2c *c, const struct stream *st, int32_t id, uint3
     c->n_reset_ids++;
 }
 
+/* One for each KiB, of what a peer may have on its way to it and not have read. */
+#define WINDOW_UPDATES_MOST 32768
+
+static void pay_window_updates(struct h2c *c, size_t bytes)
+{
+    c->window_updates += 2 + (uint32_t)bytes / 1024;
+    if (c->window_updates > WINDOW_UPDATES_MOST)
+        c->window_updates = WINDOW_UPDATES_MOST;
+}
+
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 {
     struct h2c *c = user;
@@ -453,7 +463,7 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
     switch (f->hd.type) {
     case NGHTTP2_DATA:
         pay_ping(c);
-        c->window_updates += 2 + (uint32_t)f->hd.length / 1024;
+        pay_window_updates(c, f->hd.length);
         st = f->hd.flags & NGHTTP2_FLAG_END_STREAM ? find(ng, f->hd.stream_id) : NULL;
         if (st)
             end_sent(st);
@@ -463,6 +473,8 @@ static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *f, void *user
         st = find(ng, f->hd.stream_id);
         if (st)
             headers_sent(st);
+        if (st && f->hd.flags & NGHTTP2_FLAG_END_STREAM)
+            end_sent(st);
         return 0;
     case NGHTTP2_RST_STREAM:
         reset_sent(c, find(ng, f->hd.stream_id), f->hd.stream_id, f->rst_stream.error_code);

@@ -152,6 +152,7 @@ struct h2c {
     size_t head_decoded;       /* bytes of the present header block */
     bool goaway_received;
     bool dispatching;
+    bool unblock_due;  /* windows grew: blocked streams may go on */
     bool out_was_full; /* blocked streams may go on when output was written */
     int32_t last_id;   /* the highest stream opened */
     int32_t reset_ids[RESETS_KEPT];

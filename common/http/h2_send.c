@@ -213,17 +213,20 @@ int h2_response(struct h2s *s, const struct http_head *h, const struct h2_emit *
 int h2_send_431(struct stream *st)
 {
     const char *why = http_fault_name(FAULT_HEAD_LARGE);
+    bool fits = h2_writable(&st->pub) >= strlen(why); /* else nothing is to wait for a window */
     char digits[3];
     struct nvs v;
 
     v.n = 0;
     v.full = false;
     put_status(&v, 431, digits);
-    put(&v, SLICE_LIT("content-type"), SLICE_LIT("text/plain"));
-    st->src = why;
-    st->src_n = strlen(why);
-    st->want_eof = true;
-    return submit_final(st, &v, false);
+    if (fits) {
+        put(&v, SLICE_LIT("content-type"), SLICE_LIT("text/plain"));
+        st->src = why;
+        st->src_n = strlen(why);
+        st->want_eof = true;
+    }
+    return submit_final(st, &v, !fits);
 }
 
 /* ---- bodies ---------------------------------------------------------------------------------- */

@@ -647,6 +647,47 @@ static unsigned taken(struct end *e, void (*one)(unsigned i))
     return 100000;
 }
 
+/* what was sent long ago pays for nothing: a peer cannot save up a flood */
+START_TEST(window_updates_paid_by_what_was_sent_are_bounded)
+{
+    unsigned n;
+
+    server.echo = true;
+    frame(NGHTTP2_WINDOW_UPDATE, 0, 0, "\x7f\0\0\0", 4);
+    for (uint32_t id = 1; id < 100001; id += 2) {
+        headers(id, F_END_STREAM, REQ);
+        ck_assert_int_eq(send_wire(&server, &back), 0);
+    }
+    n = taken(&server, one_window_update);
+    ck_assert_uint_ge(n, 32768);
+    ck_assert_uint_le(n, 32768 + h2_limits_default.control_per_s);
+}
+END_TEST
+
+/* It asks, resets, asks again, and reads nothing: the answers that cannot leave are no streams any
+ * more, and would be kept for as long as it goes on. */
+START_TEST(answers_that_nobody_reads_stop_the_reading)
+{
+    struct iovec iov[1];
+    unsigned i;
+
+    server.echo = true;
+    for (i = 0; i < 100000 && !h2_congested(server.c); i++, now += 10) {
+        headers(i * 2 + 1, F_END_STREAM, REQ);
+        ck_assert_int_eq(h2_recv(server.c, now, wire.p, wire.len), 0);
+        buf_clear(&wire);
+        h2_output(server.c, iov, 1); /* nothing of which is taken */
+        frame(NGHTTP2_RST_STREAM, 0, i * 2 + 1, "\0\0\0\x08", 4);
+        ck_assert_int_eq(h2_recv(server.c, now, wire.p, wire.len), 0);
+        buf_clear(&wire);
+    }
+    ck_assert_uint_gt(i, 2 * h2_limits_default.max_streams);
+    ck_assert_uint_lt(i, 100000);
+    ck_assert_int_eq(send_wire(&server, &back), 0); /* it reads */
+    ck_assert(!h2_congested(server.c));
+}
+END_TEST
+
 /* as gRPC does, in one second; and what is saved up by that is bounded */
 START_TEST(a_ping_for_each_answer_is_no_flood)
 {
@@ -968,6 +1009,8 @@ int main(void)
     tcase_add_test(srv, what_cannot_have_been_under_way_when_we_reset_ends_the_connection);
     tcase_add_test(srv, what_cannot_have_been_under_way_on_many_ends_the_connection);
     tcase_add_test(srv, window_updates_behind_the_end_are_paid_by_what_was_sent);
+    tcase_add_test(srv, window_updates_paid_by_what_was_sent_are_bounded);
+    tcase_add_test(srv, answers_that_nobody_reads_stop_the_reading);
     tcase_add_test(srv, a_ping_for_each_answer_is_no_flood);
     tcase_add_test(srv, settings_are_a_flood_whatever_was_sent);
     tcase_add_test(srv, frames_in_pieces_are_counted_once);
