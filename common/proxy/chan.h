@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include "common/base/slice.h"
 #include "common/io/conn.h"
+#include "common/proxy/closing.h"
 #include "common/proxy/wmem.h"
 
 #define GATHER_IOV  64
@@ -43,8 +44,7 @@ struct chan {
     bool broken;      /* a write failed */
     bool shut_wanted; /* our end of stream follows `out` */
     bool shut;        /* it was sent */
-    uint8_t slow;     /* closing.c: looks in a row at which the peer had taken too little */
-    uint64_t taken;   /* closing.c: what it had taken at the last one */
+    struct closing end;
 };
 
 /* once per worker */

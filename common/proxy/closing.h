@@ -1,8 +1,8 @@
 /* closing.h - the end of a connection that has nothing more to say: what waits is still sent, as
  * long as the peer takes it (engine-internal).
  *
- *   closing_begin(&ch, &timer, lim);           the stream is over, bytes wait
- *   on the timer:  if (!closing_goes_on(&ch, &timer, lim))  abort the connection
+ *   closing_begin(&cl, conn, &timer, lim);     the stream is over, bytes wait
+ *   on the timer:  if (!closing_goes_on(&cl, conn, &timer, lim))  abort the connection
  *   when all was sent:  close it
  *
  * As with a stream (stream_pace.c) the peer is looked at twice in the idle time (a minute, if there
@@ -13,14 +13,23 @@
 #define FSM_PROXY_CLOSING_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include "common/io/conn.h"
 #include "common/io/loop.h"
-#include "common/proxy/chan.h"
-#include "common/proxy/view.h"
 
-/* the idle time, or what stands for it */
-uint32_t closing_ms(const struct view_limits *lim);
-void closing_begin(struct chan *ch, struct timer *t, const struct view_limits *lim);
-/* false: the peer takes too little, and the timer is not set any more */
-bool closing_goes_on(struct chan *ch, struct timer *t, const struct view_limits *lim);
+struct view_limits;
+
+struct closing {
+    uint64_t taken;    /* by the peer, when it was last looked at */
+    uint64_t since_ms; /* when that was */
+    uint8_t slow;      /* looks in a row at which it had taken too little */
+};
+
+void closing_begin(struct closing *cl, const struct conn *c, struct timer *t,
+                   const struct view_limits *lim);
+/* May be asked earlier than the timer says.  false: the peer takes too little, and the timer is not
+ * set any more */
+bool closing_goes_on(struct closing *cl, const struct conn *c, struct timer *t,
+                     const struct view_limits *lim);
 
 #endif

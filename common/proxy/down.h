@@ -85,6 +85,10 @@ const struct chain *down_still_allowed(struct down *d);
 void down_close(struct down *d, enum reason why);
 /* as down_close, but the peer sees a reset */
 void down_abort(struct down *d, enum reason why);
+/* The codec has nothing more to say, and all of it is the kernel's.  Ends our side; the connection
+ * is closed when the client has ended its own, or had its time (leave.c).  The codec's close comes
+ * at once, its memory goes at the end of the turn. */
+void down_leave(struct down *d, enum reason why);
 
 /* codecs (h1_down.c, h2_down.c, tunnel.c): set d->ops, d->codec and the connection's callback;
  * -1: no memory */

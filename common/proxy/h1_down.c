@@ -28,8 +28,7 @@ struct h1_down {
     bool until_close; /* the response ends with the connection */
     bool old_client;  /* HTTP/1.0 */
     bool head_reply;  /* the request was HEAD */
-    bool lingering;   /* closing, and it is waited until the client has seen it */
-    bool all_sent;    /* ... which has all of it to come */
+    bool lingering;   /* closing, and it is waited until the client has seen it (leave.c) */
     uint8_t n_turn;   /* requests taken in this turn */
 };
 
@@ -144,12 +143,10 @@ static void rest_job(struct loop_job *job)
 
 static void close_when_sent(struct h1_down *h)
 {
-    if (h->x.ch.broken || (h->x.ch.shut && !h->lingering)) {
+    if (h->x.ch.broken || (h->x.ch.shut && !h->lingering))
         down_close(h->d, REASON_OK);
-    } else if (h->x.ch.shut && !h->all_sent) {
-        h->all_sent = true;
-        timer_set(&h->d->timer, limits(h)->linger_ms);
-    }
+    else if (h->x.ch.shut)
+        down_leave(h->d, REASON_OK);
 }
 
 /* Our side is done.  A close with unread bytes would reset the connection and could destroy our
@@ -162,9 +159,10 @@ static void finish(struct h1_down *h)
     inbuf_release(x->w->mem, &x->in);
     chan_flush(&x->ch);
     chan_shut(&x->ch);
-    closing_begin(&x->ch, &h->d->timer, limits(h));
+    closing_begin(&x->ch.end, x->conn, &h->d->timer, limits(h));
     close_when_sent(h);
-    h1_half_wake(x);
+    if (!x->closed)
+        h1_half_wake(x);
 }
 
 /* ---- what is no request ---------------------------------------------------------------------- */
@@ -240,15 +238,13 @@ static void half_closed(struct h1_down *h)
         timer_set(&h->d->timer, limits(h)->half_closed_ms);
 }
 
-/* all was sent and the client had its time, or it takes too little */
+/* does the client take too little of what waits? */
 static void on_closing(struct h1_down *h)
 {
-    if (h->all_sent) {
-        down_close(h->d, REASON_OK);
-    } else if (!closing_goes_on(&h->x.ch, &h->d->timer, limits(h))) {
-        worker_count(h->x.w, REASON_TOO_SLOW);
-        down_abort(h->d, REASON_TOO_SLOW);
-    }
+    if (closing_goes_on(&h->x.ch.end, h->x.conn, &h->d->timer, limits(h)))
+        return;
+    worker_count(h->x.w, REASON_TOO_SLOW);
+    down_abort(h->d, REASON_TOO_SLOW);
 }
 
 static void on_timer(void *arg)

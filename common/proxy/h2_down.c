@@ -7,8 +7,8 @@
 struct h2_down {
     struct h2_io io; /* first */
     struct down *d;
-    uint64_t
-        taken; /* by the client when it was last looked at, while our last bytes did not leave */
+    struct closing end; /* while the client does not take what waits */
+    unsigned live;      /* streams that the engine still works on; the session may have others */
 };
 
 static struct h2_down *of(const struct h2s *hs)
@@ -32,6 +32,7 @@ static void release(struct half *h, enum reason why)
     struct h2s *hs = h->codec;
 
     hs->user = NULL;
+    of(hs)->live--;
     h2_io_wake(&of(hs)->io);
     /* RFC 9113 8.1: answered without the rest of the request */
     if (why != REASON_OK || !h->complete)
@@ -52,7 +53,7 @@ static void on_head(struct h2s *hs, struct h2_head *hh, bool end)
         h2_reset(hs, H2_REFUSED_STREAM);
         return;
     }
-    timer_cancel(&h->d->timer);
+    h->live++;
     hs->user = &s->down;
     stream_request_h2(s, hh, end); /* leaves with what follows it in this read */
 }
@@ -67,6 +68,7 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
     h2_io_wake(&h->io); /* it may have been the last */
     if (!half)
         return;
+    h->live--;
     /* released by the session's end, not by the stream: nothing to be told any more */
     half->ops = NULL;
     stream_gone(half, hs->fault                   ? reason_of_fault(hs->fault)
@@ -97,9 +99,45 @@ static const struct h2_callbacks callbacks = {
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
+static const struct view_limits *limits(const struct h2_down *h)
+{
+    return &worker_view(h->io.w)->limits;
+}
+
 static void io_lost(struct h2_io *io, enum reason why)
 {
     down_close(((struct h2_down *)io)->d, why);
+}
+
+static void io_over(struct h2_io *io, enum reason why)
+{
+    down_leave(((struct h2_down *)io)->d, why);
+}
+
+/* What was sent is not taken, by us or by the kernel: as long as some of it is, the client has
+ * time. Whatever streams there are: none of them can get any further. */
+static void on_stuck(void *arg)
+{
+    struct h2_down *h = arg;
+    struct conn *c = h->io.conn;
+
+    if (c->can_write)
+        return; /* a turn follows */
+    if (!closing_goes_on(&h->end, c, &h->d->timer, limits(h))) {
+        worker_count(h->io.w, REASON_TOO_SLOW);
+        down_abort(h->d, REASON_TOO_SLOW);
+    }
+}
+
+static void wait_until_taken(struct h2_down *h)
+{
+    struct timer *t = &h->d->timer;
+
+    if (timer_is_set(t) && t->fn == on_stuck)
+        return;
+    t->fn = on_stuck;
+    t->arg = h;
+    closing_begin(&h->end, h->io.conn, t, limits(h));
 }
 
 /* told that it is to end, it has a moment to answer (h2_drain) */
@@ -108,28 +146,11 @@ static void on_idle(void *arg)
     struct h2_down *h = arg;
 
     if (h2_draining(h->io.h2)) {
-        down_close(h->d, REASON_IDLE);
+        down_leave(h->d, REASON_IDLE);
     } else {
         h2_drain(h->io.h2);
         h2_io_wake(&h->io);
     }
-}
-
-/* The last answers do not leave: as long as the client takes some of them it has time. */
-static void on_stuck(void *arg)
-{
-    struct h2_down *h = arg;
-    uint64_t taken = conn_taken(h->io.conn);
-
-    if (h->io.conn->can_write)
-        return;
-    if (taken == h->taken) {
-        worker_count(h->io.w, REASON_TOO_SLOW);
-        down_abort(h->d, REASON_TOO_SLOW);
-        return;
-    }
-    h->taken = taken;
-    timer_set(&h->d->timer, closing_ms(&worker_view(h->io.w)->limits));
 }
 
 /* a head was begun and does not end; it keeps everything else on the connection waiting */
@@ -139,33 +160,38 @@ static void on_head_late(void *arg)
 
     worker_count(h->io.w, REASON_HEAD_TIMEOUT);
     h2_terminate(h->io.h2, H2_ENHANCE_YOUR_CALM);
-    down_close(h->d, REASON_HEAD_TIMEOUT);
+    down_leave(h->d, REASON_HEAD_TIMEOUT);
 }
 
+/* ms: 0 = for ever */
 static void wait_for(struct h2_down *h, void (*fn)(void *arg), uint32_t ms)
 {
     struct timer *t = &h->d->timer;
 
-    if (ms == 0 || (timer_is_set(t) && t->fn == fn))
+    if (timer_is_set(t) && t->fn == fn)
         return;
+    timer_cancel(t);
     t->fn = fn;
     t->arg = h;
-    timer_set(t, ms);
+    if (ms)
+        timer_set(t, ms);
 }
 
-/* a connection without streams is let go after the idle time, politely */
+/* A connection without streams is let go after the idle time, politely.  So is one with streams
+ * that are over but for their end, which the client gives no window to. */
 static void io_turn(struct h2_io *io)
 {
     struct h2_down *h = (struct h2_down *)io;
-    const struct view_limits *lim = &worker_view(io->w)->limits;
+    const struct view_limits *lim = limits(h);
+    bool soon = h2_draining(io->h2) && h2_streams(io->h2) == 0;
 
-    if (h2_mid_head(io->h2))
+    if (!io->conn->can_write)
+        wait_until_taken(h);
+    else if (h2_mid_head(io->h2))
         wait_for(h, on_head_late, lim->head_ms);
-    else if (h2_streams(io->h2) == 0 && !io->conn->can_write)
-        wait_for(h, on_stuck, closing_ms(lim));
-    else if (h2_streams(io->h2) == 0)
-        wait_for(h, on_idle, h2_draining(io->h2) ? DRAIN_IDLE_MS : lim->idle_ms);
-    else if (h->d->timer.fn == on_head_late || h->d->timer.fn == on_stuck)
+    else if (h->live == 0)
+        wait_for(h, on_idle, soon ? DRAIN_IDLE_MS : lim->idle_ms);
+    else
         timer_cancel(&h->d->timer);
 }
 
@@ -174,7 +200,8 @@ static void io_freed(struct h2_io *io)
     wmem_obj_put(io->w->mem, &io->w->s_h2_down, io);
 }
 
-static const struct h2_io_ops io_ops = {.lost = io_lost, .turn = io_turn, .freed = io_freed};
+static const struct h2_io_ops io_ops = {
+    .lost = io_lost, .over = io_over, .turn = io_turn, .freed = io_freed};
 
 static void down_drain(void *codec)
 {
@@ -213,7 +240,7 @@ int h2_down_start(struct down *d)
     if (!h)
         return -1;
     h->d = d;
-    h->taken = 0;
+    h->live = 0;
     if (h2_io_start(&h->io, w, d->conn, H2_SERVER, d->mesh, &callbacks, &io_ops) < 0) {
         wmem_obj_put(w->mem, &w->s_h2_down, h);
         return -1;

@@ -75,8 +75,9 @@ static bool leave(struct h2_io *io)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
-/* writes what the session has; done: why it ends if that was all; false: io is gone */
-static bool flush(struct h2_io *io, enum reason done)
+/* writes what the session has; if that was all there will be, end is told why; false: io is gone */
+static bool flush(struct h2_io *io, void (*end)(struct h2_io *io, enum reason why),
+                  enum reason done)
 {
     struct iovec iov[IOV_MAX_OUT];
     ssize_t put = 0;
@@ -99,8 +100,12 @@ static bool flush(struct h2_io *io, enum reason done)
         return false;
     }
     if (h2_done(io->h2)) {
-        io->ops->lost(io, done);
+        end(io, done);
         return false;
+    }
+    if (io->paused && !h2_congested(io->h2)) {
+        io->paused = false;
+        conn_wake(io->conn, CONN_EV_READ);
     }
     return true;
 }
@@ -109,7 +114,7 @@ static void flush_job(struct loop_job *job)
 {
     struct h2_io *io = (struct h2_io *)((char *)job - offsetof(struct h2_io, job));
 
-    if (!io->ended && flush(io, REASON_OK))
+    if (!io->ended && flush(io, io->ops->over, REASON_OK))
         io->ops->turn(io);
 }
 
@@ -131,12 +136,14 @@ void h2_io_tighten_all(struct worker *w, bool on)
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-/* the session refuses to go on: its GOAWAY leaves first */
+/* The session refuses to go on: its GOAWAY leaves first.  Who floods is not waited for. */
 static void broken(struct h2_io *io, int err)
 {
+    bool flood = err == H2_E_FLOOD;
+
     log_debug("h2", "connection ended reason=%s", h2_error_name(err));
-    io->w->stat[WSTAT_H2_FLOODS] += err == H2_E_FLOOD;
-    if (flush(io, REASON_DOWN_PROTOCOL))
+    io->w->stat[WSTAT_H2_FLOODS] += flood;
+    if (flush(io, flood ? io->ops->lost : io->ops->over, REASON_DOWN_PROTOCOL))
         io->ops->lost(io, REASON_DOWN_PROTOCOL);
 }
 
@@ -160,8 +167,12 @@ static void read_all(struct h2_io *io)
 {
     for (unsigned i = 0; i < READS_PER_EVENT; i++) {
         char *buf = worker_rbuf(io->w);
-        ssize_t n = conn_read(io->conn, buf, RBUF_SIZE);
+        ssize_t n;
 
+        io->paused = h2_congested(io->h2);
+        if (io->paused)
+            break;
+        n = conn_read(io->conn, buf, RBUF_SIZE);
         if (n == CONN_AGAIN)
             break;
         if (n <= 0) {

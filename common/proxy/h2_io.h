@@ -21,6 +21,8 @@ struct h2_io;
 struct h2_io_ops {
     /* the connection is of no more use; close it (comes at most once, not after h2_io_end) */
     void (*lost)(struct h2_io *io, enum reason why);
+    /* the same, but it works, and everything that was to be said is the kernel's */
+    void (*over)(struct h2_io *io, enum reason why);
     /* something may have ended: the last stream, a drain */
     void (*turn)(struct h2_io *io);
     /* the session is gone: the memory may go too */
@@ -37,6 +39,7 @@ struct h2_io {
     enum reason why;        /* of the end, for the streams that are left */
     uint8_t busy;           /* calls into the session under way */
     bool ended;
+    bool paused; /* not read, until the peer has read (h2_congested) */
 };
 
 /* trusted: resets are not counted, see h2_trusted_limits.  -1: no memory.  Takes over the

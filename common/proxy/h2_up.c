@@ -235,7 +235,8 @@ static void io_freed(struct h2_io *io)
         wmem_obj_put(io->w->mem, &io->w->s_h2_up, up);
 }
 
-static const struct h2_io_ops io_ops = {.lost = io_lost, .turn = io_turn, .freed = io_freed};
+static const struct h2_io_ops io_ops = {
+    .lost = io_lost, .over = io_lost, .turn = io_turn, .freed = io_freed};
 
 static int up_open(struct upconn *u)
 {

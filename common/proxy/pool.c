@@ -177,13 +177,13 @@ void upconn_closing(struct upconn *u, struct chan *ch, void (*fn)(void *u))
     u->closing = true;
     w->stat[WSTAT_UP_CX_CLOSING]++;
     u->timer.fn = fn;
-    closing_begin(ch, &u->timer, &worker_view(w)->limits);
+    closing_begin(&ch->end, ch->c, &u->timer, &worker_view(w)->limits);
 }
 
 void upconn_closing_look(struct upconn *u, struct chan *ch)
 {
     struct worker *w = u->ep->w;
-    if (closing_goes_on(ch, &u->timer, &worker_view(w)->limits))
+    if (closing_goes_on(&ch->end, ch->c, &u->timer, &worker_view(w)->limits))
         return;
     worker_count(w, REASON_UP_TIMEOUT);
     upconn_abort(u, REASON_UP_TIMEOUT);

@@ -291,7 +291,8 @@ static void free_job(struct loop_job *job)
 static void on_down_closing(void *arg)
 {
     struct tunnel_down *td = arg;
-    if (closing_goes_on(&td->t.ch, &td->d->timer, &worker_view(td->t.w)->limits))
+    struct chan *ch = &td->t.ch;
+    if (closing_goes_on(&ch->end, ch->c, &td->d->timer, &worker_view(td->t.w)->limits))
         return;
     worker_count(td->t.w, REASON_TOO_SLOW);
     down_abort(td->d, REASON_TOO_SLOW);
@@ -306,7 +307,7 @@ static void end_down(struct tunnel_down *td)
     }
     td->d->timer.fn = on_down_closing;
     td->d->timer.arg = td;
-    closing_begin(&td->t.ch, &td->d->timer, &worker_view(td->t.w)->limits);
+    closing_begin(&td->t.ch.end, td->d->conn, &td->d->timer, &worker_view(td->t.w)->limits);
 }
 
 static void release_down(struct half *half, enum reason why)

@@ -68,8 +68,8 @@ struct worker {
     struct wview *cur;  /* NULL before the first */
 
     struct wmem *mem;
-    struct wmem_slab s_down, s_stick, s_stream, s_h1_down, s_h2_down, s_tunnel_down, s_h1_up,
-        s_h2_up, s_tunnel_up;
+    struct wmem_slab s_down, s_leaving, s_stick, s_stream, s_h1_down, s_h2_down, s_tunnel_down,
+        s_h1_up, s_h2_up, s_tunnel_up;
     struct h2_pool *h2_pool;
     struct tls_sessions *sessions;
     struct gather *gather;

@@ -48,7 +48,7 @@ void peer_h2(struct peer *p, bool client, uint32_t window, uint32_t streams)
     p->h2.client = client;
     nghttp2_hd_deflate_new(&p->h2.def, 4096);
     nghttp2_hd_inflate_new(&p->h2.inf);
-    if (window)
+    if (window != H2_WINDOW_DEFAULT)
         put_setting(&b, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window);
     if (streams)
         put_setting(&b, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams);

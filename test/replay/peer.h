@@ -62,8 +62,10 @@ void peer_close(struct peer *p, bool abort);
 /* our end of stream, behind what waits */
 void peer_shut(struct peer *p);
 
-/* from now on frames; begins with the preface.  window: of each stream, 0 = 65535; streams: how
- * many at once, 0 = no bound told */
+#define H2_WINDOW_DEFAULT 65535
+
+/* from now on frames; begins with the preface.  window: of each stream; streams: how many at once,
+ * 0 = no bound told */
 void peer_h2(struct peer *p, bool client, uint32_t window, uint32_t streams);
 /* what came is frames; called by peer_pump.  NULL, or what is wrong with them */
 const char *peer_h2_take(struct peer *p, struct slice bytes);

@@ -28,13 +28,13 @@ static int number(struct world *w, const char *text, unsigned long long *out)
 }
 
 /* "name=N" among the words from i on; 0 if it is not there */
-static uint32_t option(const struct statement *st, unsigned i, const char *name)
+static uint32_t option(const struct statement *st, unsigned i, const char *name, uint32_t otherwise)
 {
     size_t n = strlen(name);
     for (; i < st->n; i++)
         if (strncmp(st->w[i].p, name, n) == 0 && st->w[i].p[n] == '=')
             return (uint32_t)strtoul(st->w[i].p + n + 1, NULL, 10);
-    return 0;
+    return otherwise;
 }
 
 static int duration(struct world *w, const char *text, int64_t *ms)
@@ -284,7 +284,7 @@ static int speaks(struct world *w, struct peer *p, const struct statement *st)
     bool client = strcmp(word(st, 2), "h2-client") == 0;
     if (!client && strcmp(word(st, 2), "h2-server") != 0)
         return err_set(w->e, "expected h2-client or h2-server");
-    peer_h2(p, client, option(st, 3, "window"), option(st, 3, "streams"));
+    peer_h2(p, client, option(st, 3, "window", H2_WINDOW_DEFAULT), option(st, 3, "streams", 0));
     world_settle(w);
     return 0;
 }
@@ -505,7 +505,7 @@ static int play_client(struct world *w, const struct statement *st)
     socklen_t n;
     if (strcmp(word(st, 2), "connects") != 0 || st->n < 4)
         return err_set(w->e, "expected NAME connects PORT");
-    int rcvbuf = (int)option(st, 4, "rcvbuf"),
+    int rcvbuf = (int)option(st, 4, "rcvbuf", 0),
         fd = tcp_socket(w, setup_listen_port(word(st, 3)), &ss, &n);
     if (rcvbuf)
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof rcvbuf);
