@@ -57,7 +57,8 @@ struct kube_api *kube_api_new(struct loop *l, const struct kube_access_from *fro
                               const char *agent, struct err *e);
 /* all calls must be over or cancelled */
 void kube_api_free(struct kube_api *a);
-/* done() comes once, not from inside this call; after it the call is gone */
+/* done() comes once, not from inside this call; after it the call is gone.  Not from inside data()
+ * or begun(), of whichever call: libcurl begins nothing there. */
 struct kube_call *kube_api_get(struct kube_api *a, const struct kube_call_spec *spec);
 
 /* how a body changes what the path names */

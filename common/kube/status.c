@@ -415,10 +415,11 @@ void kube_status_touch(struct kube_status *st, const struct kube_kind *kind, con
         table_put_str(st->by_key, key, it);
     }
     it->touched = true;
-    if (!timer_is_set(&st->timer))
+    /* Not at once: what is told may just have been read from the API server, and there it cannot be
+     * asked. */
+    if (!timer_is_set(&st->timer) ||
+        (st->backoff.failures == 0 && it->due_ms <= loop_now_ms(st->loop)))
         again_in(st, 0);
-    else if (st->backoff.failures == 0 && it->due_ms <= loop_now_ms(st->loop))
-        step(st);
     free(key);
 }
 

@@ -81,7 +81,7 @@ control_start() { # PROGRAM
             --token-auth-file=$keys/tokens.csv --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction \
             --service-account-issuer=https://kubernetes.default.svc.cluster.local \
             --service-account-key-file=$keys/service-accounts.pub --service-account-signing-key-file=$keys/service-accounts.key \
-            --service-cluster-ip-range="$NET.128.0/17" --allow-privileged=true --enable-aggregator-routing=true \
+            --service-cluster-ip-range="$(families "$NET.128.0/17" "$NET6:80::/112")" --allow-privileged=true --enable-aggregator-routing=true \
             --kubelet-client-certificate=$keys/kubelet-client.crt --kubelet-client-key=$keys/kubelet-client.key \
             --kubelet-preferred-address-types=InternalIP --profiling=false
         ;;

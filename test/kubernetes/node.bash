@@ -10,8 +10,10 @@ PAUSE_IMAGE=fsm-lab/pause:1
 DNS_IMAGE=fsm-lab/coredns:1
 
 node_files() { # NUMBER: what the programs are told, below $STATE/node<NUMBER>
-    local dir=$STATE/node$1 address
-    address=$(node_address "$1")
+    local dir=$STATE/node$1 range6= route6=
+    if [ -n "$DUAL" ]; then
+        range6=", [{\"subnet\": \"$(node_pods6 "$1")\"}]" route6=', {"dst": "::/0"}'
+    fi
     mkdir -p "$dir/cni"
     cat >"$dir/containerd.toml" <<TOML
 version = 2
@@ -35,7 +37,7 @@ TOML
     cat >"$dir/cni/10-lab.conflist" <<JSON
 {"cniVersion": "1.0.0", "name": "lab", "plugins": [
   {"type": "ptp", "ipMasq": false,
-   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$(node_pods "$1")"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$(node_pods "$1")"}]$range6], "routes": [{"dst": "0.0.0.0/0"}$route6]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}]}
 JSON
     cat >"$dir/kubelet.yaml" <<YAML
@@ -68,7 +70,7 @@ kind: KubeProxyConfiguration
 clientConnection: {kubeconfig: /run/lab/state/keys/kube-proxy.kubeconfig}
 mode: iptables
 hostnameOverride: node$1
-clusterCIDR: $NET.64.0/18
+clusterCIDR: $(families "$NET.64.0/18" "$NET6:40::/60")
 metricsBindAddress: 127.0.0.1:10249
 oomScoreAdj: 0
 iptables: {minSyncPeriod: 100ms}
@@ -82,7 +84,7 @@ node_start() { # NUMBER PROGRAM
     containerd) machine_start "node$1" containerd containerd --config="$dir/containerd.toml" ;;
     kubelet)
         machine_start "node$1" kubelet kubelet --config="$dir/kubelet.yaml" --hostname-override="node$1" \
-            --kubeconfig="/run/lab/state/keys/node$1.kubeconfig" --node-ip="$(node_address "$1")"
+            --kubeconfig="/run/lab/state/keys/node$1.kubeconfig" --node-ip="$(families "$(node_address "$1")" "$(node_address6 "$1")")"
         ;;
     kube-proxy) machine_start "node$1" kube-proxy kube-proxy --config="$dir/kube-proxy.yaml" ;;
     *) return 2 ;;

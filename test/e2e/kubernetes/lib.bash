@@ -1,6 +1,6 @@
 # lib.bash - what scenarios on a real Kubernetes share, on top of ../lib.sh.
 #
-#   lab_up NODES      a lab of this scenario's own, gone when the scenario ends; skips when the lab's
+#   lab_up NODES [OPTION...]   a lab of this scenario's own, gone when the scenario ends; skips when the lab's
 #                     programs cannot be had here
 #   kube ARGUMENT...  kubectl for it
 #   lab ARGUMENT...   test/kubernetes/lab for it
@@ -9,10 +9,10 @@ LAB_NAME=t$$
 LAB_UP=
 lab() { "$ROOT/test/kubernetes/lab" --name "$LAB_NAME" "$@"; }
 kube() { lab kubectl "$@"; }
-lab_up() { # NODES
+lab_up() { # NODES [OPTION...]
     local rc
     LAB_UP=1
-    lab up --nodes "$1" >"$TMP/lab.log" 2>&1
+    lab up --nodes "$1" "${@:2}" >"$TMP/lab.log" 2>&1
     rc=$?
     [ $rc != 77 ] || skip "$(grep -m 1 'could be fetched\|could not be fetched' "$TMP/lab.log" || tail -n 1 "$TMP/lab.log")"
     [ $rc = 0 ] || {

@@ -153,6 +153,24 @@ START_TEST(one_that_is_touched_all_the_time)
 }
 END_TEST
 
+/* from inside of what the API server says nothing can be asked of it */
+START_TEST(nothing_is_asked_before_the_turn_ends)
+{
+    struct err e = {""};
+
+    log_set_level(LOG_OFF);
+    loop = loop_new(&e);
+    st = kube_status_new(loop, NULL, "fsm-test", &ops, NULL);
+    kube_status_enable(st, true);
+    touch();
+    touch();
+    ck_assert_ptr_null(fake_api_path());
+    fake_loop_run(loop, 5);
+    ck_assert_str_eq(fake_api_path(), ONE);
+    teardown();
+}
+END_TEST
+
 START_TEST(touched_while_it_is_under_way)
 {
     setup();
@@ -253,6 +271,6 @@ START_TEST(who_may_not_write_does_not)
 END_TEST
 
 UNIT_MAIN("status", written_where_there_is_none, what_stands_there_is_left_alone,
-          one_that_is_touched_all_the_time, touched_while_it_is_under_way,
-          what_changed_meanwhile_is_judged_anew, what_is_gone_is_forgotten, a_server_in_trouble,
-          who_may_not_write_does_not)
+          one_that_is_touched_all_the_time, nothing_is_asked_before_the_turn_ends,
+          touched_while_it_is_under_way, what_changed_meanwhile_is_judged_anew,
+          what_is_gone_is_forgotten, a_server_in_trouble, who_may_not_write_does_not)
