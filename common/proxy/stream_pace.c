@@ -74,11 +74,12 @@ static bool too_slow(struct stream *s)
 
 void stream_pace_look(struct stream *s)
 {
-    if (s->state == STREAM_RELAY && conn_gone(s->conn->conn)) {
+    bool under_way = s->state == STREAM_RELAY || s->local; /* an answer of ours may wait too */
+    if (under_way && conn_gone(s->conn->conn)) {
         down_close(s->conn, REASON_DOWN_RESET);
         return;
     }
-    if (s->state == STREAM_RELAY && too_slow(s)) {
+    if (under_way && too_slow(s)) {
         stream_fail(s, REASON_TOO_SLOW);
         return;
     }

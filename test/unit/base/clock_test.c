@@ -14,7 +14,8 @@ START_TEST(clocks_move)
 
     ck_assert_uint_ge(ms, ns / 1000000);
     ck_assert_uint_gt(clock_mono_ns(), ns);
-    ck_assert_int_le(llabs((long long)time(NULL) * 1000 - wall), 1000);
+    /* time() is a coarse clock, a tick or two behind */
+    ck_assert_int_le(llabs((long long)time(NULL) * 1000 - wall), 1100);
 }
 END_TEST
 
