@@ -4,7 +4,10 @@
  * response before it is done.
  *
  * A request that asks for a tunnel (CONNECT, Upgrade) leaves it open what the bytes behind it are:
- * until the response's head says so they are kept (`undecided`).
+ * until the response's head says so they are kept (`undecided`).  Behind an Upgrade that is refused
+ * they are HTTP, as before.  Behind a CONNECT that is refused they may have been meant for another
+ * server, by somebody for whom the client only carries them: they are read and dropped, and the
+ * connection ends (RFC 9931: "Guidance for HTTP CONNECT").
  *
  * Between requests a client costs no codec: its connection is parked at the end of the turn and
  * begins anew with the next byte (a tenth of a microsecond for a request, 224 bytes less for each
@@ -28,6 +31,7 @@ struct h1_down {
     bool until_close; /* the response ends with the connection */
     bool old_client;  /* HTTP/1.0 */
     bool head_reply;  /* the request was HEAD */
+    bool connect;     /* ... was CONNECT: what stands behind it is a tunnel's or nobody's */
     bool lingering;   /* closing, and it is waited until the client has seen it (leave.c) */
     uint8_t n_turn;   /* requests taken in this turn */
 };
@@ -155,7 +159,8 @@ static void finish(struct h1_down *h)
 {
     struct h1_half *x = &h->x;
     x->closing = true;
-    h->lingering = !x->eof && (!x->body_done || !inbuf_empty(&x->in) || conn_may_read(x->conn));
+    h->lingering =
+        !x->eof && (!x->body_done || h->connect || !inbuf_empty(&x->in) || conn_may_read(x->conn));
     inbuf_release(x->w->mem, &x->in);
     chan_flush(&x->ch);
     chan_shut(&x->ch);
@@ -278,6 +283,7 @@ static void start_stream(struct h1_down *h, const struct http_head *head, struct
     h->close_after = !head->keep_alive;
     h->old_client = head->version == HTTP_V10;
     h->head_reply = head->method == HTTP_M_HEAD;
+    h->connect = head->method == HTTP_M_CONNECT;
     h1_body_init(&h->x.body, head, &h->x.w->h1_limits);
     struct stream *s = new_stream(h);
     if (s)
@@ -494,7 +500,7 @@ static int put_head(struct half *half, const struct http_head *head, bool end)
     if (final && e.body == HTTP_BODY_TUNNEL) {
         x->tunnel = true;
     } else if (final) {
-        h->close_after |= x->w->draining || (!x->body_done && !half->complete);
+        h->close_after |= x->w->draining || h->connect || (!x->body_done && !half->complete);
         e.close = h->close_after;
         e.keep_alive = h->old_client && !h->close_after;
         x->chunked = e.body == HTTP_BODY_CHUNKED;
