@@ -232,7 +232,7 @@ static void on_head_timeout(void *arg)
 
 static void wait_for_head(struct down *d)
 {
-    uint32_t ms = worker_view(d->w)->limits.head_ms;
+    uint32_t ms = limit_first_ms(&worker_view(d->w)->limits);
     timer_cancel(&d->timer);
     d->timer.fn = on_head_timeout;
     if (ms)

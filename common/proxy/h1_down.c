@@ -63,6 +63,18 @@ static void wait_for_request(struct h1_down *h, uint32_t ms)
         ms = DRAIN_IDLE_MS;
     if (ms)
         timer_set(&h->d->timer, ms);
+    else
+        timer_cancel(&h->d->timer);
+}
+
+/* for the rest of a head, some of which came; first: the first of it */
+static void wait_for_rest(struct h1_down *h, bool first)
+{
+    const struct view_limits *lim = limits(h);
+    if (!lim->head_ms)
+        wait_for_request(h, lim->idle_ms); /* anew with each piece */
+    else if (first)
+        wait_for_request(h, lim->head_ms);
 }
 
 static void next_request(struct h1_down *h)
@@ -243,6 +255,15 @@ static void half_closed(struct h1_down *h)
         timer_set(&h->d->timer, limits(h)->half_closed_ms);
 }
 
+/* the rest of a head did not come */
+static void head_late(struct h1_down *h)
+{
+    const struct view_limits *lim = limits(h);
+    bool idle = !lim->head_ms;
+    refuse(h, partial_head(h), inbuf_slice(&h->x.in),
+           idle ? REASON_SLOW_CLIENT : REASON_HEAD_TIMEOUT, idle ? lim->idle_ms : lim->head_ms);
+}
+
 /* does the client take too little of what waits? */
 static void on_closing(struct h1_down *h)
 {
@@ -265,7 +286,7 @@ static void on_timer(void *arg)
         return;
     }
     if (!inbuf_empty(&h->x.in))
-        refuse(h, partial_head(h), inbuf_slice(&h->x.in), REASON_HEAD_TIMEOUT, limits(h)->head_ms);
+        head_late(h);
     else if (chan_backlog(&h->x.ch))
         finish(h); /* the last answer has not left yet */
     else
@@ -298,8 +319,7 @@ static bool take_head(struct h1_down *h, struct slice *in)
     bool first = !h->x.partial; /* its first bytes, which may have come behind another request */
     ssize_t n = h1_half_take_head(&h->x, *in, NULL, &head);
     if (n == 0) {
-        if (first)
-            wait_for_request(h, limits(h)->head_ms);
+        wait_for_rest(h, first);
         return false;
     }
     if (n > 0) {
@@ -575,7 +595,7 @@ int h1_down_start(struct down *d)
     d->timer.arg = h;
     conn_set_cb(d->conn, on_event, h);
     next_request(h);
-    wait_for_request(h, limits(h)->head_ms);
+    wait_for_request(h, limit_first_ms(limits(h)));
     if (conn_may_read(d->conn))
         read_all(h);
     return 0;
