@@ -388,6 +388,8 @@ static void classify(struct down *d, struct slice first)
         return;
     }
     p = k == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
+    if (p == DETECT_MORE && k == CHAIN_HTTP && d->conn->urgent)
+        p = DETECT_HTTP1; /* a look stops at urgent data, and only reading gets past it */
     if (p == DETECT_HTTP1 || p == DETECT_HTTP2)
         start_http(d, p == DETECT_HTTP2);
     else if (p == DETECT_MORE)
