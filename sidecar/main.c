@@ -101,6 +101,9 @@ static const struct opt_prog prog = {
 static void on_drained(void *arg)
 {
     struct sidecar *sc = arg;
+    handover_look();
+    if (sc->follower)
+        return; /* it serves since, and has been told */
     log_info("main", "drained, leaving");
     loop_stop(sc->loop);
 }
@@ -112,7 +115,6 @@ static void stay(void *arg)
 
 void sidecar_drain(struct sidecar *sc, bool then_exit)
 {
-    upgrade_cancel();
     engine_drain(sc->engine, (unsigned)sc->conf.drain_ms, (unsigned)sc->conf.drain_quiet_ms,
                  then_exit ? on_drained : stay, sc);
 }
@@ -121,7 +123,7 @@ static void on_term(int sig, void *arg)
 {
     struct sidecar *sc = arg;
     static bool asked;
-    upgrade_forward(sc, sig);
+    upgrade_tell(sc, sig);
     if (!sc->engine)
         return; /* we stay behind a successor, and leave with it */
     if (asked) {
@@ -193,6 +195,7 @@ static void on_info(struct admin_info *out, void *arg)
 
 static void on_admin_drain(void *arg)
 {
+    upgrade_cancel(false);
     sidecar_drain(arg, false);
 }
 
@@ -342,7 +345,7 @@ static int start(struct sidecar *sc, struct err *e)
 
 static void stop(struct sidecar *sc)
 {
-    upgrade_cancel();
+    upgrade_cancel(true);
     source_free(sc->source);
     probes_free(sc->probes);
     admin_free(sc->admin);

@@ -102,10 +102,14 @@ void upgrade_ready(struct sidecar *sc);
 int upgrade_begin(struct sidecar *sc, struct err *e);
 /* SIGCHLD */
 void upgrade_on_child(int sig, void *sidecar);
-/* SIGTERM: true if there is a successor, which has been told; we leave when both have drained */
+/* SIGTERM: true if there is a successor that serves, which has been told; we leave when both have
+ * drained */
 bool upgrade_end(struct sidecar *sc);
-/* ends a successor that does not serve yet; harmless if there is none */
-void upgrade_cancel(void);
+/* SIGTERM: whoever comes after us is told too, also one that is only starting */
+void upgrade_tell(struct sidecar *sc, int sig);
+/* Kills a successor that does not serve yet; now: nor is one to be left alone of which we have only
+ * not heard.  Harmless if there is none. */
+void upgrade_cancel(bool now);
 /* After the loop has ended: true if it must run on, because we are the first of the line and our
  * successor lives.  What served connections is freed. */
 bool upgrade_stay_behind(struct sidecar *sc);

@@ -187,13 +187,27 @@ static void on_follower(pid_t pid, const char *why, void *arg)
     sc->admin = NULL;
     sc->probes = NULL;
     sc->source = NULL;
-    engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
+    if (sc->ending)
+        upgrade_end(sc);
+    else
+        engine_drain(sc->engine, NO_HURRY, QUIET_MS, on_empty, sc);
+    upgrade_on_child(SIGCHLD, sc); /* it may have come and gone before we looked */
 }
 
-/* we are to end, not to be followed */
-void upgrade_cancel(void)
+/* A successor takes connections a moment before we hear that it serves.  So it is never killed for
+ * our being told to end, but told as well: it hears of it when it has handlers, and ends what it
+ * has taken; if it comes to serve meanwhile, it is followed. */
+void upgrade_tell(struct sidecar *sc, int sig)
 {
-    if (handover_cancel())
+    bool by_first = sc->heir && children_are_listed(); /* twice would be "at once" */
+    handover_look();
+    if (!upgrade_forward(sc, sig))
+        sc->ending |= handover_signal(by_first ? 0 : sig);
+}
+
+void upgrade_cancel(bool now)
+{
+    if (handover_cancel(now))
         log_info(SUB, "this process is to end: the successor that was starting was ended");
 }
 

@@ -17,8 +17,8 @@
 /* X(field, key, normal, least, most); where least is 0, 0 = none
  *   connect_ms     to an endpoint, the handshake included
  *   idle_ms        nothing moved
- *   head_ms        from the first byte of a head to its last
- *   request_ms     from the head of a request to the end of its answer
+ *   head_ms        from the first byte of a head to its last; 0 = it may take as long as no pause
+ * in it is longer than idle_ms request_ms     from the head of a request to the end of its answer
  *   detect_ms      silent client on an undeclared port: the opaque upstream is dialled
  *   detect_last_ms ... undecided so long: opaque; and detect_ms of a mesh peer that is most likely
  *                  to come with TLS
@@ -72,6 +72,13 @@ struct view_limits {
 #undef X
 };
 extern const struct view_limits limits_default;
+
+/* For a client from which nothing came yet, and for what comes at one go: the time of a head, or
+ * where that has none, the idle time. */
+static inline uint32_t limit_first_ms(const struct view_limits *lim)
+{
+    return lim->head_ms ? lim->head_ms : lim->idle_ms;
+}
 
 struct limit_def {
     const char *key, *field;

@@ -367,6 +367,8 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *f, int err
     struct stream *st = f->hd.stream_id ? find(ng, f->hd.stream_id) : NULL;
     bool http = err == NGHTTP2_ERR_HTTP_HEADER || err == NGHTTP2_ERR_HTTP_MESSAGING;
 
+    if (f->hd.type == NGHTTP2_HEADERS)
+        ((struct h2c *)user)->mid_head = false; /* no on_frame_recv comes for it */
     if (err == NGHTTP2_ERR_REFUSED_STREAM)
         refused_early(user);
     if (!st)

@@ -172,7 +172,8 @@ bool conn_has_ended(const struct conn *c);
 bool conn_gone(const struct conn *c);
 /* bytes given to the kernel that the peer has not acknowledged */
 size_t conn_unsent(const struct conn *c);
-/* bytes written that the peer has taken */
+/* TCP: bytes, as they leave, that the peer has acknowledged; it only grows while the connection is
+ * open */
 uint64_t conn_taken(const struct conn *c);
 /* our end of stream: transport's and then SHUT_WR; reading goes on */
 void conn_shut_write(struct conn *c);

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -127,18 +128,23 @@ static char **environment(int state, int pipe)
     return env;
 }
 
-static void held_signals(sigset_t *set)
+/* to_end: those too that tell a successor to end; a first process takes them as any program does */
+static void held_signals(sigset_t *set, bool to_end)
 {
     sigemptyset(set);
     sigaddset(set, SIGHUP);
     sigaddset(set, SIGUSR2);
+    if (to_end) {
+        sigaddset(set, SIGTERM);
+        sigaddset(set, SIGINT);
+    }
 }
 
 void handover_hold_signals(bool hold)
 {
     sigset_t set;
 
-    held_signals(&set);
+    held_signals(&set, !hold);
     pthread_sigmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
@@ -153,7 +159,7 @@ static int spawn(char *const argv[], int state, int pipe, struct err *e)
     unsigned n = listening(fds);
     sigset_t held;
 
-    held_signals(&held);
+    held_signals(&held, true);
     posix_spawn_file_actions_init(&fa);
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigmask(&attr, &held);
@@ -185,9 +191,17 @@ static void stop_watching(bool kill_it)
     }
 }
 
-bool handover_cancel(void)
+/* has the successor written that it serves, or ended? */
+static bool has_spoken(void)
 {
-    if (!next.active)
+    struct pollfd p = {.fd = next.pipe, .events = POLLIN};
+
+    return next.active && poll(&p, 1, 0) == 1;
+}
+
+bool handover_cancel(bool now)
+{
+    if (!next.active || (!now && has_spoken()))
         return false;
     stop_watching(true);
     return true;
@@ -204,6 +218,17 @@ static void on_pipe(evutil_socket_t fd, short what, void *arg)
     char byte;
 
     finish(read(fd, &byte, 1) == 1 ? NULL : "the successor ended before it served; see its log");
+}
+
+void handover_look(void)
+{
+    if (has_spoken())
+        on_pipe(next.pipe, 0, NULL);
+}
+
+bool handover_signal(int sig)
+{
+    return next.active && kill(next.pid, sig) == 0;
 }
 
 static void on_timeout(void *arg)

@@ -10,7 +10,8 @@
  *     nothing has changed
  *
  * The successor is started with SIGHUP and SIGUSR2 blocked (handover_hold_signals), so that those
- * sent to all of a line wait until it has handlers for them.
+ * sent to all of a line wait until it has handlers for them.  SIGTERM and SIGINT as well: it takes
+ * connections a moment before it says that it serves, and has to end them like any other.
  *
  * The state is whatever the program wants to tell itself, keys included: it passes through
  * anonymous memory that nobody else can open.  One thread: the control loop's.
@@ -25,7 +26,8 @@
 #include "common/base/err.h"
 #include "common/io/loop.h"
 
-/* SIGHUP and SIGUSR2 wait, first thing in main; until hold is false */
+/* SIGHUP and SIGUSR2 wait, first thing in main; until hold is false, like whatever the predecessor
+ * held */
 void handover_hold_signals(bool hold);
 
 /* where this program lies, to be called at start: a path still finds the file that replaced it.
@@ -39,9 +41,15 @@ typedef void handover_cb(pid_t successor, const char *why, void *arg);
 int handover_begin(struct loop *l, char *const argv[], struct slice state, unsigned timeout_ms,
                    handover_cb *done, void *arg, struct err *e);
 
-/* Ends the successor that is being started, without a word to done: we leave, and nobody would
- * watch it.  false: none is. */
-bool handover_cancel(void);
+/* What the successor that is being started may have said is heard now, before anything else is
+ * decided: done may come from inside. */
+void handover_look(void);
+/* to the successor that is being started, which gets it when it has handlers.  false: none is */
+bool handover_signal(int sig);
+/* Kills the successor that is being started, without a word to done; now: also one that serves
+ * already, of which we have not heard yet: we leave, and nobody would watch it.  false: none was.
+ */
+bool handover_cancel(bool now);
 
 /* 1: there is a predecessor, its state is appended to out (wipe it); 0: there is none; -1 and e */
 int handover_take(struct buf *out, struct err *e);

@@ -4,11 +4,18 @@
  * buffer goes to the writer thread: pushed onto a list that the thread takes whole.  What it has
  * written comes back to the worker by a list of its own, which the worker takes whole, so that
  * nothing is allocated for a line once there are as many buffers as are under way at a time.
+ *
+ * While the writer has as many of a worker's as that, the worker goes on filling the one it has, so
+ * that what waits is bounded by its bytes, not by the turns in which it came.  At the bound, lines
+ * are lost, as they are when they cannot be written: counted, and the writer says in the log itself
+ * how many, as soon as it writes again.
  */
 #include "common/proxy/accesslog.h"
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,9 +27,10 @@
 #include "common/proxy/upstream.h"
 
 #define CHUNK_BYTES (32 * 1024)
-#define CHUNKS_MAX  64 /* waiting for the writer: 2 MiB, then lines are lost */
-#define LAST_WORDS  2  /* seconds that a reader who stands still has at the end */
+#define WAITING_MAX (2048 * 1024) /* bytes for the writer, then lines are lost */
+#define LAST_WORDS  2             /* seconds that a reader who stands still has at the end */
 #define CHUNKS_KEPT 2  /* of each worker, and not larger: one is filled, the other written */
+#define AGAIN_MS    20 /* until a chunk that is not full is offered to a busy writer again */
 
 /* Empty buffers of one worker.  The writer holds it as long as it has one of its chunks. */
 struct spare {
@@ -47,8 +55,10 @@ struct access_log_writer {
     sem_t work;
     struct chunk *list;  /* newest first, atomic */
     struct chunk *taken; /* the thread's, or nobody's once it ended: being written, oldest first */
-    unsigned waiting;    /* atomic */
-    uint64_t lost;       /* atomic */
+    size_t waiting;      /* bytes, atomic */
+    uint64_t lost;       /* lines, atomic */
+    uint64_t told;       /* the thread's: of these, the log says so */
+    bool cut;            /* the thread's: what was written last is no whole line */
 };
 
 struct access_log {
@@ -58,6 +68,7 @@ struct access_log {
     struct chunk *empty; /* taken from spare */
     struct spare *spare;
     struct loop_job job;
+    struct timer again;
 };
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -125,17 +136,71 @@ static struct chunk *chunk_take(struct access_log *a)
 
 /* ---- the writer ------------------------------------------------------------------------------ */
 
-static void write_all(int fd, const char *p, size_t n)
+/* How many bytes at the end of p could not be written.  Somebody else may have made it a pipe that
+ * does not block: the description is shared with whoever started us.  The thread may be cancelled
+ * in here, nowhere else. */
+static size_t write_all(int fd, const char *p, size_t n)
 {
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     while (n) {
         ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return; /* whoever reads is gone: so is the text */
-        p += k;
-        n -= (size_t)k;
+        if (k > 0) {
+            p += k;
+            n -= (size_t)k;
+        } else if (k < 0 && errno == EAGAIN) {
+            poll(&room, 1, -1);
+        } else if (k == 0 || errno != EINTR) {
+            break; /* whoever reads is gone, or there is no place: so is the text */
+        }
     }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    return n;
+}
+
+static void lose(struct access_log_writer *wr, uint64_t lines)
+{
+    __atomic_add_fetch(&wr->lost, lines, __ATOMIC_RELAXED);
+}
+
+static uint64_t lines_in(const char *p, size_t n)
+{
+    const char *end = p + n;
+    uint64_t lines = 0;
+    while (p < end && (p = memchr(p, '\n', (size_t)(end - p)))) {
+        lines++;
+        p++;
+    }
+    return lines;
+}
+
+/* Whole lines; one of which only a part was written is ended before the next begins.  Returns how
+ * many were lost. */
+static uint64_t write_lines(struct access_log_writer *wr, const char *p, size_t n)
+{
+    if (wr->cut && write_all(wr->fd, "\n", 1))
+        return lines_in(p, n);
+    wr->cut = false;
+    size_t left = write_all(wr->fd, p, n), put = n - left;
+    wr->cut = left && put && p[put - 1] != '\n';
+    return left ? lines_in(p + put, left) : 0;
+}
+
+/* says in the log what is missing there */
+static void tell_lost(struct access_log_writer *wr)
+{
+    uint64_t lost = access_log_lost(wr), n = lost - wr->told;
+    bool json = __atomic_load_n(&wr->format, __ATOMIC_RELAXED) == ACCESS_JSON;
+    char text[128], when[32];
+    if (!n)
+        return;
+    clock_rfc3339(clock_wall_ms(), when);
+    int len =
+        snprintf(text, sizeof text,
+                 json ? "{\"time\":\"%s\",\"lost_lines\":%llu}\n" : "time=\"%s\" lost_lines=%llu\n",
+                 when, (unsigned long long)n);
+    if (write_lines(wr, text, (size_t)len) == 0)
+        wr->told = lost;
 }
 
 static void take_list(struct access_log_writer *wr)
@@ -153,20 +218,19 @@ static void drop_first(struct access_log_writer *wr)
 {
     struct chunk *c = wr->taken;
     wr->taken = c->next;
+    __atomic_sub_fetch(&wr->waiting, c->text.len, __ATOMIC_RELAXED);
     give_back(c);
-    __atomic_sub_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
 }
 
-/* the thread may be cancelled inside write(), nowhere else */
 static void write_list(struct access_log_writer *wr)
 {
     take_list(wr);
     while (wr->taken) {
-        pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-        write_all(wr->fd, wr->taken->text.p, wr->taken->text.len);
-        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+        tell_lost(wr);
+        lose(wr, write_lines(wr, wr->taken->text.p, wr->taken->text.len));
         drop_first(wr);
     }
+    tell_lost(wr);
 }
 
 static void *writer_main(void *arg)
@@ -245,32 +309,50 @@ uint64_t access_log_lost(const struct access_log_writer *wr)
 
 /* ---- a worker's part ------------------------------------------------------------------------- */
 
-static void chunk_drop(struct access_log_writer *wr, struct chunk *c)
+static void drop_cur(struct access_log *a)
 {
-    __atomic_add_fetch(&wr->lost, c->lines, __ATOMIC_RELAXED);
-    chunk_free(c);
+    lose(a->wr, a->cur->lines);
+    chunk_free(a->cur);
+    a->cur = NULL;
 }
 
-static void hand_over(struct access_log *a)
+/* false: so much waits for the writer that it has to stay */
+static bool hand_over(struct access_log *a)
 {
     struct access_log_writer *wr = a->wr;
     struct chunk *c = a->cur;
-    a->cur = NULL;
     if (!c)
-        return;
-    if (!writer_start(wr) || __atomic_load_n(&wr->waiting, __ATOMIC_RELAXED) >= CHUNKS_MAX) {
-        chunk_drop(wr, c);
-        return;
+        return true;
+    if (!writer_start(wr)) {
+        drop_cur(a);
+        return true;
     }
-    __atomic_add_fetch(&wr->waiting, 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&wr->waiting, __ATOMIC_RELAXED) >= WAITING_MAX)
+        return false;
+    a->cur = NULL;
+    __atomic_add_fetch(&wr->waiting, c->text.len, __ATOMIC_RELAXED);
     __atomic_add_fetch(&a->spare->refs, 1, __ATOMIC_RELAXED);
     push(&wr->list, c);
     sem_post(&wr->work);
+    return true;
+}
+
+/* has it enough of ours to be busy with? */
+static bool writer_is_busy(const struct access_log *a)
+{
+    return __atomic_load_n(&a->spare->refs, __ATOMIC_RELAXED) - 1 >= CHUNKS_KEPT;
+}
+
+static void offer(void *arg)
+{
+    struct access_log *a = arg;
+    if (a->cur && (writer_is_busy(a) || !hand_over(a)))
+        timer_set(&a->again, AGAIN_MS);
 }
 
 static void on_turn_end(struct loop_job *job)
 {
-    hand_over((struct access_log *)((char *)job - offsetof(struct access_log, job)));
+    offer((char *)job - offsetof(struct access_log, job));
 }
 
 struct access_log *access_log_new(struct access_log_writer *wr, struct loop *l)
@@ -279,6 +361,7 @@ struct access_log *access_log_new(struct access_log_writer *wr, struct loop *l)
     a->wr = wr;
     a->loop = l;
     a->job.fn = on_turn_end;
+    timer_init(&a->again, l, offer, a);
     a->spare = xcalloc(1, sizeof *a->spare);
     a->spare->refs = 1;
     return a;
@@ -289,7 +372,9 @@ void access_log_free(struct access_log *a)
     if (!a)
         return;
     loop_undefer(a->loop, &a->job);
-    hand_over(a);
+    timer_cancel(&a->again);
+    if (!hand_over(a))
+        drop_cur(a);
     chunks_free(a->empty);
     spare_unref(a->spare);
     free(a);
@@ -420,8 +505,17 @@ static void put_stream(struct line *l, const struct stream *s, enum reason why)
     put_upstream(l, s);
 }
 
+static bool is_full(const struct access_log *a)
+{
+    return a->cur && a->cur->text.len >= CHUNK_BYTES;
+}
+
 void access_log_stream(struct access_log *a, const struct stream *s, enum reason why)
 {
+    if (is_full(a) && !hand_over(a)) {
+        lose(a->wr, 1);
+        return;
+    }
     if (!a->cur)
         a->cur = chunk_take(a);
     struct line l = {.b = &a->cur->text,
@@ -430,8 +524,6 @@ void access_log_stream(struct access_log *a, const struct stream *s, enum reason
     put_stream(&l, s, why);
     buf_puts(&a->cur->text, l.json ? "}\n" : "\n");
     a->cur->lines++;
-    if (a->cur->text.len >= CHUNK_BYTES)
-        hand_over(a);
-    else
+    if (!is_full(a) || !hand_over(a))
         loop_defer(a->loop, &a->job);
 }

@@ -1,8 +1,9 @@
 /* accesslog.h - one line per stream, JSON or text, never waiting for whoever reads it.
  *
  * A worker formats into its own buffer; full buffers (and what is older than a loop turn) are
- * handed to a writer thread by a lock-free list.  When more than a bound waits there, lines are
- * dropped and counted.  Off costs one load per stream.
+ * handed to a writer thread by a lock-free list.  When more bytes than a bound wait there (2 MiB),
+ * or they cannot be written, lines are dropped and counted, and a line of the log says how many.
+ * Off costs one load per stream.
  */
 #ifndef FSM_PROXY_ACCESSLOG_H
 #define FSM_PROXY_ACCESSLOG_H
@@ -23,6 +24,7 @@ struct access_log_writer *access_log_writer_new(int fd);
 void access_log_writer_free(struct access_log_writer *wr);
 /* any thread */
 void access_log_set_format(struct access_log_writer *wr, enum access_format f);
+/* lines, so far */
 uint64_t access_log_lost(const struct access_log_writer *wr);
 
 /* one per worker */

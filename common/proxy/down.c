@@ -232,7 +232,7 @@ static void on_head_timeout(void *arg)
 
 static void wait_for_head(struct down *d)
 {
-    uint32_t ms = worker_view(d->w)->limits.head_ms;
+    uint32_t ms = limit_first_ms(&worker_view(d->w)->limits);
     timer_cancel(&d->timer);
     d->timer.fn = on_head_timeout;
     if (ms)
@@ -388,6 +388,8 @@ static void classify(struct down *d, struct slice first)
         return;
     }
     p = k == CHAIN_HTTP ? detect_http(first) : detect_protocol(first);
+    if (p == DETECT_MORE && k == CHAIN_HTTP && d->conn->urgent)
+        p = DETECT_HTTP1; /* a look stops at urgent data, and only reading gets past it */
     if (p == DETECT_HTTP1 || p == DETECT_HTTP2)
         start_http(d, p == DETECT_HTTP2);
     else if (p == DETECT_MORE)

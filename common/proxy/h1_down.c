@@ -4,7 +4,10 @@
  * response before it is done.
  *
  * A request that asks for a tunnel (CONNECT, Upgrade) leaves it open what the bytes behind it are:
- * until the response's head says so they are kept (`undecided`).
+ * until the response's head says so they are kept (`undecided`).  Behind an Upgrade that is refused
+ * they are HTTP, as before.  Behind a CONNECT that is refused they may have been meant for another
+ * server, by somebody for whom the client only carries them: they are read and dropped, and the
+ * connection ends (RFC 9931: "Guidance for HTTP CONNECT").
  *
  * Between requests a client costs no codec: its connection is parked at the end of the turn and
  * begins anew with the next byte (a tenth of a microsecond for a request, 224 bytes less for each
@@ -28,6 +31,7 @@ struct h1_down {
     bool until_close; /* the response ends with the connection */
     bool old_client;  /* HTTP/1.0 */
     bool head_reply;  /* the request was HEAD */
+    bool connect;     /* ... was CONNECT: what stands behind it is a tunnel's or nobody's */
     bool lingering;   /* closing, and it is waited until the client has seen it (leave.c) */
     uint8_t n_turn;   /* requests taken in this turn */
 };
@@ -59,6 +63,18 @@ static void wait_for_request(struct h1_down *h, uint32_t ms)
         ms = DRAIN_IDLE_MS;
     if (ms)
         timer_set(&h->d->timer, ms);
+    else
+        timer_cancel(&h->d->timer);
+}
+
+/* for the rest of a head, some of which came; first: the first of it */
+static void wait_for_rest(struct h1_down *h, bool first)
+{
+    const struct view_limits *lim = limits(h);
+    if (!lim->head_ms)
+        wait_for_request(h, lim->idle_ms); /* anew with each piece */
+    else if (first)
+        wait_for_request(h, lim->head_ms);
 }
 
 static void next_request(struct h1_down *h)
@@ -155,7 +171,8 @@ static void finish(struct h1_down *h)
 {
     struct h1_half *x = &h->x;
     x->closing = true;
-    h->lingering = !x->eof && (!x->body_done || !inbuf_empty(&x->in) || conn_may_read(x->conn));
+    h->lingering =
+        !x->eof && (!x->body_done || h->connect || !inbuf_empty(&x->in) || conn_may_read(x->conn));
     inbuf_release(x->w->mem, &x->in);
     chan_flush(&x->ch);
     chan_shut(&x->ch);
@@ -238,6 +255,15 @@ static void half_closed(struct h1_down *h)
         timer_set(&h->d->timer, limits(h)->half_closed_ms);
 }
 
+/* the rest of a head did not come */
+static void head_late(struct h1_down *h)
+{
+    const struct view_limits *lim = limits(h);
+    bool idle = !lim->head_ms;
+    refuse(h, partial_head(h), inbuf_slice(&h->x.in),
+           idle ? REASON_SLOW_CLIENT : REASON_HEAD_TIMEOUT, idle ? lim->idle_ms : lim->head_ms);
+}
+
 /* does the client take too little of what waits? */
 static void on_closing(struct h1_down *h)
 {
@@ -260,7 +286,7 @@ static void on_timer(void *arg)
         return;
     }
     if (!inbuf_empty(&h->x.in))
-        refuse(h, partial_head(h), inbuf_slice(&h->x.in), REASON_HEAD_TIMEOUT, limits(h)->head_ms);
+        head_late(h);
     else if (chan_backlog(&h->x.ch))
         finish(h); /* the last answer has not left yet */
     else
@@ -278,6 +304,7 @@ static void start_stream(struct h1_down *h, const struct http_head *head, struct
     h->close_after = !head->keep_alive;
     h->old_client = head->version == HTTP_V10;
     h->head_reply = head->method == HTTP_M_HEAD;
+    h->connect = head->method == HTTP_M_CONNECT;
     h1_body_init(&h->x.body, head, &h->x.w->h1_limits);
     struct stream *s = new_stream(h);
     if (s)
@@ -292,8 +319,7 @@ static bool take_head(struct h1_down *h, struct slice *in)
     bool first = !h->x.partial; /* its first bytes, which may have come behind another request */
     ssize_t n = h1_half_take_head(&h->x, *in, NULL, &head);
     if (n == 0) {
-        if (first)
-            wait_for_request(h, limits(h)->head_ms);
+        wait_for_rest(h, first);
         return false;
     }
     if (n > 0) {
@@ -494,7 +520,7 @@ static int put_head(struct half *half, const struct http_head *head, bool end)
     if (final && e.body == HTTP_BODY_TUNNEL) {
         x->tunnel = true;
     } else if (final) {
-        h->close_after |= x->w->draining || (!x->body_done && !half->complete);
+        h->close_after |= x->w->draining || h->connect || (!x->body_done && !half->complete);
         e.close = h->close_after;
         e.keep_alive = h->old_client && !h->close_after;
         x->chunked = e.body == HTTP_BODY_CHUNKED;
@@ -569,7 +595,7 @@ int h1_down_start(struct down *d)
     d->timer.arg = h;
     conn_set_cb(d->conn, on_event, h);
     next_request(h);
-    wait_for_request(h, limits(h)->head_ms);
+    wait_for_request(h, limit_first_ms(limits(h)));
     if (conn_may_read(d->conn))
         read_all(h);
     return 0;

@@ -188,7 +188,7 @@ static void io_turn(struct h2_io *io)
     if (!io->conn->can_write)
         wait_until_taken(h);
     else if (h2_mid_head(io->h2))
-        wait_for(h, on_head_late, lim->head_ms);
+        wait_for(h, on_head_late, limit_first_ms(lim));
     else if (h->live == 0)
         wait_for(h, on_idle, soon ? DRAIN_IDLE_MS : lim->idle_ms);
     else

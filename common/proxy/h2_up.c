@@ -1,13 +1,24 @@
 /* h2_up.c - the server's side in HTTP/2: one session that many streams share; see stream.h,
- * upstream.h, h2_half.h. */
+ * upstream.h, h2_half.h.
+ *
+ * A request that got no answer in time says nothing of the connection: its server may only be slow.
+ * But the connection may hang as well (a host that vanished, a process that stands still), and
+ * would take each new request down with it until the kernel gives up.  So it is asked (PING), takes
+ * no streams until it has answered, and is used no more if that takes too long; what is under way
+ * on it has its own time.
+ */
 #include <stddef.h>
+#include "common/base/log.h"
 #include "common/proxy/h2_half.h"
 #include "common/proxy/upstream.h"
+
+#define PONG_MS 5000 /* a server that lives has answered a PING by then, over any network */
 
 struct h2_up {
     struct upconn u; /* first */
     struct h2_io io;
     bool greeting; /* plaintext: does the server speak HTTP/2 at all?  Its SETTINGS will tell */
+    bool doubted;  /* a PING is out */
     bool freed;    /* the connection's owner let go; the session goes when it can */
 };
 
@@ -31,11 +42,43 @@ static int no_second_head(struct half *h, const struct http_head *head, bool end
     return -1;
 }
 
+static void on_no_pong(void *arg)
+{
+    struct h2_up *up = arg;
+    char addr[IP_TEXT_MAX];
+
+    log_info("h2", "connection does not answer: no new requests for it cluster=%s addr=%s",
+             up->u.ep->wc->name, ip_port_format(&up->u.ep->addr, addr));
+    upconn_unlist(&up->u);
+}
+
+/* a request timed out */
+static void doubt(struct h2_up *up)
+{
+    if (up->doubted || !up->u.in_shared)
+        return;
+    up->doubted = true;
+    h2_ping(up->io.h2);
+    timer_cancel(&up->u.timer);
+    up->u.timer.fn = on_no_pong;
+    timer_set(&up->u.timer, PONG_MS);
+}
+
+static void on_pong(struct h2c *c)
+{
+    struct h2_up *up = of_io(h2_user(c));
+
+    up->doubted = false;
+    timer_cancel(&up->u.timer);
+}
+
 static void release(struct half *h, enum reason why)
 {
     struct h2s *hs = h->codec;
 
     hs->user = NULL;
+    if (why == REASON_UP_TIMEOUT || why == REASON_REQUEST_TIMEOUT)
+        doubt(of(hs));
     h2_io_wake(&of(hs)->io);
     /* given up, or answered before the request was whole */
     if (why != REASON_OK || !h->complete || !h->ended)
@@ -182,7 +225,8 @@ static const struct h2_callbacks callbacks = {.head = on_head,
                                               H2_HALF_CALLBACKS,
                                               .close = on_close,
                                               .goaway = on_goaway,
-                                              .settings = on_settings};
+                                              .settings = on_settings,
+                                              .pong = on_pong};
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
@@ -252,7 +296,7 @@ static unsigned up_room(const struct upconn *u)
 {
     const struct h2_up *up = (const struct h2_up *)u;
 
-    return up->io.ended ? 0 : h2_room(up->io.h2);
+    return up->io.ended || up->doubted ? 0 : h2_room(up->io.h2);
 }
 
 static bool up_idle(const struct upconn *u)

@@ -41,7 +41,8 @@
     X(MEMORY_LIMIT, "memory_limit_bytes", G, "above which new requests are refused; 0 = none")     \
     X(MEM_HELD, "buffers_held_bytes", G, "buffer memory taken from the system")                    \
     X(MEM_USED, "buffers_used_bytes", G, "of it in use")                                           \
-    X(ACCESS_LOST, "access_log_lost_total", C, "lines dropped because the reader was slow")
+    X(ACCESS_LOST, "access_log_lost_total", C,                                                     \
+      "lines that could not be written: the reader was slow, or gone")
 enum worker_stat {
 #define X(id, name, kind, help) WSTAT_##id,
     WORKER_STATS(X)

@@ -1065,6 +1065,42 @@ def a_successor_that_comes_after_the_end_was_asked_for_ends_too():
             s.bind(("127.0.0.1", sc.admin))  # nobody has it any more
 
 
+SLOW_WORD = r"""
+#include <sys/syscall.h>
+#include <unistd.h>
+ssize_t write(int fd, const void *p, size_t n)
+{
+    if (n == 1 && *(const char *)p == 0) /* "I serve" (handover.c) */
+        sleep(2);
+    return syscall(SYS_write, fd, p, n);
+}
+"""
+
+
+@check
+def what_a_successor_took_before_its_predecessor_knew_is_finished():
+    """it takes connections a moment before it says that it serves: here for two seconds"""
+    source, library = os.path.join(TMP, "slow.c"), os.path.join(TMP, "slow.so")
+    with open(source, "w") as f:
+        f.write(SLOW_WORD)
+    sh("cc", "-shared", "-fPIC", "-o", library, source)
+    os.environ["LD_PRELOAD"] = library
+    try:
+        sc, port = solo()
+    finally:
+        del os.environ["LD_PRELOAD"]
+    sc.p.send_signal(signal.SIGUSR2)
+    time.sleep(0.5)
+    halves = [half_a_request(port) for _ in range(6)]  # some are the successor's
+    sc.p.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    for s in halves:
+        the_other_half(s)
+    assert sc.p.wait(10) == 0, sc.p.returncode
+    with socket.socket() as b:
+        b.bind(("127.0.0.1", sc.admin))  # nobody has it any more
+
+
 @check
 def signals_that_come_at_once_wait_for_their_handlers():
     sc, _ = solo()

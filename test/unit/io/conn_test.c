@@ -588,6 +588,54 @@ START_TEST(an_early_answer_survives_a_failed_write)
 }
 END_TEST
 
+/* makes of each byte twenty, as TLS does of little ones */
+#define WORDS 20
+
+static ssize_t wordy_writev(struct conn *c, const struct iovec *iov, int n)
+{
+    static char words[WORDS << 10];
+    struct iovec out = {words, WORDS * (iov[0].iov_len < 1024 ? iov[0].iov_len : 1024)};
+    ssize_t put = conn_plain.writev(c, &out, 1);
+
+    ck_assert_int_eq(n, 1);
+    return put > 0 ? (put + WORDS - 1) / WORDS : put;
+}
+
+static ssize_t wordy_read(struct conn *c, void *p, size_t n)
+{
+    return conn_plain.read(c, p, n);
+}
+
+/* waits until the peer has acknowledged more than that */
+static uint64_t taken_beyond(uint64_t before)
+{
+    uint64_t now = before;
+
+    for (int i = 0; i < IO_PATIENCE_MS && (now = conn_taken(s.c)) <= before; i++)
+        usleep(1000);
+    ck_assert_uint_gt(now, before);
+    return now;
+}
+
+START_TEST(what_the_peer_has_taken_only_grows)
+{
+    static const struct conn_xport wordy = {
+        .name = "wordy", .read = wordy_read, .writev = wordy_writev};
+    static char text[1024];
+
+    begin_tcp("127.0.0.1:0");
+    s.c->xport = &wordy;
+    while (conn_write(s.c, text, sizeof text) > 0)
+        ;
+    uint64_t taken = taken_beyond(0);
+    read_exactly(far_end, taken);
+    taken = taken_beyond(taken);
+    conn_shut_write(s.c);
+    ck_assert_uint_ge(conn_taken(s.c), taken);
+    end_pair();
+}
+END_TEST
+
 START_TEST(urgent_data_does_no_harm)
 {
     begin_tcp("127.0.0.1:0");
@@ -985,8 +1033,9 @@ UNIT_MAIN("conn", reads_what_comes, a_short_read_says_drained_without_asking,
           waking_a_dial_does_not_disturb_it, a_source_is_bound, a_reset_is_an_error_not_an_end,
           a_reset_right_behind_the_data_is_told, a_reset_after_their_end_is_told,
           a_reset_is_told_even_while_held, an_abort_is_a_reset,
-          an_early_answer_survives_a_failed_write, urgent_data_does_no_harm, no_descriptor_left,
-          dials_unix, failures_have_names, a_transport_opens_and_tells_what_came_with_the_handshake,
+          an_early_answer_survives_a_failed_write, what_the_peer_has_taken_only_grows,
+          urgent_data_does_no_harm, no_descriptor_left, dials_unix, failures_have_names,
+          a_transport_opens_and_tells_what_came_with_the_handshake,
           a_handshake_that_is_done_at_once_is_told_later, a_handshake_that_fails,
           a_transport_may_open_inside_the_open_of_tcp, no_byte_and_no_edge_is_lost,
           without_redirection_it_is_the_own_address, the_original_destination)

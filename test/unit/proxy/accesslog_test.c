@@ -3,7 +3,9 @@
 /* objects: test/fake/faults.c */
 /* wrap: malloc calloc realloc */
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include "common/base/json.h"
 #include "common/proxy/accesslog.h"
 #include "common/proxy/down.h"
@@ -149,11 +151,61 @@ START_TEST(off_means_off)
 }
 END_TEST
 
-/* more than the reader takes: lines are lost and counted, whole ones, and nobody waits */
+/* What is read of a log, line by line: those of streams, whose request_bytes grow, and those that
+ * say how many are missing. */
+struct tally {
+    struct buf b;
+    uint64_t lines, told, last, bytes;
+};
+
+static void tally_line(struct tally *y, const char *p, size_t n)
+{
+    const char *id = memmem(p, n, "\"request_bytes\":", 16);
+    const char *lost = memmem(p, n, "\"lost_lines\":", 13);
+
+    ck_assert_msg(p[0] == '{' && p[n - 2] == '}' && !id == !!lost, "%.*s", (int)n, p);
+    if (lost) {
+        y->told += strtoull(lost + 13, NULL, 10);
+        return;
+    }
+    uint64_t now = strtoull(id + 16, NULL, 10);
+    ck_assert_uint_gt(now, y->last); /* in order */
+    y->last = now;
+    y->lines++;
+}
+
+/* reads until n lines were read or told of */
+static void tally_read(struct tally *y, uint64_t n)
+{
+    while (y->lines + y->told < n) {
+        ssize_t k = read(out[0], buf_reserve(&y->b, 65536), 65536);
+        ck_assert_int_gt(k, 0);
+        y->b.len += (size_t)k;
+        y->bytes += (size_t)k;
+        char *nl;
+        while ((nl = memchr(y->b.p, '\n', y->b.len))) {
+            size_t len = (size_t)(nl - y->b.p) + 1;
+            tally_line(y, y->b.p, len);
+            buf_consume(&y->b, len);
+        }
+    }
+    ck_assert_uint_eq(y->b.len, 0);
+    buf_free(&y->b);
+}
+
+static void end_quietly(void)
+{
+    access_log_writer_free(wr);
+    close(out[0]);
+    close(out[1]);
+    io_end();
+}
+
+/* more than the reader takes: lines are lost, counted and told of, whole ones, and nobody waits */
 START_TEST(a_reader_that_is_slow_costs_lines)
 {
     enum { LINES = 40000 };
-    uint64_t n = 0, last = 0;
+    struct tally y = {.lines = 0};
 
     access_log_set_format(wr, ACCESS_JSON);
     for (unsigned i = 0; i < LINES; i++) {
@@ -161,31 +213,143 @@ START_TEST(a_reader_that_is_slow_costs_lines)
         access_log_stream(alog, &s, REASON_OK);
     }
     loop_turn(l, false);
+    ck_assert_uint_gt(access_log_lost(wr), 0);
+    access_log_free(alog);
+    tally_read(&y, LINES);
+    ck_assert_uint_eq(y.told, access_log_lost(wr));
+    ck_assert_uint_gt(y.bytes, 2 << 20); /* not before as much waited as there is place for */
+    end_quietly();
+}
+END_TEST
+
+/* as many turns as there are lines: what counts is their bytes */
+START_TEST(a_reader_that_stands_still_costs_nothing_below_the_bound)
+{
+    enum { LINES = 4000 }; /* some 1.5 MB */
+    struct tally y = {.lines = 0};
+
+    access_log_set_format(wr, ACCESS_JSON);
+    for (unsigned i = 0; i < LINES; i++) {
+        s.req_bytes = i + 1;
+        access_log_stream(alog, &s, REASON_OK);
+        loop_turn(l, false);
+    }
+    ck_assert_uint_eq(access_log_lost(wr), 0);
+    access_log_free(alog);
+    tally_read(&y, LINES);
+    ck_assert_uint_eq(y.lines, LINES);
+    end_quietly();
+}
+END_TEST
+
+/* a line that had to stay goes when the writer is free, though no other comes */
+START_TEST(the_last_line_does_not_wait_for_another)
+{
+    enum { LINES = 1000 };
+    struct tally y = {.lines = 0};
+
+    access_log_set_format(wr, ACCESS_JSON);
+    for (unsigned i = 0; i < LINES; i++) {
+        s.req_bytes = i + 1;
+        access_log_stream(alog, &s, REASON_OK);
+        loop_turn(l, false);
+    }
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    for (unsigned i = 0; i < 2000 && y.lines < LINES; i++) {
+        char *at = buf_reserve(&y.b, 65536), *nl;
+        ssize_t k = read(out[0], at, 65536);
+        y.b.len += k > 0 ? (size_t)k : 0;
+        while (y.b.len && (nl = memchr(y.b.p, '\n', y.b.len))) {
+            y.lines++;
+            buf_consume(&y.b, (size_t)(nl - y.b.p) + 1);
+        }
+        usleep(1000);
+        loop_turn(l, false);
+    }
+    ck_assert_uint_eq(y.lines, LINES);
+    buf_free(&y.b);
+    access_log_free(alog);
+    end_quietly();
+}
+END_TEST
+
+/* somebody who has the same pipe may have made it one that does not block */
+START_TEST(a_pipe_that_does_not_block_is_waited_for)
+{
+    enum { LINES = 2000 };
+    struct tally y = {.lines = 0};
+
+    access_log_set_format(wr, ACCESS_JSON);
+    fcntl(out[1], F_SETFL, O_NONBLOCK);
+    for (unsigned i = 0; i < LINES; i++) {
+        s.req_bytes = i + 1;
+        access_log_stream(alog, &s, REASON_OK);
+    }
+    access_log_free(alog);
+    tally_read(&y, LINES);
+    ck_assert_uint_eq(y.lines, LINES);
+    ck_assert_uint_eq(access_log_lost(wr), 0);
+    end_quietly();
+}
+END_TEST
+
+START_TEST(what_cannot_be_written_is_counted)
+{
+    access_log_free(alog);
+    access_log_writer_free(wr);
+    int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_ge(full, 0);
+    wr = access_log_writer_new(full);
+    alog = access_log_new(wr, l);
+    access_log_set_format(wr, ACCESS_TEXT);
+    for (unsigned i = 0; i < 300; i++)
+        access_log_stream(alog, &s, REASON_OK);
+    access_log_free(alog);
+    for (unsigned i = 0; i < 5000 && access_log_lost(wr) < 300; i++)
+        usleep(1000);
+    ck_assert_uint_eq(access_log_lost(wr), 300);
+    close(full);
+    end_quietly();
+}
+END_TEST
+
+/* the place ends within a line: the next begins a line of its own, behind how many are missing */
+START_TEST(a_line_cut_off_ends_before_the_next)
+{
+    char name[] = "/tmp/fsm-accesslog-XXXXXX", text[8192];
+    int file = mkstemp(name);
+    const struct rlimit little = {.rlim_cur = 1000, .rlim_max = RLIM_INFINITY};
+    const struct rlimit enough = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+
+    ck_assert_int_ge(file, 0);
+    unlink(name);
+    signal(SIGXFSZ, SIG_IGN);
+    access_log_free(alog);
+    access_log_writer_free(wr);
+    wr = access_log_writer_new(file);
+    alog = access_log_new(wr, l);
+    access_log_set_format(wr, ACCESS_TEXT);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+    for (unsigned i = 0; i < 10; i++)
+        access_log_stream(alog, &s, REASON_OK);
+    loop_turn(l, false);
+    for (unsigned i = 0; i < 5000 && !access_log_lost(wr); i++)
+        usleep(1000);
     uint64_t lost = access_log_lost(wr);
     ck_assert_uint_gt(lost, 0);
-    fcntl(out[0], F_SETPIPE_SZ, 1 << 20);
-    /* the writer's thread waits for us: read while it ends */
+    ck_assert_uint_lt(lost, 10);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &enough), 0);
+    access_log_stream(alog, &s, REASON_DENIED);
     access_log_free(alog);
-    struct buf b = BUF_INIT;
-    ssize_t k;
-    while (n < LINES - lost && (k = read(out[0], buf_reserve(&b, 65536), 65536)) > 0) {
-        b.len += (size_t)k;
-        char *nl;
-        while ((nl = memchr(b.p, '\n', b.len))) {
-            size_t len = (size_t)(nl - b.p) + 1;
-            const char *at = memmem(b.p, len, "\"request_bytes\":", 16);
-            ck_assert_ptr_nonnull(at);
-            uint64_t id = strtoull(at + 16, NULL, 10);
-            ck_assert_uint_gt(id, last); /* in order */
-            last = id;
-            n++;
-            buf_consume(&b, len);
-        }
-    }
-    ck_assert_uint_eq(n + access_log_lost(wr), LINES);
-    ck_assert_uint_eq(b.len, 0);
-    buf_free(&b);
     access_log_writer_free(wr);
+    ssize_t n = pread(file, text, sizeof text - 1, 0);
+    ck_assert_int_gt(n, 1000);
+    text[n] = '\0';
+    char *told = strstr(text + 1000, "\ntime=\""), *next = told ? strchr(told + 1, '\n') : NULL;
+    ck_assert_ptr_nonnull(next);
+    ck_assert_uint_eq(strtoull(strstr(told, " lost_lines=") + 12, NULL, 10), lost);
+    ck_assert_ptr_nonnull(strstr(next, " reason=\"access_denied\" "));
+    close(file);
     close(out[0]);
     close(out[1]);
     io_end();
@@ -264,6 +428,11 @@ int main(void)
     tcase_add_test(tc, a_tunnel_has_no_request);
     tcase_add_test(tc, off_means_off);
     tcase_add_test(tc, a_reader_that_is_slow_costs_lines);
+    tcase_add_test(tc, a_reader_that_stands_still_costs_nothing_below_the_bound);
+    tcase_add_test(tc, the_last_line_does_not_wait_for_another);
+    tcase_add_test(tc, a_pipe_that_does_not_block_is_waited_for);
+    tcase_add_test(tc, what_cannot_be_written_is_counted);
+    tcase_add_test(tc, a_line_cut_off_ends_before_the_next);
     tcase_add_test(tc, nothing_is_allocated_for_a_line_once_warm);
     tcase_add_test(tc, a_reader_that_stands_still_does_not_keep_the_process);
     suite_add_tcase(suite, tc);

@@ -515,14 +515,17 @@ passes(f, "an upgrade with a body", "9110 7.8", P + b"Connection: upgrade\r\nUpg
        P + b"Content-Length: 3\r\n\r\nabc")
 passes(f, "an upgrade in HTTP/1.0", "9110 7.8", b"GET / HTTP/1.0\r\n" + HOST + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
        FORWARDED, closes=True)
-passes(f, "an upgrade that is not agreed to, and a request behind it", "9110 7.8",
+passes(f, "an upgrade that is not agreed to, and a request behind it", "9110 7.8, 9931: it stays HTTP",
        G + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n" + SMUGGLED,
        G + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n" + SMUGGLED, [OK, OK], ways=("1-1",))
 
 CONNECT = b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n"
-passes(f, "a CONNECT that is refused", "9110 9.3.6", CONNECT, CONNECT, [A(405)], ways=("1-1",), methods=[b"CONNECT"])
-passes(f, "a CONNECT that is refused, and a request behind it", "9110 9.3.6", CONNECT + SMUGGLED, CONNECT + SMUGGLED, [A(405), OK],
-       ways=("1-1",))
+NO_TUNNEL = "9110 9.3.6, 9931: closed, and nothing behind it is HTTP"
+passes(f, "a CONNECT that is refused", NO_TUNNEL, CONNECT, CONNECT, [A(405)], ways=("1-1",), methods=[b"CONNECT"], closes=True)
+passes(f, "a CONNECT that is refused, and a request behind it", NO_TUNNEL, CONNECT + SMUGGLED, CONNECT, [A(405)],
+       ways=("1-1", "1-2-1"), methods=[b"CONNECT"], closes=True)
+refused(f, "a CONNECT to a host that nobody knows, and a request behind it", NO_TUNNEL,
+        b"CONNECT other:80 HTTP/1.1\r\nHost: other:80\r\n\r\n" + SMUGGLED, 403, "host_unknown")
 passes(f, "https in absolute form", "9110 4.2.2", b"GET https://h/ HTTP/1.1\r\n" + HOST + END, FORWARDED, scheme=b"https")
 
 f = "hop-by-hop fields"
