@@ -214,7 +214,8 @@ void check_account(struct checks *c, const char *name, const char *role, const j
             json_array_append_new(lines, json_string(line));
     }
     char *text = progress_names(lines, NAMES_MAX);
-    char *hint = xasprintf("the %s misses %s; 'fsm upgrade' brings it back", role, text);
+    char *hint =
+        xasprintf("the %s misses %s; 'fsm upgrade --force-conflicts' brings it back", role, text);
     add_named(c, name, CHECK_FAILED, acts, "it may not", hint);
     free(hint);
     free(text);

@@ -158,7 +158,7 @@ kube delete meshconfig fsm-mesh-config -n fsm-system >/dev/null
 checked "the MeshConfig is valid" FAILED "there is no MeshConfig"
 
 # all of it comes back by what the hints say
-"$FSM" upgrade --no-wait >"$TMP/out" 2>&1 || fail "upgrade: $(cat "$TMP/out")"
+"$FSM" upgrade --no-wait --force-conflicts >"$TMP/out" 2>&1 || fail "upgrade: $(cat "$TMP/out")"
 check
 expect "definitions (CRDs) are there" ok
 expect "the webhook is configured" ok

@@ -202,7 +202,7 @@ START_TEST(accounts)
     one("ok", "a may do its work");
     check_account(&c, "a may do its work", "ClusterRole a", some);
     row(0, "FAILED", "it may not: list pods, watch pods and get leases");
-    one("FAILED", "the ClusterRole a misses {pods} and {leases}; 'fsm upgrade'");
+    one("FAILED", "the ClusterRole a misses {pods} and {leases}; 'fsm upgrade --force-conflicts'");
     json_decref(none);
     json_decref(some);
     json_decref(c.rows);
