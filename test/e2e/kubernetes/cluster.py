@@ -360,17 +360,19 @@ def start(user=None, http=False, straight=False, wait=True, **more):
     return c
 
 
-def create(jobs):
-    """(path, object) each, 16 at a time"""
+def create(jobs, rate=1e9):
+    """(path, object) each, 16 at a time, so many a second at most"""
     local = threading.local()
+    begin = time.monotonic()
 
-    def one(job):
+    def one(i, job):
+        time.sleep(max(0, begin + i / rate - time.monotonic()))
         if not hasattr(local, "connection"):
             local.connection = server.connection()
         server.post(local.connection, *job)
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        list(pool.map(one, jobs))
+        list(pool.map(one, range(len(jobs)), jobs))
 
 
 def end_all():

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -696,16 +695,7 @@ def fault_crowd(m, n=1000, rate=200):
     before, held = m.injector.reviews(), m.controller.metric("fsm_kube_objects", kind="Pod")
     with m.fault("crowd"):
         begin = time.monotonic()
-        jobs = new_pods("crowd", 0, n)
-        # so many each tenth of a second, whatever those before them take
-        parts = []
-        for i in range(0, n, rate // 10):
-            part = threading.Thread(target=create, args=(jobs[i:i + rate // 10],))
-            part.start()
-            parts.append(part)
-            time.sleep(max(0, begin + (i / (rate // 10) + 1) / 10 - time.monotonic()))
-        for part in parts:
-            part.join()
+        create(new_pods("crowd", 0, n), rate)
         lasted = time.monotonic() - begin
         until("the controller knows them", lambda: m.controller.metric("fsm_kube_objects", kind="Pod") == held + n)
     pods = json.loads(kubectl("get", "pods", "-n", "crowd", "-o", "json"))["items"]
