@@ -440,10 +440,10 @@ def fault_mid_list(m):
         # what makes it list anew: what it has is too old
         way.open = False
         way.cut()
+        kubectl("delete", "service", "-n", "app", "page0", "page599")
         lab("kill", "control/kube-apiserver")
         compact()
         start_api_server()
-        kubectl("delete", "service", "-n", "app", "page0", "page599")
         way.open = True
         until("the second page is asked for", lambda: way.held, 40)
         kubectl("delete", "service", "-n", "app", "page1")
