@@ -3,7 +3,7 @@ conditions, and a way to the server that can be bad (faulty_api.py).
 
     program.py ROOT BIN "LAB COMMAND" DIRECTORY [PART...]
 
-A program that imports this calls run_shows(); its last line says what was shown, or what failed.
+A program that imports this ends by finish(main); its last line says what was shown, or what failed.
 """
 import base64
 import concurrent.futures
@@ -143,6 +143,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 class Controller:
     running = []
+    everything = False
 
     def __init__(self, *flags, wrap=(), env=None, name="admin", tokens=("--token-key", f"{TMP}/token.pub"),
                  listen="127.0.0.1:0"):
@@ -169,7 +170,9 @@ class Controller:
         return self.get("/health/ready")[0] == 200
 
     def problems(self):
-        return [p.get("text") or f"{p['object']}: {p['message']}" for p in json.loads(self.get("/problems")[1]) if p["severity"] == "error"]
+        """of reading; others, which have no text of their own, where everything counts"""
+        return [p.get("text") or f"{p['object']}: {p['message']}" for p in json.loads(self.get("/problems")[1])
+                if p["severity"] == "error" and ("text" in p or self.everything)]
 
     def document(self, pod):
         status, body = self.get(f"/debug/document?pod={pod}")
