@@ -71,7 +71,8 @@ static void ca_retire(struct http_req *r, void *cp)
 static const struct daemon_page pages[] = {
     {"GET", "/problems", problems, "what the resources get wrong, and what the mesh ignores"},
     {"GET", "/proxies", proxies, "each proxy: versions, lag, certificate"},
-    {"GET", "/debug/document", debug_document, "?pod=NS/POD: the document that it should have"},
+    {"GET", "/debug/document", debug_document, "?pod=NS/POD: the document that it should have",
+     .local = true},
     {"GET", "/ca", ca_state, "who trusts what"},
     {"POST", "/ca/prepare", ca_prepare, "make the next root and distribute it"},
     {"POST", "/ca/promote", ca_promote, "sign with it"},

@@ -11,6 +11,8 @@
 #include "controller/cp.h"
 
 #define OWN_RETRY_S 10
+#define LOOK_MS     5000  /* between two looks at the CA's directory */
+#define SETTLE_MS   90000 /* until a mounted Secret is the same on all nodes */
 #define MAX_CSR     16384
 #define DNS_MAX     253
 
@@ -44,10 +46,97 @@ static void renew_own(void *arg)
     timer_set(&cp->own_cert_timer, (done ? DAEMON_CERT_S / 2 : OWN_RETRY_S) * 1000);
 }
 
+/* ---- the CA's directory, which others may write
+ * --------------------------------------------------- A root that everybody was told of before
+ * (next.crt) signs at once.  One that comes from nowhere is told of first: it signs when every
+ * connected proxy trusts it and other replicas have seen it too; the one before it is trusted until
+ * nobody has a certificate of it and they do the same. */
+
+static void ca_changed(struct cp *cp, const char *what)
+{
+    set_ca_hashes(cp);
+    cp_root_maps_check(cp);
+    if (cp->synced)
+        cp_polls_check(cp);
+    log_info("cert", "%s roots=%s issuer=%s", what, cp->roots_hash, cp->issuer_hash);
+}
+
+static bool has_settled(const struct cp *cp)
+{
+    return loop_now_ms(cp->loop) - cp->ca_since_ms >= SETTLE_MS;
+}
+
+static void go_on(struct cp *cp)
+{
+    if (!has_settled(cp))
+        return;
+    if (pki_ca_waits(cp->ca) && cp_proxies_without_roots(cp) == 0) {
+        pki_ca_adopt(cp->ca);
+        renew_own(cp);
+        ca_changed(cp, "the new root signs");
+    } else if (!pki_ca_waits(cp->ca) && pki_ca_keeps(cp->ca) &&
+               cp_proxies_with_old_certs(cp) == 0) {
+        pki_ca_forget(cp->ca);
+        ca_changed(cp, "the old root is not trusted any more");
+    } else {
+        return;
+    }
+    cp->ca_since_ms = loop_now_ms(cp->loop);
+}
+
+static void set_ca_problem(struct cp *cp, const char *text)
+{
+    if (strcmp(cp->ca_problem.text, text) == 0)
+        return;
+    snprintf(cp->ca_problem.text, sizeof(cp->ca_problem.text), "%s", text);
+    if (*text)
+        log_warn("cert", "the CA cannot be read again, it stays what it was error=\"%s\"", text);
+}
+
+static void look(void *arg)
+{
+    struct cp *cp = arg;
+    struct err e = {""};
+    char issuer[CP_HASH_MAX];
+
+    timer_set(&cp->ca_timer, LOOK_MS);
+    snprintf(issuer, sizeof(issuer), "%s", cp->issuer_hash);
+    switch (pki_ca_refresh(cp->ca, &e)) {
+    case PKI_CA_SAME:
+        go_on(cp);
+        break;
+    case PKI_CA_STRANGE:
+        cp->ca_since_ms = loop_now_ms(cp->loop);
+        ca_changed(cp, "there is another root, it signs when it is trusted everywhere");
+        break;
+    case PKI_CA_CHANGED:
+        ca_changed(cp, "the CA has changed");
+        if (strcmp(issuer, cp->issuer_hash) != 0)
+            renew_own(cp);
+        break;
+    case PKI_CA_UNREADABLE:
+        break;
+    }
+    set_ca_problem(cp, e.text);
+}
+
+const char *cp_ca_problem(const struct cp *cp)
+{
+    return cp->ca_problem.text[0] ? cp->ca_problem.text : NULL;
+}
+
 void cp_cert_start(struct cp *cp)
 {
     timer_init(&cp->own_cert_timer, cp->loop, renew_own, cp);
     timer_set(&cp->own_cert_timer, DAEMON_CERT_S / 2 * 1000);
+    timer_init(&cp->ca_timer, cp->loop, look, cp);
+    timer_set(&cp->ca_timer, LOOK_MS);
+}
+
+void cp_cert_stop(struct cp *cp)
+{
+    timer_cancel(&cp->own_cert_timer);
+    timer_cancel(&cp->ca_timer);
 }
 
 /* ---- sidecars' certificates

@@ -102,6 +102,9 @@ struct cp {
     char issuer_hash[CP_HASH_MAX]; /* of the root that signs */
     struct daemon_own own;         /* our certificate */
     struct timer own_cert_timer;
+    struct timer ca_timer; /* the next look at its directory */
+    uint64_t ca_since_ms;  /* the last step of a root that came from nowhere */
+    struct err ca_problem; /* "" = none */
     struct cp_root_maps *root_maps;
 
     struct http_server *api;
@@ -244,8 +247,11 @@ void cp_polls_end(struct cp *cp);
  */
 
 int cp_ca_open(struct cp *cp, struct err *e);
-/* our own certificate, from time to time, from now on */
+/* our own certificate, and the CA's directory, from time to time, from now on */
 void cp_cert_start(struct cp *cp);
+void cp_cert_stop(struct cp *cp);
+/* why the CA cannot be read again; NULL = it can */
+const char *cp_ca_problem(const struct cp *cp);
 void cp_cert_issue(struct cp *cp, struct http_req *r, const struct pki_token *t,
                    struct cp_proxy *px);
 void cp_roots(struct cp *cp, struct http_req *r, struct cp_proxy *px);
@@ -278,11 +284,13 @@ void cp_writer_print(const struct cp *cp, struct buf *out);
 /* Before the sources, and after them. */
 void cp_root_maps_start(struct cp *cp);
 void cp_root_maps_stop(struct cp *cp);
+/* whether we are the one that writes; nobody is where there is no API server */
+void cp_root_maps_enable(struct cp *cp, bool on);
 /* the roots have changed, or everything was read */
 void cp_root_maps_check(struct cp *cp);
 /* an object came, changed or went; the store need not show it until the next turn of the loop */
 void cp_root_maps_event(struct cp *cp, const struct kube_object *o);
-/* why one cannot be written at present; NULL = all are right, or there is no API server */
+/* why one cannot be written at present; NULL = all are right, or another writes them */
 const char *cp_root_maps_problem(const struct cp *cp);
 
 /* ---- api.c, admin.c, check.c

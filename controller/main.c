@@ -120,7 +120,7 @@ static int start(struct err *e)
 
 static void stop(void)
 {
-    timer_cancel(&cp.own_cert_timer);
+    cp_cert_stop(&cp);
     http_server_free(cp.api);
     daemon_admin_stop(cp.admin);
     cp_proxies_free(&cp);

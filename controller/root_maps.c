@@ -3,8 +3,8 @@
  *
  * The maps are among the resources that are read.  One that is missing or says something else is
  * written by server-side apply, one at a time, until what is read is right; a namespace's map is
- * written at most every TOLD_MS, whoever else writes it.  Every replica does so: they write the
- * same. Of a namespace that leaves the mesh the map stays, because its pods may be started again.
+ * written at most every TOLD_MS, whoever else writes it.  The replica that holds the Lease does so.
+ * Of a namespace that leaves the mesh the map stays, because its pods may be started again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +23,7 @@
 
 struct cp_root_maps {
     struct cp *cp;
+    bool enabled; /* we are the one that writes */
     struct kube_call *call;
     char *ns;           /* that it is about */
     struct table *told; /* namespace -> uint64_t: loop time, left alone until then */
@@ -182,11 +183,27 @@ void cp_root_maps_check(struct cp *cp)
 {
     struct cp_root_maps *m = cp->root_maps;
 
-    if (!cp->synced || !kube_source_api(cp->source) || m->call)
+    if (!m->enabled || !cp->synced || m->call)
         return;
     /* a back-off is kept, a wait for what may have changed is not */
     if (!timer_is_set(&m->timer) || m->backoff.failures == 0)
         timer_set(&m->timer, 0);
+}
+
+void cp_root_maps_enable(struct cp *cp, bool on)
+{
+    struct cp_root_maps *m = cp->root_maps;
+
+    m->enabled = on;
+    if (on) {
+        cp_root_maps_check(cp);
+        return;
+    }
+    timer_cancel(&m->timer);
+    kube_call_cancel(m->call);
+    m->call = NULL;
+    backoff_reset(&m->backoff);
+    set_problem(m, NULL);
 }
 
 void cp_root_maps_event(struct cp *cp, const struct kube_object *o)

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/kube/api.h"
 #include "common/policy/settings.h"
 #include "controller/cp.h"
 
@@ -143,6 +144,14 @@ static void add_note(const char *object, const char *text, void *arg)
         arg, json_pack("{s:s,s:s,s:s}", "severity", "note", "object", object, "message", text));
 }
 
+/* text: NULL = nothing is wrong with it */
+static void add_error(json_t *out, const char *object, const char *text)
+{
+    if (text)
+        json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object", object,
+                                             "message", text));
+}
+
 json_t *cp_problems(const struct cp *cp)
 {
     const struct kube_problems *p = kube_source_problems(cp->source);
@@ -158,15 +167,12 @@ json_t *cp_problems(const struct cp *cp)
                                              v->message ? v->message : "", "text", text));
         free(text);
     }
-    const char *reviews = cp_reviews_problem(cp);
-    if (reviews)
-        json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
-                                             "TokenReview", "message", reviews));
+    struct kube_api *api = kube_source_api(cp->source);
+    add_error(out, "clock", api ? kube_api_clock(api) : NULL);
+    add_error(out, "TokenReview", cp_reviews_problem(cp));
+    add_error(out, "CA", cp_ca_problem(cp));
     cp_writer_tell(cp, out);
-    const char *maps = cp_root_maps_problem(cp);
-    if (maps)
-        json_array_append_new(out, json_pack("{s:s,s:s,s:s}", "severity", "error", "object",
-                                             "ConfigMap " CP_ROOT_MAP, "message", maps));
+    add_error(out, "ConfigMap " CP_ROOT_MAP, cp_root_maps_problem(cp));
     policy_notes(cp->policy, add_note, out);
     return out;
 }

@@ -1,5 +1,5 @@
-/* writer.c - what the controller writes: whether it took the MeshConfig, as a condition of its
- * status and as an Event beside it.
+/* writer.c - who writes, and what: whether the controller took the MeshConfig, as a condition of
+ * its status and as an Event beside it (the ConfigMaps with the roots: root_maps.c).
  *
  * Every replica serves proxies; the one that holds the Lease writes.  The verdict is made of the
  * very object that it is written to, by the check that decides whether the source takes it: a
@@ -113,6 +113,7 @@ static void on_lease(bool held, void *arg)
 
     kube_events_enable(w->events, held);
     kube_status_enable(w->status, held);
+    cp_root_maps_enable(w->cp, held);
     if (!held)
         return;
     w->elected++;

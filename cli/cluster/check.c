@@ -9,6 +9,7 @@
 #include "cli/cluster/cluster.h"
 #include "cli/cluster/plane.h"
 #include "cli/cluster/render.h"
+#include "cli/cluster/rights.h"
 #include "cli/cluster/stored.h"
 #include "cli/cluster/values.h"
 #include "cli/mesh.h"
@@ -221,30 +222,35 @@ static void check_others(struct run *r)
 
 /* ---- the control plane ----------------------------------------------------------------------- */
 
-/* PEM of the mesh's root, or NULL; owned.  The key beside it is forgotten at once. */
-static char *read_root(struct run *r)
+/* PEM of the mesh's root, or NULL; owned; *status as cluster_get().  The key beside it is
+ * forgotten at once. */
+static char *read_root(struct run *r, int *status)
 {
     struct buf pem = BUF_INIT;
+    struct err ignored;
+    json_t *secret = NULL;
+    char *path = cluster_path(kube_kind_by_key("Secret"), r->ns, r->wanted.ca_secret);
 
     json_wipe(true);
-    json_t *secret = get(r, "Secret", r->ns, r->wanted.ca_secret);
+    *status = cluster_get(r->c, path, &secret, &ignored);
     const char *text =
         json_string_value(json_object_get(json_object_get(secret, "data"), "ca.crt"));
     bool good = text && base64_decode(slice_str(text), &pem) == 0;
     json_decref(secret);
     json_wipe(false);
+    free(path);
     if (good)
         return buf_take(&pem);
     buf_free(&pem);
     return NULL;
 }
 
-static const json_t *wanted_hook(const struct run *r)
+/* of this installation, as it is in the cluster now, or NULL; owned */
+static json_t *get_hook(struct run *r, const char *kind)
 {
-    for (size_t i = 0; i < json_array_size(r->wanted.objects); i++)
-        if (json_object_get(json_array_get(r->wanted.objects, i), "webhooks"))
-            return json_array_get(r->wanted.objects, i);
-    return NULL;
+    const json_t *wanted = list_find(r->wanted.objects, "kind", kind);
+
+    return get(r, kind, NULL, json_str(wanted, "metadata.name", ""));
 }
 
 /* a namespace whose pods get sidecars, or NULL; borrowed */
@@ -306,6 +312,33 @@ static void check_injection(struct run *r)
     json_decref(pod);
 }
 
+/* What only fsm-injector refuses: an API server that takes it did not ask. */
+static void check_validation(struct run *r)
+{
+    static const char name[] = "the API server reaches the validating webhook";
+    struct err e;
+    json_t *bad = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:[{s:s, s:s, s:[s]}]}}", "apiVersion",
+                            "specs.smi-spec.io/v1alpha4", "kind", "HTTPRouteGroup", "metadata",
+                            "name", "fsm-check", "namespace", r->ns, "spec", "matches", "name",
+                            "check", "pathRegex", "(", "methods", "GET");
+    char *path = cluster_path_of(bad, true), *dry = xasprintf("%s?dryRun=All", path);
+    int status = cluster_send(r->c, KUBE_CREATE, dry, bad, NULL, &e);
+
+    if (cluster_is_good(status))
+        checks_add(&r->checks, name, CHECK_FAILED,
+                   "a regular expression that nobody can read was taken",
+                   "is fsm-injector ready, its Service there, and does no NetworkPolicy stand "
+                   "between? Until then a wrong setting is stored, and told by fsm-controller "
+                   "alone");
+    else if (strstr(e.text, "admission webhook"))
+        checks_add(&r->checks, name, CHECK_OK, "", "");
+    else
+        checks_add(&r->checks, name, CHECK_SKIPPED, e.text, "");
+    free(path);
+    free(dry);
+    json_decref(bad);
+}
+
 static void check_plane(struct run *r)
 {
     json_t *controller, *injector, *found, *both = json_array(), *pods;
@@ -341,17 +374,22 @@ static void check_plane(struct run *r)
 
 static void check_trust(struct run *r)
 {
-    const json_t *wanted = wanted_hook(r);
-    json_t *hook =
-        get(r, "MutatingWebhookConfiguration", NULL, json_str(wanted, "metadata.name", ""));
-    char *root = read_root(r);
+    json_t *injection = get_hook(r, "MutatingWebhookConfiguration"),
+           *validation = get_hook(r, "ValidatingWebhookConfiguration");
+    int status;
+    char *root = read_root(r, &status);
 
-    checks_begin(&r->checks, "webhook and certificates");
-    check_authority(&r->checks, root, clock_wall_ms() / 1000);
-    check_webhook(&r->checks, hook, r->ns, root);
-    if (hook)
+    checks_begin(&r->checks, "webhooks and certificates");
+    if (status == 404)
+        check_no_authority(&r->checks, r->wanted.ca_secret);
+    else
+        check_authority(&r->checks, root, clock_wall_ms() / 1000);
+    if (check_webhook(&r->checks, CHECK_INJECTION, injection, r->ns, root))
         check_injection(r);
-    json_decref(hook);
+    if (check_webhook(&r->checks, CHECK_VALIDATION, validation, r->ns, root))
+        check_validation(r);
+    json_decref(injection);
+    json_decref(validation);
     free(root);
 }
 
@@ -458,6 +496,7 @@ static void check_everything(struct run *r, bool pre, bool proxy)
     r->namespaces = list(r, "Namespace", NULL, NULL);
     r->pods = list(r, "Pod", NULL, NULL);
     check_plane(r);
+    rights_check(&r->checks, r->c, r->wanted.objects, r->ns);
     check_trust(r);
     check_members(r);
     if (proxy)

@@ -200,6 +200,28 @@ void check_versions(struct checks *c, const char *ours, const json_t *deployment
     free(what);
 }
 
+void check_account(struct checks *c, const char *name, const char *role, const json_t *missing)
+{
+    json_t *acts = json_array(), *lines = json_array();
+
+    for (size_t i = 0; i < json_array_size(missing); i++) {
+        const json_t *one = json_array_get(missing, i);
+        const char *line = json_str(one, "line", "");
+        json_array_append_new(
+            acts, json_sprintf("%s %s", json_str(one, "verb", ""), json_str(one, "resource", "")));
+        size_t n = json_array_size(lines);
+        if (n == 0 || strcmp(json_string_value(json_array_get(lines, n - 1)), line) != 0)
+            json_array_append_new(lines, json_string(line));
+    }
+    char *text = progress_names(lines, NAMES_MAX);
+    char *hint =
+        xasprintf("the %s misses %s; 'fsm upgrade --force-conflicts' brings it back", role, text);
+    add_named(c, name, CHECK_FAILED, acts, "it may not", hint);
+    free(hint);
+    free(text);
+    json_decref(lines);
+}
+
 /* ---- the webhook ----------------------------------------------------------------------------- */
 
 /* whether the bundle of an entry holds the roots; both may have blanks at the end */
@@ -216,46 +238,79 @@ static bool bundle_holds(const char *base64, const char *roots)
     return holds;
 }
 
-static void check_entry(struct checks *c, const json_t *entry, const char *ns, const char *roots)
-{
-    const char *bundle = json_str(entry, "clientConfig.caBundle", ""),
-               *at = json_str(entry, "clientConfig.service.namespace", ns);
+/* what is said of each of the two */
+struct hook_words {
+    const char *subject, *kind, *plural, *missing;
+};
+static const struct hook_words hook_words[] = {
+    [CHECK_INJECTION] = {"the webhook", "MutatingWebhookConfiguration",
+                         "mutatingwebhookconfigurations", "pods get no sidecar"},
+    [CHECK_VALIDATION] = {"the validating webhook", "ValidatingWebhookConfiguration",
+                          "validatingwebhookconfigurations",
+                          "what the mesh will not take is stored all the same"},
+};
 
-    if (strcmp(at, ns) != 0)
-        checks_add(c, "the webhook leads to this mesh", CHECK_FAILED,
-                   "it names a Service of another namespace", "'fsm upgrade --force-conflicts'");
+static void check_bundle(struct checks *c, const struct hook_words *w, const char *bundle,
+                         const char *roots)
+{
+    char *name = xasprintf("%s's CA bundle is right", w->subject);
+    char *absent =
+        xasprintf("fsm-injector writes it: is it ready, and may it patch %s?", w->plural);
+
     if (!*bundle)
-        checks_add(c, "the webhook's CA bundle is right", CHECK_FAILED, "there is none",
-                   "fsm-injector writes it: is it ready, and may it patch "
-                   "mutatingwebhookconfigurations?");
+        checks_add(c, name, CHECK_FAILED, "there is none", absent);
     else if (roots && !bundle_holds(bundle, roots))
         checks_add(
-            c, "the webhook's CA bundle is right", CHECK_FAILED, "it does not hold the mesh's root",
+            c, name, CHECK_FAILED, "it does not hold the mesh's root",
             "fsm-injector writes it from the Secret of the CA: its log says why it does not");
     else if (!roots)
-        checks_add(c, "the webhook's CA bundle is right", CHECK_SKIPPED,
+        checks_add(c, name, CHECK_SKIPPED,
                    "there is one; the Secret to compare it with cannot be read", "");
     else
-        checks_add(c, "the webhook's CA bundle is right", CHECK_OK, "", "");
+        checks_add(c, name, CHECK_OK, "", "");
+    free(name);
+    free(absent);
 }
 
-void check_webhook(struct checks *c, const json_t *hook, const char *ns, const char *roots)
+bool check_webhook(struct checks *c, enum check_hook which, const json_t *hook, const char *ns,
+                   const char *roots)
 {
-    const json_t *entries = json_object_get(hook, "webhooks");
+    const struct hook_words *w = &hook_words[which];
+    const json_t *entry = json_array_get(json_object_get(hook, "webhooks"), 0);
+    const char *at = json_str(entry, "clientConfig.service.namespace", ns);
+    char *configured = xasprintf("%s is configured", w->subject);
+    char *missing = xasprintf("the %s is missing: %s", w->kind, w->missing);
+    char *leads = xasprintf("%s leads to this mesh", w->subject);
 
-    if (!hook || !json_array_size(entries)) {
-        checks_add(c, "the webhook is configured", CHECK_FAILED,
-                   "the MutatingWebhookConfiguration is missing: pods get no sidecar",
-                   "'fsm upgrade' brings it back");
-        return;
-    }
-    checks_add(c, "the webhook is configured", CHECK_OK, "", "");
-    check_entry(c, json_array_get(entries, 0), ns, roots);
+    checks_add(c, configured, entry ? CHECK_OK : CHECK_FAILED, entry ? "" : missing,
+               entry ? "" : "'fsm upgrade' brings it back");
+    if (entry && strcmp(at, ns) != 0)
+        checks_add(c, leads, CHECK_FAILED, "it names a Service of another namespace",
+                   "'fsm upgrade --force-conflicts'");
+    if (entry)
+        check_bundle(c, w, json_str(entry, "clientConfig.caBundle", ""), roots);
+    free(configured);
+    free(missing);
+    free(leads);
+    return entry;
+}
+
+static const char authority_valid[] = "the mesh's CA is valid";
+
+void check_no_authority(struct checks *c, const char *secret)
+{
+    char *message = xasprintf("the Secret %s is missing: daemons that run keep the CA that they "
+                              "have, and no other pod of them can start",
+                              secret);
+
+    checks_add(c, authority_valid, CHECK_FAILED, message,
+               "bring it back from a backup; where there is none, 'fsm upgrade' makes a new CA");
+    free(message);
 }
 
 void check_authority(struct checks *c, const char *pem, int64_t now)
 {
-    static const char name[] = "the mesh's CA is valid";
+    static const char *const name = authority_valid;
     static const char hint[] = "rotate it (fsm-controller's /ca/prepare, promote, retire)";
     struct pki_cert_info info;
     struct err e = {""};

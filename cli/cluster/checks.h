@@ -34,9 +34,19 @@ void check_definitions(struct checks *c, const json_t *wanted, const json_t *fou
 void check_deployment(struct checks *c, const char *name, const json_t *deployment,
                       const json_t *pods);
 void check_versions(struct checks *c, const char *ours, const json_t *deployments);
-/* hook: the webhook configuration; roots: PEM of the mesh's CA, NULL = not known */
-void check_webhook(struct checks *c, const json_t *hook, const char *ns, const char *roots);
+enum check_hook { CHECK_INJECTION, CHECK_VALIDATION };
+/* hook: the webhook configuration, or NULL; roots: PEM of the mesh's CA, NULL = not known; returns
+ * whether there is one that could be asked */
+bool check_webhook(struct checks *c, enum check_hook which, const json_t *hook, const char *ns,
+                   const char *roots);
+/* pem: NULL = not known */
 void check_authority(struct checks *c, const char *pem, int64_t now);
+/* the CA's Secret, of that name, is not there */
+void check_no_authority(struct checks *c, const char *secret);
+/* One row, of that name, about what a service account of the control plane may do.  missing: array
+ * of {"verb", "resource", "line"}, what it may not, and the rule of the role "Kind name" that would
+ * let it */
+void check_account(struct checks *c, const char *name, const char *role, const json_t *missing);
 void check_config(struct checks *c, const json_t *config);
 /* meshes: names of those that are there */
 void check_namespaces(struct checks *c, const json_t *namespaces, const json_t *meshes,

@@ -33,7 +33,7 @@ struct request {
     bool over, too_long;
     uint64_t retry_after;
     struct err *e;
-    const char *server;
+    const struct cluster *c;
 };
 
 struct cluster *cluster_open(const struct kube_access_from *from, struct err *e)
@@ -95,7 +95,7 @@ static void on_done(const struct kube_answer *a, void *arg)
     if (r->too_long) {
         err_set(r->e, "%s: the answer is longer than %zu bytes", r->path, r->max);
     } else if (a->status == 0) {
-        err_set(r->e, "the API server %s: %s", r->server, a->error);
+        err_set(r->e, "the API server %s: %s", cluster_server(r->c), a->error);
     } else if (a->status == 401) {
         err_set(r->e, "%s", kube_answer_unauthorized);
     } else if (!cluster_is_good(r->status)) {
@@ -154,7 +154,7 @@ static int ask(struct cluster *c, const enum kube_change *how, const char *path,
     r->method = how ? methods[*how] : "GET";
     r->path = path;
     r->loop = c->loop;
-    r->server = cluster_server(c);
+    r->c = c;
     r->e = e;
     for (int i = 0;; i++) {
         once(c, how, sent, r);

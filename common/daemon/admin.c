@@ -150,8 +150,11 @@ static void serve(struct daemon_admin *a, const struct daemon_page *page, struct
     if (!method_fits(page, r)) {
         http_req_header(r, "Allow", page->method);
         reply(a, r, 405, is_read(page) ? "expected GET" : "expected POST");
-    } else if (!is_read(page) && !is_local(r)) {
-        reply(a, r, 403, "commands are taken from this machine only");
+    } else if ((!is_read(page) || page->local) && !is_local(r)) {
+        reply(a, r, 403,
+              is_read(page)
+                  ? "this page is for this machine only: 'kubectl port-forward' leads to it"
+                  : "commands are taken from this machine only");
     } else {
         page->fn(r, self);
     }

@@ -4,7 +4,8 @@
  *   admin = daemon_admin_start(loop, &(struct daemon_admin_conf){.pages = pages, ...}, &e);
  *
  * Every daemon has /, /health/ready, /health/alive, /healthz, /metrics and /version.  Reading is
- * for everybody who can reach it; commands (POST) are taken from this machine only.  One thread.
+ * for everybody who can reach it, unless the page says otherwise; commands (POST) are taken from
+ * this machine only, which a port-forward to a pod is.  One thread.
  */
 #ifndef FSM_DAEMON_ADMIN_H
 #define FSM_DAEMON_ADMIN_H
@@ -20,6 +21,7 @@ struct daemon_page {
     const char *method, *path; /* "GET" or "POST"; method NULL ends a table */
     daemon_page_fn *fn;
     const char *what; /* in the list of pages */
+    bool local;       /* reading it, too, is for this machine only */
 };
 
 struct daemon_admin_conf {

@@ -14,6 +14,8 @@
 #include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/version.h"
@@ -59,11 +61,17 @@ struct kube_api {
     struct timer timer; /* the next look at how long ago that is */
     struct kube_call *ping;
     uint64_t received;
+    char clock[160]; /* what is wrong with it, "" = nothing */
 };
 
 const char *kube_api_server(const struct kube_api *a)
 {
     return a->access.server;
+}
+
+const char *kube_api_clock(const struct kube_api *a)
+{
+    return a->clock[0] ? a->clock : NULL;
 }
 
 uint64_t kube_api_received(const struct kube_api *a)
@@ -237,21 +245,57 @@ static void head_end(struct kube_call *c)
         c->spec.begun(c->spec.arg);
 }
 
-/* Retry-After in seconds; API servers give no dates */
+/* The value of a header line of that name (with its colon), without what surrounds it; .p NULL: it
+ * is another line. */
+static struct slice header_value(struct slice line, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (line.n <= n || strncasecmp(line.p, name, n) != 0)
+        return slice_of(NULL, 0);
+    struct slice text = slice_of(line.p + n, line.n - n);
+    return slice_trim(slice_cut(&text, '\r'));
+}
+
+/* Date has seconds, and an answer may have been on its way for some. */
+static void look_at_clock(struct kube_api *a, struct slice date)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "%.*s", SLICE_FMT(date));
+    time_t theirs = n < (int)sizeof text ? curl_getdate(text, NULL) : -1;
+    if (theirs < 0)
+        return;
+    long long ahead = (long long)(clock_wall_ms() / 1000) - (long long)theirs;
+    bool was = a->clock[0], wrong = llabs(ahead) >= KUBE_API_SKEW_S;
+    if (wrong)
+        snprintf(a->clock, sizeof a->clock,
+                 "this machine's clock is %lld s %s the API server's: set both by NTP, "
+                 "certificates and tokens go by the clock",
+                 llabs(ahead), ahead > 0 ? "ahead of" : "behind");
+    else
+        a->clock[0] = '\0';
+    if (wrong && !was)
+        log_warn("kube", "%s", a->clock);
+    else if (was && !wrong)
+        log_info("kube", "this machine's clock and the API server's agree again");
+}
+
+/* Retry-After in seconds; API servers give no dates there */
 static size_t take_header(char *p, size_t size, size_t n, void *user)
 {
-    static const char name[] = "retry-after:";
     struct kube_call *c = user;
+    struct slice value;
+    unsigned long long s;
     n *= size;
     heard(c->api);
     if (n == 2 && p[0] == '\r')
         head_end(c);
-    if (n > sizeof name && strncasecmp(p, name, sizeof name - 1) == 0) {
-        struct slice text = slice_of(p + sizeof name - 1, n - sizeof name + 1);
-        unsigned long long s;
-        if (slice_u64(slice_trim(slice_cut(&text, '\r')), 1u << 20, &s) == 0)
-            c->retry_after = s * 1000;
-    }
+    value = header_value(slice_of(p, n), "retry-after:");
+    if (value.p && slice_u64(value, 1u << 20, &s) == 0)
+        c->retry_after = s * 1000;
+    value = header_value(slice_of(p, n), "date:");
+    if (value.p)
+        look_at_clock(c->api, value);
     return n;
 }
 

@@ -28,6 +28,7 @@
 
 #define KUBE_API_QUIET_MS 30000
 #define KUBE_API_PING_MS  30000 /* for the answer of /version: a server under load is slow */
+#define KUBE_API_SKEW_S   30    /* between the clocks: worth telling */
 
 struct kube_api;
 struct kube_call;
@@ -76,6 +77,9 @@ struct kube_call *kube_api_send(struct kube_api *a, enum kube_change how, struct
 void kube_call_cancel(struct kube_call *c);
 /* the server's URL, for messages; borrowed, until the next request */
 const char *kube_api_server(const struct kube_api *a);
+/* What is wrong with the clock, by what the server's answers say of theirs; NULL = nothing.
+ * Borrowed until the next answer. */
+const char *kube_api_clock(const struct kube_api *a);
 /* bytes received in bodies since the start */
 uint64_t kube_api_received(const struct kube_api *a);
 

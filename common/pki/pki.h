@@ -7,6 +7,7 @@
 #ifndef FSM_PKI_PKI_H
 #define FSM_PKI_PKI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "common/base/err.h"
@@ -39,6 +40,21 @@ int pki_ca_prepare_next(struct pki_ca *ca, struct err *e);
 int pki_ca_promote(struct pki_ca *ca, struct err *e);
 /* drops the old root from the bundle */
 int pki_ca_retire_old(struct pki_ca *ca, struct err *e);
+
+/* Somebody else may write the directory (it may be a mounted Secret): reads it anew.
+ *   SAME        nothing has changed
+ *   CHANGED     what is there is in force: other roots, or one of the roots of before that signs
+ * now STRANGE     it is another root, which nobody was told of: pki_ca_roots() has it beside those
+ * of before; the one of before signs until pki_ca_adopt(), and stays there until pki_ca_forget()
+ *   UNREADABLE  and e: all is as it was */
+enum pki_ca_news { PKI_CA_SAME, PKI_CA_CHANGED, PKI_CA_STRANGE, PKI_CA_UNREADABLE };
+enum pki_ca_news pki_ca_refresh(struct pki_ca *ca, struct err *e);
+/* a strange root is to be adopted */
+bool pki_ca_waits(const struct pki_ca *ca);
+void pki_ca_adopt(struct pki_ca *ca);
+/* roots are trusted that the directory does not have */
+bool pki_ca_keeps(const struct pki_ca *ca);
+void pki_ca_forget(struct pki_ca *ca);
 
 struct pki_names {
     const char *cn;

@@ -37,7 +37,10 @@ struct pki_ca {
     char *dir;
     char *trust_domain;
     struct pair now;
-    char *roots;
+    struct pair coming; /* found in the directory, announced in roots, and not signing yet */
+    char *listed;       /* the directory's roots */
+    char *kept;         /* those of before, which it does not have; or NULL */
+    char *roots;        /* both */
     pthread_mutex_t mu; /* over everything above: several threads may sign */
 };
 
@@ -358,22 +361,42 @@ static int load_roots(const struct pki_ca *ca, char **out, struct err *e)
     return r;
 }
 
+static void set_roots(struct pki_ca *ca)
+{
+    free(ca->roots);
+    ca->roots = xasprintf("%s%s", ca->listed, ca->kept ? ca->kept : "");
+}
+
+/* what the directory holds, whole and valid */
+static int read_all(const struct pki_ca *ca, struct pair *p, char **listed, struct err *e)
+{
+    *listed = NULL;
+    memset(p, 0, sizeof(*p));
+    if (load_key(ca, "ca", &p->key, e) == 0 &&
+        load_cert(ca, "ca", &p->cert_pem, &p->cert, e) == 0 && check_pair(ca, p, e) == 0 &&
+        load_roots(ca, listed, e) == 0)
+        return 0;
+    pair_clear(p);
+    free(*listed);
+    return -1;
+}
+
 /* reads the directory anew; on failure ca is as it was */
 static int reload(struct pki_ca *ca, struct err *e)
 {
-    struct pair p = {0};
-    char *roots = NULL;
+    struct pair p;
+    char *listed;
 
-    if (load_key(ca, "ca", &p.key, e) != 0 || load_cert(ca, "ca", &p.cert_pem, &p.cert, e) != 0 ||
-        check_pair(ca, &p, e) != 0 || load_roots(ca, &roots, e) != 0) {
-        pair_clear(&p);
-        free(roots);
+    if (read_all(ca, &p, &listed, e) != 0)
         return -1;
-    }
     pair_clear(&ca->now);
-    free(ca->roots);
+    pair_clear(&ca->coming);
+    free(ca->listed);
+    free(ca->kept);
     ca->now = p;
-    ca->roots = roots;
+    ca->listed = listed;
+    ca->kept = NULL;
+    set_roots(ca);
     return 0;
 }
 
@@ -413,7 +436,10 @@ void pki_ca_free(struct pki_ca *ca)
     if (ca == NULL)
         return;
     pair_clear(&ca->now);
+    pair_clear(&ca->coming);
     pthread_mutex_destroy(&ca->mu);
+    free(ca->listed);
+    free(ca->kept);
     free(ca->roots);
     free(ca->dir);
     free(ca->trust_domain);
@@ -490,6 +516,90 @@ int pki_ca_promote(struct pki_ca *ca, struct err *e)
 int pki_ca_retire_old(struct pki_ca *ca, struct err *e)
 {
     return rotate(ca, retire, e);
+}
+
+/* ---- what others write --------------------------------------------------------------------------
+ */
+
+static bool same_root(const struct pair *a, const struct pair *b)
+{
+    return a->cert_pem && b->cert_pem && strcmp(a->cert_pem, b->cert_pem) == 0;
+}
+
+/* takes p and listed */
+static enum pki_ca_news take(struct pki_ca *ca, struct pair *p, char *listed)
+{
+    bool same_list = strcmp(listed, ca->listed) == 0;
+    bool is_now = same_root(p, &ca->now), known = strstr(ca->listed, p->cert_pem) != NULL;
+
+    if (same_list && (same_root(p, &ca->coming) || (is_now && !ca->coming.key))) {
+        pair_clear(p);
+        free(listed);
+        return PKI_CA_SAME;
+    }
+    pair_clear(&ca->coming);
+    if (is_now || known) {
+        pair_clear(&ca->now);
+        ca->now = *p;
+        free(ca->kept);
+        ca->kept = NULL;
+    } else {
+        char *kept = xasprintf("%s%s", ca->now.cert_pem, ca->kept ? ca->kept : "");
+        free(ca->kept);
+        ca->kept = kept;
+        ca->coming = *p;
+    }
+    free(ca->listed);
+    ca->listed = listed;
+    set_roots(ca);
+    return ca->coming.key ? PKI_CA_STRANGE : PKI_CA_CHANGED;
+}
+
+enum pki_ca_news pki_ca_refresh(struct pki_ca *ca, struct err *e)
+{
+    enum pki_ca_news news = PKI_CA_UNREADABLE;
+    struct pair p;
+    char *listed;
+
+    pthread_mutex_lock(&ca->mu);
+    int lock = lock_dir(ca, e);
+    if (lock >= 0) {
+        if (read_all(ca, &p, &listed, e) == 0)
+            news = take(ca, &p, listed);
+        close(lock);
+    }
+    pthread_mutex_unlock(&ca->mu);
+    return news;
+}
+
+bool pki_ca_waits(const struct pki_ca *ca)
+{
+    return ca->coming.key != NULL;
+}
+
+void pki_ca_adopt(struct pki_ca *ca)
+{
+    pthread_mutex_lock(&ca->mu);
+    if (ca->coming.key != NULL) {
+        pair_clear(&ca->now);
+        ca->now = ca->coming;
+        memset(&ca->coming, 0, sizeof(ca->coming));
+    }
+    pthread_mutex_unlock(&ca->mu);
+}
+
+bool pki_ca_keeps(const struct pki_ca *ca)
+{
+    return ca->kept != NULL;
+}
+
+void pki_ca_forget(struct pki_ca *ca)
+{
+    pthread_mutex_lock(&ca->mu);
+    free(ca->kept);
+    ca->kept = NULL;
+    set_roots(ca);
+    pthread_mutex_unlock(&ca->mu);
 }
 
 /* ---- signing ------------------------------------------------------------------------------------

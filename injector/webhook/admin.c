@@ -4,6 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/kube/api.h"
 #include "injector/webhook/wh.h"
 
 static const double bounds[METRIC_BUCKETS] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
@@ -145,6 +146,10 @@ static void problems(struct http_req *r, void *self)
         json_array_append_new(list, json_pack("{s:s,s:s}", "severity", "error", "text", text));
         free(text);
     }
+    const struct kube_api *api = kube_source_api(wh->source);
+    if (api && kube_api_clock(api))
+        json_array_append_new(
+            list, json_pack("{s:s,s:s}", "severity", "error", "text", kube_api_clock(api)));
     for (unsigned i = 0; i < WH_BUNDLES; i++) {
         const struct wh_bundle *b = &wh->bundles[i];
         if (!*b->wrong)

@@ -40,40 +40,33 @@ int wh_ca_open(struct wh *wh, struct err *e)
 
 /* ---- the CA may change while we run ---------------------------------------------------------- */
 
-static bool same_ca(const struct pki_ca *a, const struct pki_ca *b)
-{
-    return strcmp(pki_ca_roots(a), pki_ca_roots(b)) == 0 &&
-           strcmp(pki_ca_signer(a), pki_ca_signer(b)) == 0;
-}
-
 static void renew(struct wh *wh)
 {
     if (daemon_own_renew(&wh->own, wh->https) == 0)
         wh->cert_until_ms = loop_now_ms(wh->loop) + DAEMON_CERT_S * 1000 / 2;
 }
 
-/* what cannot be read leaves what was read before */
+/* Whoever asks us learns of another root by the bundles at once. */
 static void look(void *arg)
 {
     struct wh *wh = arg;
     struct err e = {""};
-    struct pki_ca *now = open_ca(wh, &e);
+    enum pki_ca_news news = pki_ca_refresh(wh->ca, &e);
 
     timer_set(&wh->cert_timer, LOOK_MS);
-    if (!now) {
+    if (news == PKI_CA_UNREADABLE)
         log_warn("cert", "the CA cannot be read again, it stays what it was error=\"%s\"", e.text);
-    } else if (same_ca(now, wh->ca)) {
-        pki_ca_free(now);
-    } else {
-        pki_ca_free(wh->ca);
-        wh->ca = wh->own.ca = now;
+    if (news == PKI_CA_STRANGE) {
+        pki_ca_adopt(wh->ca);
+        pki_ca_forget(wh->ca);
+    }
+    if (news == PKI_CA_CHANGED || news == PKI_CA_STRANGE) {
         log_info("cert", "the CA has changed");
         renew(wh);
         wh_bundles_changed(wh);
-        return;
-    }
-    if (loop_now_ms(wh->loop) >= wh->cert_until_ms)
+    } else if (loop_now_ms(wh->loop) >= wh->cert_until_ms) {
         renew(wh);
+    }
 }
 
 void wh_cert_start(struct wh *wh)

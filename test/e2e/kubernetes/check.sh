@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/lib.bash"
 WEBHOOK=fsm-webhook-fsm
+VALIDATOR=fsm-validator-mesh-fsm
 CHECKS=0
 INJECTOR=
 
@@ -35,12 +36,18 @@ injector() { # the webhook runs beside the cluster, since there are no nodes
         --admin "unix:$TMP/admin.sock" --drain 100ms -d >>"$TMP/injector.log" 2>&1 &
     INJECTOR=$!
 }
-by_url() {
-    kube patch mutatingwebhookconfiguration $WEBHOOK --type=json -p "[{\"op\":\"replace\",\"path\":\"/webhooks/0/clientConfig\",
-        \"value\":{\"url\":\"https://$HOST:$PORT/mutate-pod-creation\"}}]" >/dev/null || fail "patch $WEBHOOK"
+to_url() { # KIND NAME PATH
+    kube patch "$1" "$2" --type=json -p "[{\"op\":\"replace\",\"path\":\"/webhooks/0/clientConfig\",
+        \"value\":{\"url\":\"https://$HOST:$PORT$3\"}}]" >/dev/null || fail "patch $2"
 }
-spoil_bundle() { kube patch mutatingwebhookconfiguration $WEBHOOK --type=json \
-    -p "[{\"op\":\"add\",\"path\":\"/webhooks/0/clientConfig/caBundle\",\"value\":\"$1\"}]" >/dev/null || fail "spoil"; }
+by_url() {
+    to_url mutatingwebhookconfiguration $WEBHOOK /mutate-pod-creation
+    to_url validatingwebhookconfiguration $VALIDATOR /validate
+}
+spoil_bundle() { # KIND NAME BUNDLE
+    kube patch "$1" "$2" --type=json \
+        -p "[{\"op\":\"add\",\"path\":\"/webhooks/0/clientConfig/caBundle\",\"value\":\"$3\"}]" >/dev/null || fail "spoil $2"
+}
 
 # nobody there
 "$FSM" check --kubeconfig /nowhere >"$TMP/out" 2>&1 && fail "no kubeconfig, and all is well"
@@ -80,6 +87,11 @@ expect "versions agree" ok
 expect "the MeshConfig is valid" ok
 expect "the mesh's CA is valid" ok
 expect "the webhook's CA bundle is right" FAILED "there is none"
+expect "the validating webhook's CA bundle is right" FAILED "there is none"
+for account in fsm-controller fsm-injector; do
+    expect "$account may do its work in all namespaces" ok
+    expect "$account may do its work in its namespace" ok
+done
 
 # a webhook that answers
 mkdir -m 700 "$TMP/ca"
@@ -90,6 +102,9 @@ done
 by_url
 injector
 becomes "the webhook's CA bundle is right" ok
+becomes "the validating webhook's CA bundle is right" ok
+becomes "the API server reaches the validating webhook" ok
+expect_eq "objects left by the check" "$(kube get httproutegroups -A -o name)" ""
 expect_eq "skipped without members" "$(check; row 'the API server reaches the webhook' | cut -d' ' -f1)" skipped
 kube create namespace app >/dev/null
 until_ok 20 kube get serviceaccount default -n app >/dev/null 2>&1 || fail "no account"
@@ -112,10 +127,26 @@ expect "sidecars are of the mesh's version" warning "app/new"
 kill "$INJECTOR"
 wait "$INJECTOR" 2>/dev/null
 checked "the API server reaches the webhook" FAILED "failed calling webhook"
-spoil_bundle bm9uc2Vuc2U=
+expect "the API server reaches the validating webhook" FAILED "was taken"
+spoil_bundle mutatingwebhookconfiguration $WEBHOOK bm9uc2Vuc2U=
+spoil_bundle validatingwebhookconfiguration $VALIDATOR bm9uc2Vuc2U=
 checked "the webhook's CA bundle is right" FAILED "does not hold the mesh's root"
+expect "the validating webhook's CA bundle is right" FAILED "does not hold the mesh's root"
 kube delete mutatingwebhookconfiguration $WEBHOOK >/dev/null
+kube delete validatingwebhookconfiguration $VALIDATOR >/dev/null
 checked "the webhook is configured" FAILED "pods get no sidecar"
+expect "the validating webhook is configured" FAILED "is stored all the same"
+
+# rights that somebody took away: of a role, and with a binding
+kube patch clusterrole fsm-controller --type=json -p '[{"op":"remove","path":"/rules/3"}]' >/dev/null || fail "the rule"
+kube delete rolebinding fsm-injector -n fsm-system >/dev/null
+checked "fsm-controller may do its work in all namespaces" FAILED "it may not: list endpointslices and watch endpointslices"
+hint=$(jq -r '.items[] | select(.name == "fsm-controller may do its work in all namespaces").hint' "$TMP/rows")
+expect_match "what to do" "$hint" 'ClusterRole fsm-controller misses \{apiGroups: \["discovery.k8s.io"\], resources: \["endpointslices"\], verbs: \["list", "watch"\]\}'
+expect "fsm-controller may do its work in its namespace" ok
+expect "fsm-injector may do its work in its namespace" FAILED "list meshconfigs"
+kube delete secret fsm-ca-bundle -n fsm-system >/dev/null
+checked "the mesh's CA is valid" FAILED "the Secret fsm-ca-bundle is missing"
 
 # members of nothing, and what users delete
 kube create namespace lost >/dev/null
@@ -127,10 +158,14 @@ kube delete meshconfig fsm-mesh-config -n fsm-system >/dev/null
 checked "the MeshConfig is valid" FAILED "there is no MeshConfig"
 
 # all of it comes back by what the hints say
-"$FSM" upgrade --no-wait >"$TMP/out" 2>&1 || fail "upgrade: $(cat "$TMP/out")"
+"$FSM" upgrade --no-wait --force-conflicts >"$TMP/out" 2>&1 || fail "upgrade: $(cat "$TMP/out")"
 check
 expect "definitions (CRDs) are there" ok
 expect "the webhook is configured" ok
+expect "the validating webhook is configured" ok
+expect "fsm-controller may do its work in all namespaces" ok
+expect "fsm-injector may do its work in its namespace" ok
+expect "the mesh's CA is valid" ok
 expect "the MeshConfig is valid" ok
 grep -q 'PRIVATE' "$TMP/rows" && fail "a key in the rows"
 done_ok "$CHECKS checks"

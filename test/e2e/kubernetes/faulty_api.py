@@ -4,7 +4,8 @@
     way.tcp_port      bytes both ways, TLS from end to end, so HTTP/2:
                       way.open (new connections are taken), way.hang(), way.cut()
     way.http_port     ends TLS with a certificate of its own (way.ca_file), speaks HTTP/1.1:
-                      way.fault = "429" | "500" | "garbage" | "half" | "short" | "slow" | None
+                      way.fault = "429" | "500" | "garbage" | "half" | "short" | "slow" | None,
+                      way.hold = text of requests that wait (way.held), way.open, way.cut()
 
 Faults come from here only; every good answer is the API server's own.
 """
@@ -17,12 +18,21 @@ import threading
 PART = 16384
 
 
+def length_of(head):
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.split(b":")[1])
+    return 0
+
+
 class Way:
     def __init__(self, upstream, upstream_ca, directory):
         self.upstream = upstream
         self.open = True
         self.fault = None
         self.faults = 0  # how many were made
+        self.hold = None  # requests whose head has this wait until it is None
+        self.held = 0
         self.requests = 0
         self._pairs = []
         self._client_tls = ssl.create_default_context(cafile=upstream_ca)
@@ -107,16 +117,28 @@ class Way:
 
     async def _http(self, reader, writer):
         try:
+            if not self.open:
+                writer.transport.abort()
+                return
             head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readexactly(length_of(head))
             self.requests += 1
+            await self._wait(head)
             if self.fault:
                 self.faults += 1
-            await self._answer(self.fault, head, writer)
+            await self._answer(self.fault, head, body, writer)
         except (OSError, asyncio.IncompleteReadError):
             pass
         writer.close()
 
-    async def _answer(self, fault, head, writer):
+    async def _wait(self, head):
+        if not self.hold or self.hold.encode() not in head:
+            return
+        self.held += 1
+        while self.hold:
+            await asyncio.sleep(0.02)
+
+    async def _answer(self, fault, head, body, writer):
         if fault == "429":
             await self._say(writer, "429 Too Many Requests", b'{"kind":"Status","message":"slow down"}',
                             "Retry-After: 1\r\n")
@@ -125,18 +147,18 @@ class Way:
         elif fault == "garbage":
             await self._say(writer, "200 OK", bytes(range(256)) * 64)
         else:
-            await self._forward(fault, head, writer)
+            await self._forward(fault, head, body, writer)
 
     async def _say(self, writer, status, body, headers=""):
         writer.write((f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n"
                       "Connection: close\r\n\r\n").encode() + body)
         await writer.drain()
 
-    async def _forward(self, fault, head, writer):
+    async def _forward(self, fault, head, body, writer):
         up_reader, up_writer = await asyncio.open_connection(*self.upstream, ssl=self._client_tls)
         pair = {"writers": (writer, up_writer), "hangs": False}
         self._pairs.append(pair)
-        up_writer.write(head[:-2] + b"Connection: close\r\n\r\n")
+        up_writer.write(head[:-2] + b"Connection: close\r\n\r\n" + body)
         sent = 0
         try:
             while data := await up_reader.read(1024 if fault == "slow" else PART):

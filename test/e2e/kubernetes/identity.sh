@@ -111,6 +111,26 @@ refused "signature of another token" 401 'the API server does not take it: ' "${
 refused "of another pod's account" 403 'names service account other, the pod mesh/web runs as web' \
     "$(forge web other 600 "$KEYS/service-accounts.key")"
 
+# ---- nor by the admin address, when that can be reached from elsewhere --------------------------------
+HOST=$(sed -nE 's|.*server: https://([0-9.]+)\.2:.*|\1.1|p' "$(lab kubeconfig)")
+ADMIN=$(free_port)
+"$FSM_BIN/fsm-controller" --kubeconfig "$TMP/kubeconfig" --ca-dir "$TMP/ca" --listen 127.0.0.1:0 --admin "0.0.0.0:$ADMIN" \
+    -d >"$TMP/open.log" 2>&1 &
+open=$!
+page() { curl -s --noproxy '*' -o "$TMP/answer" -w '%{http_code}' "${@:2}" "http://$1"; }
+page_is() { [ "$(page "${@:2}")" = "$1" ]; }
+until_ok 30 page_is 200 "$HOST:$ADMIN/health/ready" || fail "not ready: $(tail -n 3 "$TMP/open.log")"
+until_ok 10 page_is 200 "127.0.0.1:$ADMIN/debug/document?pod=mesh/web" || fail "from this machine: $(cat "$TMP/answer")"
+expect_eq "a document from elsewhere" "$(page "$HOST:$ADMIN/debug/document?pod=mesh/web")" 403
+expect_match "the refusal" "$(cat "$TMP/answer")" 'for this machine only'
+for step in prepare promote retire; do
+    expect_eq "/ca/$step from elsewhere" "$(page "$HOST:$ADMIN/ca/$step" -X POST)" 403
+done
+for path in metrics version health/alive; do expect_eq "$path" "$(page "$HOST:$ADMIN/$path")" 200; done
+kill "$open"
+wait "$open" || fail "the end of the one with an open admin address: $?"
+CHECKS=$((CHECKS + 9))
+
 # ---- a crowd -----------------------------------------------------------------------------------------
 forge web web 600 "$KEYS/service-accounts.key" $CROWD | while read -r token; do
     printf 'next\nurl = "https://127.0.0.1:%s/v1/roots"\ncacert = "%s"\nheader = "Authorization: Bearer %s"\noutput = "/dev/null"\nwrite-out = "%%{http_code}\\n"\nmax-time = 60\n' \

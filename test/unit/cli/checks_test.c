@@ -149,33 +149,62 @@ static json_t *hook_with(const char *bundle)
 
 START_TEST(webhooks)
 {
+    static const struct {
+        enum check_hook which;
+        const char *missing, *name;
+    } both[] = {{CHECK_INJECTION, "pods get no sidecar", "the webhook's"},
+                {CHECK_VALIDATION, "the mesh will not take", "the validating webhook's"}};
     struct buf b = BUF_INIT;
-    json_t *hook;
 
     begin();
-    check_webhook(&c, NULL, "fsm-system", "root");
-    one("FAILED", "pods get no sidecar");
     base64_encode("old\nroot\n", 9, &b);
-    hook = hook_with(b.p);
-    check_webhook(&c, hook, "fsm-system", "root\n");
-    row(0, "ok", "");
-    row(1, "ok", "");
-    json_array_clear(c.rows);
-    check_webhook(&c, hook, "fsm-system", "another\n");
-    row(1, "FAILED", "does not hold the mesh's root");
-    json_array_clear(c.rows);
-    check_webhook(&c, hook, "fsm-system", NULL);
-    row(1, "skipped", "");
-    json_array_clear(c.rows);
-    check_webhook(&c, hook, "elsewhere", "root\n");
-    row(1, "FAILED", "another namespace");
-    json_array_clear(c.rows);
-    json_decref(hook);
-    hook = hook_with("");
-    check_webhook(&c, hook, "fsm-system", "root\n");
-    row(1, "FAILED", "there is none");
-    json_decref(hook);
+    json_t *good = hook_with(b.p), *empty = hook_with(""), *none = js("{\"webhooks\":[]}");
+    for (size_t i = 0; i < 2; i++) {
+        enum check_hook h = both[i].which;
+        ck_assert(!check_webhook(&c, h, NULL, "fsm-system", "root"));
+        one("FAILED", both[i].missing);
+        ck_assert(!check_webhook(&c, h, none, "fsm-system", "root"));
+        one("FAILED", both[i].missing);
+        ck_assert(check_webhook(&c, h, good, "fsm-system", "root\n"));
+        row(0, "ok", "");
+        row(1, "ok", both[i].name);
+        json_array_clear(c.rows);
+        check_webhook(&c, h, good, "fsm-system", "another\n");
+        row(1, "FAILED", "does not hold the mesh's root");
+        json_array_clear(c.rows);
+        check_webhook(&c, h, good, "fsm-system", NULL);
+        row(1, "skipped", "");
+        json_array_clear(c.rows);
+        check_webhook(&c, h, good, "elsewhere", "root\n");
+        row(1, "FAILED", "another namespace");
+        json_array_clear(c.rows);
+        check_webhook(&c, h, empty, "fsm-system", "root\n");
+        row(1, "FAILED", "there is none");
+        json_array_clear(c.rows);
+    }
+    json_decref(good);
+    json_decref(empty);
+    json_decref(none);
     buf_free(&b);
+    json_decref(c.rows);
+}
+END_TEST
+
+START_TEST(accounts)
+{
+    json_t *none = json_array();
+    json_t *some = js("[{\"verb\":\"list\",\"resource\":\"pods\",\"line\":\"{pods}\"},"
+                      "{\"verb\":\"watch\",\"resource\":\"pods\",\"line\":\"{pods}\"},"
+                      "{\"verb\":\"get\",\"resource\":\"leases\",\"line\":\"{leases}\"}]");
+
+    begin();
+    check_account(&c, "a may do its work", "ClusterRole a", none);
+    one("ok", "a may do its work");
+    check_account(&c, "a may do its work", "ClusterRole a", some);
+    row(0, "FAILED", "it may not: list pods, watch pods and get leases");
+    one("FAILED", "the ClusterRole a misses {pods} and {leases}; 'fsm upgrade --force-conflicts'");
+    json_decref(none);
+    json_decref(some);
     json_decref(c.rows);
 }
 END_TEST
@@ -203,6 +232,8 @@ START_TEST(authorities)
     one("FAILED", "");
     check_authority(&c, NULL, NOW);
     one("skipped", "");
+    check_no_authority(&c, "fsm-ca-bundle");
+    one("FAILED", "the Secret fsm-ca-bundle is missing");
     pki_ca_free(ca);
     char *rm = xasprintf("rm -r %s", dir);
     ck_assert_int_eq(system(rm), 0);
@@ -332,5 +363,5 @@ START_TEST(problems)
 }
 END_TEST
 
-UNIT_MAIN("checks", clocks, definitions, deployments, versions, webhooks, authorities, configs,
-          members, sidecars, proxies, problems)
+UNIT_MAIN("checks", clocks, definitions, deployments, versions, webhooks, accounts, authorities,
+          configs, members, sidecars, proxies, problems)

@@ -46,6 +46,7 @@ static void setup(void)
     cp.store = kube_store_new();
     kube_store_on_change(cp.store, on_change, NULL);
     cp_root_maps_start(&cp);
+    cp_root_maps_enable(&cp, true);
 }
 
 static void teardown(void)
@@ -258,6 +259,31 @@ START_TEST(a_namespace_that_refuses_keeps_nobody_waiting_for_long)
 }
 END_TEST
 
+START_TEST(only_the_one_that_writes_writes)
+{
+    setup();
+    cp_root_maps_enable(&cp, false);
+    namespace("app", "fsm", "");
+    quiet(60000);
+    cp_root_maps_enable(&cp, true);
+    fake_loop_run(cp.loop, 5);
+    is_written("app");
+    cp_root_maps_enable(&cp, false); /* in the middle */
+    quiet(60000);
+    cp_root_maps_check(&cp);
+    quiet(60000);
+    cp_root_maps_enable(&cp, true);
+    fake_loop_run(cp.loop, 5);
+    is_written("app");
+    answer(403, "{}");
+    ck_assert_ptr_nonnull(cp_root_maps_problem(&cp));
+    cp_root_maps_enable(&cp, false);
+    ck_assert_ptr_null(cp_root_maps_problem(&cp)); /* it is another's now */
+    quiet(60000);
+    teardown();
+}
+END_TEST
+
 START_TEST(a_stop_in_the_middle)
 {
     setup();
@@ -270,4 +296,5 @@ END_TEST
 UNIT_MAIN("root_maps", namespaces_of_the_mesh_have_one_and_no_other_has,
           what_others_write_or_delete_is_written_again_but_not_all_the_time,
           new_roots_go_everywhere, a_right_that_is_missing_is_named_and_waited_for,
-          a_namespace_that_refuses_keeps_nobody_waiting_for_long, a_stop_in_the_middle)
+          a_namespace_that_refuses_keeps_nobody_waiting_for_long, only_the_one_that_writes_writes,
+          a_stop_in_the_middle)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -23,7 +24,7 @@ static struct {
     char line[128], type[64], expect[32], length[16];
     struct buf body;
     unsigned n, status;
-    const char *says, *retry_after;
+    const char *says, *retry_after, *date;
     bool silent;
 } seen;
 
@@ -62,6 +63,8 @@ static void on_request(struct http_req *r, void *arg)
     }
     if (seen.retry_after)
         http_req_header(r, "Retry-After", seen.retry_after);
+    if (seen.date)
+        http_req_header(r, "Date", seen.date);
     http_reply(r, seen.status, "application/json", slice_str(seen.says));
 }
 
@@ -269,6 +272,47 @@ START_TEST(refusals_are_told_once_and_bounded)
 }
 END_TEST
 
+START_TEST(clocks_that_differ_are_told)
+{
+    static const struct {
+        long ahead_s; /* of us */
+        const char *words;
+    } cases[] = {{0, NULL},
+                 {20, NULL},
+                 {3600, "3600 s ahead of the API server's"},
+                 {-10, NULL},
+                 {-90, "90 s behind the API server's"},
+                 {0, NULL}};
+    static const char *const strange[] = {"", "yesterday", "Thu, 99 Foo 2026 25:61:61 GMT", "-1",
+                                          "9999999999999999999999999999999999999999999999"
+                                          "99999999999999999999999999999999999999999999"};
+    char date[64];
+
+    setup();
+    seen.status = 200;
+    seen.says = "{}";
+    seen.date = date;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        time_t then = time(NULL) - cases[i].ahead_s;
+        struct tm tm;
+        strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&then, &tm));
+        send_it(KUBE_CREATE, "{}");
+        const char *said = kube_api_clock(api);
+        ck_assert_msg(!said == !cases[i].words, "%ld s: %s", cases[i].ahead_s, said);
+        if (said) /* give or take a second */
+            ck_assert_ptr_nonnull(strstr(said, strchr(cases[i].words, 's')));
+    }
+    for (unsigned i = 0; i < sizeof(strange) / sizeof(*strange); i++) {
+        seen.date = strange[i];
+        send_it(KUBE_CREATE, "{}");
+        ck_assert_uint_eq(got.status, 200);
+        ck_assert_ptr_null(kube_api_clock(api));
+    }
+    seen.date = NULL;
+    teardown();
+}
+END_TEST
+
 START_TEST(enough_ends_it)
 {
     setup();
@@ -364,5 +408,6 @@ END_TEST
 
 UNIT_MAIN("api", a_read_has_no_body, methods_and_types, a_large_body_arrives,
           created_is_good_for_what_was_sent_only, refusals_are_told_once_and_bounded,
-          enough_ends_it, a_cancelled_call_says_nothing, silence_and_absence_end_it,
-          who_waits_for_an_answer_holds_up_nobody, time_runs_while_a_connection_is_awaited)
+          clocks_that_differ_are_told, enough_ends_it, a_cancelled_call_says_nothing,
+          silence_and_absence_end_it, who_waits_for_an_answer_holds_up_nobody,
+          time_runs_while_a_connection_is_awaited)

@@ -576,6 +576,101 @@ START_TEST(a_creation_cut_short_is_completed)
 }
 END_TEST
 
+/* in the directory there is another root, made by nobody that the first knows */
+static struct pki_ca *replace(void)
+{
+    struct err e = {""};
+    char out[64];
+
+    ck_assert_int_eq(sh(out, sizeof(out), "rm -f ca.* next.* old.*"), 0);
+    struct pki_ca *other = pki_ca_open(dir, "cluster.local", &e);
+    ck_assert_msg(other != NULL, "%s", e.text);
+    return other;
+}
+
+START_TEST(what_others_write_is_followed_step_by_step)
+{
+    struct err e = {""};
+    char out[64];
+
+    make_dir();
+    struct pki_ca *ca = pki_ca_open(dir, "cluster.local", &e);
+    struct pki_ca *other = pki_ca_open(dir, "cluster.local", &e);
+    char *first = xstrdup(pki_ca_signer(ca));
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_SAME);
+    ck_assert_int_eq(pki_ca_prepare_next(other, &e), 0);
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_CHANGED);
+    ck_assert_str_eq(pki_ca_roots(ca), pki_ca_roots(other));
+    ck_assert_str_eq(pki_ca_signer(ca), first);
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_SAME);
+    ck_assert_int_eq(pki_ca_promote(other, &e), 0);
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_CHANGED);
+    ck_assert_str_eq(pki_ca_signer(ca), pki_ca_signer(other));
+    ck_assert_ptr_nonnull(strstr(pki_ca_roots(ca), first));
+    ck_assert(!pki_ca_keeps(ca));
+    ck_assert_int_eq(pki_ca_retire_old(other, &e), 0);
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_CHANGED);
+    ck_assert_str_eq(pki_ca_roots(ca), pki_ca_signer(other));
+    /* what cannot be read changes nothing */
+    put("ca.crt", "nonsense", 0644);
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_UNREADABLE);
+    ck_assert_str_eq(pki_ca_roots(ca), pki_ca_signer(other));
+    ck_assert_int_eq(sh(out, sizeof(out), "rm ca.crt ca.key"), 0);
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_UNREADABLE);
+    char *path = in_dir("ca.key");
+    ck_assert_int_ne(access(path, F_OK), 0); /* and none is made */
+    free(path);
+    free(first);
+    pki_ca_free(ca);
+    pki_ca_free(other);
+    remove_dir();
+}
+END_TEST
+
+START_TEST(a_root_from_nowhere_is_told_of_before_it_signs)
+{
+    struct err e = {""};
+
+    make_dir();
+    struct pki_ca *ca = pki_ca_open(dir, "cluster.local", &e);
+    char *first = xstrdup(pki_ca_signer(ca));
+    struct pki_ca *second = replace();
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_STRANGE);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(pki_ca_waits(ca));
+        ck_assert_str_eq(pki_ca_signer(ca), first);
+        ck_assert_ptr_nonnull(strstr(pki_ca_roots(ca), first));
+        ck_assert_ptr_nonnull(strstr(pki_ca_roots(ca), pki_ca_signer(second)));
+        ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_SAME);
+    }
+    pki_ca_adopt(ca);
+    ck_assert(!pki_ca_waits(ca));
+    ck_assert(pki_ca_keeps(ca));
+    ck_assert_str_eq(pki_ca_signer(ca), pki_ca_signer(second));
+    ck_assert_ptr_nonnull(strstr(pki_ca_roots(ca), first));
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_SAME);
+    ck_assert_ptr_nonnull(strstr(pki_ca_roots(ca), first));
+    pki_ca_forget(ca);
+    ck_assert_str_eq(pki_ca_roots(ca), pki_ca_signer(second));
+    /* two from nowhere, one after the other: all of them are trusted, the first of them never signs
+     */
+    struct pki_ca *third = replace();
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_STRANGE);
+    struct pki_ca *fourth = replace();
+    ck_assert_int_eq(pki_ca_refresh(ca, &e), PKI_CA_STRANGE);
+    ck_assert_str_eq(pki_ca_signer(ca), pki_ca_signer(second));
+    ck_assert_ptr_nonnull(strstr(pki_ca_roots(ca), pki_ca_signer(fourth)));
+    pki_ca_adopt(ca);
+    ck_assert_str_eq(pki_ca_signer(ca), pki_ca_signer(fourth));
+    free(first);
+    pki_ca_free(ca);
+    pki_ca_free(second);
+    pki_ca_free(third);
+    pki_ca_free(fourth);
+    remove_dir();
+}
+END_TEST
+
 START_TEST(an_issued_pair_belongs_together)
 {
     struct pki_ca *ca = open_ca();
@@ -624,6 +719,8 @@ int main(void)
     tcase_add_test(t, a_root_is_distributed_before_it_signs);
     tcase_add_test(t, a_promotion_cut_short_is_completed);
     tcase_add_test(t, a_creation_cut_short_is_completed);
+    tcase_add_test(t, what_others_write_is_followed_step_by_step);
+    tcase_add_test(t, a_root_from_nowhere_is_told_of_before_it_signs);
     tcase_add_test(t, an_issued_pair_belongs_together);
     suite_add_tcase(s, t);
     r = srunner_create(s);
