@@ -202,7 +202,7 @@ report() { # NAME
     [[ $word == FAILED && $name == build/* ]] && BROKEN=1
     # and without a cluster nothing to run on
     [[ $word != ok && $name == lab ]] && NO_LAB=1
-    [[ $name == e2e/* || $name == e2e-kubernetes/* ]] && RESULT[$name]=$word
+    [[ $name == e2e/* || $name == e2e-kubernetes/* ]] && RESULT[$name]="$word $((ms / 1000)) s"
     [ "$word" = FAILED ] && tail -n 40 "$log" | sed 's/^/    | /'
     return 0
 }
@@ -258,15 +258,26 @@ while IFS=$'\t' read -r name exclusive cmd; do
 done < <(in_order)
 drain
 lab_down
+# why a scenario does not run on a cluster
+reason() { # SCENARIO
+    case $1 in
+    engine/*) echo "- sidecars without a mesh" ;;
+    injector/*) echo "- see kubernetes/injector" ;;
+    local/*) echo "- it is about fsm local" ;;
+    redirect/*) echo "- fsm-init in namespaces of this machine" ;;
+    suite/*) echo "- it is about the tests" ;;
+    *) sed -n 's/^# places: local, /- /p' "test/e2e/$1.sh" ;;
+    esac
+}
 # which scenarios ran where
 table() {
     local s
-    printf '\n%-36s %-8s %s\n' scenario local kubernetes
+    printf '\n%-32s %-12s %s\n' scenario local kubernetes
     for s in $(printf '%s\n' "${!RESULT[@]}" | grep -v '^e2e/kubernetes/' | sed -E 's|^e2e(-kubernetes)?/||' | sort -u); do
-        printf '%-36s %-8s %s\n' "$s" "${RESULT[e2e/$s]:--}" "${RESULT[e2e-kubernetes/$s]:--}"
+        printf '%-32s %-12s %s\n' "$s" "${RESULT[e2e/$s]:--}" "${RESULT[e2e-kubernetes/$s]:-$(reason "$s")}"
     done
     for s in $(printf '%s\n' "${!RESULT[@]}" | sed -n 's|^e2e/kubernetes/||p' | sort); do
-        printf '%-36s %-8s %s\n' "kubernetes/$s" - "${RESULT[e2e/kubernetes/$s]}"
+        printf '%-32s %-12s %s\n' "kubernetes/$s" - "${RESULT[e2e/kubernetes/$s]}"
     done
 }
 [ -z "$KUBERNETES" ] || table

@@ -13,11 +13,17 @@
 #
 # FSM_PLACE says where: "local" (fsm local) or "kubernetes" (a lab).  What a scenario uses of the place is
 #   fsml VERB ...           fsm local VERB, or kubectl VERB: get, apply, exec, logs, patch, scale ...
-#   proxy_get QUERY NS POD  what the pod's sidecar says of itself
+#   fsm_cli WORD...         fsm, for this mesh: namespace add NS, proxy get ...
 #   controller_get PATH     a page of fsm-controller's admin address
+#   warnings                what the mesh has to say about its resources
 #   in_pods FILE...         pods made from now on can read these files, at their own paths
-# and what is defined below in terms of these.  A scenario that runs in both says so in a line of its head:
-# "# places: local kubernetes".
+#   service_put NS NAME     makes, or changes, the Service on standard input as fast as can be; its address
+#   as_sidecar NS POD COMMAND...   runs a command of this machine in the pod's network, as the sidecar's user
+#   sidecar_status NS POD   /proc/PID/status of it; sidecar_kill NS POD
+#   controller_signal SIGNAL, controller_restarts
+#   capture NS/POD FILE FILTER     packets on their way between this pod and others, until capture_end
+# and what is defined below in terms of these.  A scenario that runs in both says so in a line of its head,
+# "# places: local kubernetes"; one that does not says why: "# places: local, REASON".
 set -uo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 FSM_BIN=${FSM_BIN:-$ROOT/build/bin}
@@ -129,6 +135,8 @@ synced() {
         sleep 0.1
     done
 }
+# proxy_get QUERY NS POD [ARGUMENT...]: what the pod's sidecar says of itself
+proxy_get() { fsm_cli proxy get "$1" -n "$2" "${@:3}"; }
 # in_pod NS POD COMMAND...   (in its first container)
 in_pod() {
     local ns=$1 pod=$2
@@ -220,7 +228,7 @@ spec:
         readinessProbe: {httpGet: {path: /status/200, port: $port}, periodSeconds: 1}
 YAML
 }
-# server NS NAME PORT [PORTNAME] -- COMMAND...: one pod and a Service of that name
+# server NS NAME PORT [PORTNAME] -- COMMAND...: one pod and a Service of that name, of these FAMILIES
 server() {
     local ns=$1 name=$2 port=$3 portname=
     shift 3
@@ -240,6 +248,7 @@ apiVersion: v1
 kind: Service
 metadata: {name: $name, namespace: $ns}
 spec:
+  ipFamilyPolicy: ${FAMILIES:-SingleStack}
   ports: [{${portname:+name: $portname, }port: $port}]
   selector: {app: $name}
 ---

@@ -24,9 +24,9 @@ fsml() {
 place_up() {
     [ $# = 0 ] || skip "fsm local up $*: this is for one machine"
     [ -z "${FSM_LAB_MESH:-}" ] || return 0
-    lab_up "${LAB_NODES:-1}"
+    lab_up "${LAB_NODES:-1}" --dual-stack
     {
-        "$ROOT/test/kubernetes/mesh" --name "$LAB_NAME" up && "$ROOT/test/kubernetes/test-image" | lab import
+        "$ROOT/test/kubernetes/mesh" --name "$LAB_NAME" up "${OVERLAY:-default}" && "$ROOT/test/kubernetes/test-image" | lab import
     } >"$TMP/up.log" 2>&1 || {
         cat "$TMP/up.log" >&2
         fail "no mesh on the lab"
@@ -63,19 +63,62 @@ place_wait() { # NS WHAT TIMEOUT
         return 1
     }
 }
-controller_get() { kube get --raw "/api/v1/namespaces/fsm-system/services/http:fsm-controller:http-admin/proxy$1"; }
-# the admin port is on the pod's loopback: the kubelet forwards to it
-proxy_get() { # QUERY NS POD
-    local port pid rc
-    kube port-forward -n "$2" "pod/$3" :15000 >"$TMP/forward" 2>&1 &
-    pid=$!
-    until_ok 10 grep -q '^Forwarding from 127.0.0.1' "$TMP/forward" || fail "port-forward to $2/$3: $(cat "$TMP/forward")"
-    port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$TMP/forward")
-    curl -sf --noproxy '*' --max-time 10 "http://127.0.0.1:$port/$1"
-    rc=$?
-    kill $pid
-    wait $pid 2>/dev/null
-    return $rc
+# the API server without kubectl, which takes as long to start as a change to arrive
+api() { # METHOD PATH [CURL OPTIONS...]
+    local keys=/run/fsm/lab/$LAB_NAME/keys
+    curl -sSf --noproxy '*' --max-time 10 --cacert "$keys/ca.crt" -H @"$keys/admin.header" -X "$1" \
+        "$(sed -n 's/^ *server: //p' "$keys/admin.kubeconfig")$2" "${@:3}"
+}
+controller_pods() { api GET '/api/v1/namespaces/fsm-system/pods?labelSelector=app%3Dfsm-controller'; }
+# of all replicas together: the pages are lists
+controller_get() {
+    local pod
+    for pod in $(controller_pods | jq -r '.items[].metadata.name'); do
+        api GET "/api/v1/namespaces/fsm-system/pods/http:$pod:9091/proxy$1"
+    done | jq -cs add
+}
+fsm_cli() { KUBECONFIG=/run/fsm/lab/$LAB_NAME/keys/admin.kubeconfig "$FSM" "$@"; }
+warnings() { controller_get /problems | jq -r '.[] | select(.severity == "note").message'; }
+service_put() { # NS NAME: what is on standard input
+    api PATCH "/api/v1/namespaces/$1/services/$2?fieldManager=test&force=true" \
+        -H 'Content-Type: application/apply-patch+yaml' --data-binary @- | jq -r .spec.clusterIP
+}
+# A container's first process, on the machine that its node is: sets NODE and PID
+process_of() { # NS POD CONTAINER
+    local pod id
+    pod=$(kube get pod -n "$1" "$2" -o json)
+    NODE=$(jq -r .spec.nodeName <<<"$pod")
+    id=$(jq -r --arg c "$3" '.status | (.initContainerStatuses // []) + .containerStatuses | .[] | select(.name == $c).containerID' <<<"$pod")
+    PID=$(lab exec "$NODE" ctr -n k8s.io tasks ls | awk -v id="${id#containerd://}" '$1 == id {print $2}')
+    [ -n "$PID" ] || fail "no process of $1/$2 $3"
+}
+# in the pod's network, with the node's programs: the sidecar's image has none
+as_sidecar() { # NS POD COMMAND...
+    process_of "$1" "$2" sidecar
+    lab exec "$NODE" nsenter -t "$PID" -n -- setpriv --reuid=1500 --regid=1500 --clear-groups -- "${@:3}"
+}
+sidecar_status() {
+    process_of "$1" "$2" sidecar
+    lab exec "$NODE" cat "/proc/$PID/status"
+}
+sidecar_kill() {
+    process_of "$1" "$2" sidecar
+    lab exec "$NODE" kill -KILL "$PID"
+}
+controller_signal() {
+    process_of fsm-system "$(controller_pods | jq -r '.items[0].metadata.name')" fsm-controller
+    lab exec "$NODE" kill "-$1" "$PID"
+}
+controller_restarts() { controller_pods | jq '[.items[].status.containerStatuses[].restartCount] | add'; }
+# all that passes the pod's node, so also what stays on it
+capture() { # POD FILE FILTER
+    NODE=$(kube get pod -n "${1%/*}" "${1#*/}" -o 'jsonpath={.spec.nodeName}')
+    lab exec "$NODE" tcpdump -i any -s 0 -U -w - "$3" >"$2" 2>"$TMP/tcpdump.log" &
+    CAPTURE=$!
+}
+capture_end() {
+    lab exec "$NODE" pkill -x tcpdump
+    wait $CAPTURE
 }
 # pods have files from images alone: these are added to the tests' image, for pods that come
 in_pods() {

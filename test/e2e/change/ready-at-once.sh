@@ -1,6 +1,7 @@
 #!/bin/bash
 # a Service is asked the moment its first pod is ready, and by a client that is ready only now:
 # 50 times, 0 failed, with plain sidecar containers (which start beside the application).
+# places: local, it is about sidecars that start beside the application, which a server with native sidecars does not have
 . "$(dirname "$0")/../lib.sh"
 ROUNDS=${ROUNDS:-10}
 EACH=5

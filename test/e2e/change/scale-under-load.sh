@@ -1,6 +1,7 @@
 #!/bin/bash
 # exclusive: it measures time, or needs both cores
 # a Deployment is scaled up and down 20 times under load: no request fails.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 ROUNDS=${ROUNDS:-20}
 mesh_up

@@ -2,6 +2,7 @@
 # a sidecar is followed by another process of its program under load, while the controller is away:
 # no request fails, certificate and document stay, the container is not restarted; the successor
 # takes what the controller says later
+# places: local, on a cluster a sidecar gets another program with another pod
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

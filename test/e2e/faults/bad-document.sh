@@ -1,6 +1,7 @@
 #!/bin/bash
 # a document that the sidecar can't use is refused whole with a reason; the old one stays, and
 # config_dump shows both versions.
+# places: local, a sidecar that reads a file, without a mesh
 . "$(dirname "$0")/../lib.sh"
 cat >"$TMP/doc.json" <<JSON
 {"Version": "1", "Spec": {"SidecarLogLevel": "error", "SidecarTimeout": 5, "Traffic": {"EnableEgress": true}},

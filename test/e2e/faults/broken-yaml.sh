@@ -2,6 +2,7 @@
 # broken files, unknown fields, wrong types and duplicates: an error that names file, line, object,
 # field and what was expected, in validate, in the log and in status; the rest is served on, and the
 # last good version of the broken object stays in force.
+# places: local, an API server keeps what is broken out: kubernetes/crds, kubernetes/injector
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

@@ -1,6 +1,7 @@
 #!/bin/bash
 # `fsm proxy get config_dump` of real pods prints the outbound and inbound matches of the
 # documentation: same keys, same values.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -47,17 +48,17 @@ got_in=$(proxy_get config_dump app httpbin | jq -S '.Inbound.TrafficMatches["140
 dump=$(proxy_get config_dump app curl)
 expect_eq "Spec.Traffic.EnableEgress" "$(jq .Spec.Traffic.EnableEgress <<<"$dump")" true
 expect_eq "Spec.SidecarLogLevel" "$(jq -r .Spec.SidecarLogLevel <<<"$dump")" error
-row() { "$FSM" proxy get --local "$MESH" "$1" -n app curl -o json | jq -r --arg n "$2" '[.[] | select(.name | test($n))][0].value'; }
+row() { proxy_get "$1" app curl -o json | jq -r --arg n "$2" '[.[] | select(.name | test($n))][0].value'; }
 expect_match "a listener's address as a row" "$(row listeners outbound)" ':15001$'
 in_pod app curl curl -s -o /dev/null http://httpbin.app:14001/
 expect_match "a number of a cluster as a row" "$(row clusters 'rq_total$')" '^[0-9]+$'
 expect_match "a number of stats as a row" "$(row stats '^downstream_rq_total$')" '^[0-9]+$'
 # a namespace that is ignored can be taken back
-fsml create namespace aside >/dev/null
-"$FSM" namespace ignore aside --local "$MESH" >/dev/null || fail "namespace ignore"
-out=$("$FSM" namespace add aside --local "$MESH" 2>&1) && fail "an ignored namespace was added"
+plain_ns aside
+fsm_cli namespace ignore aside >/dev/null || fail "namespace ignore"
+out=$(fsm_cli namespace add aside 2>&1) && fail "an ignored namespace was added"
 expect_match "an ignored namespace" "$out" "'fsm namespace remove aside' ends that"
-expect_match "an ignored namespace" "$("$FSM" namespace remove aside --local "$MESH")" 'not ignored any more'
-"$FSM" namespace add aside --local "$MESH" >/dev/null || fail "namespace add after ignore"
+expect_match "an ignored namespace" "$(fsm_cli namespace remove aside)" 'not ignored any more'
+fsm_cli namespace add aside >/dev/null || fail "namespace add after ignore"
 grep -q 'PRIVATE KEY' <<<"$dump$(proxy_get certs app curl)" && fail "a private key is printed"
 done_ok

@@ -1,15 +1,11 @@
 #!/bin/bash
 # IPv6: a client reaches a dual-stack Service by its IPv6 ClusterIP and by the pod's IPv6 address,
 # through both sidecars.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
-apply <<YAML
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: app}
-spec: {ipFamilyPolicy: PreferDualStack, ports: [{name: http, port: 8080}], selector: {app: web}}
-YAML
+FAMILIES=PreferDualStack
 server app web 8080 http -- $PY "$ROOT/test/e2e/peers/hostname_http.py" 8080 six
 client app
 wait_ready app pod/web pod/client
@@ -24,12 +20,6 @@ for ip in "$v6" "$p6"; do
 done
 # an application that listens on IPv4 alone, behind a Service of both families: who asks by IPv4 is
 # never sent to its IPv6 address
-apply <<YAML
-apiVersion: v1
-kind: Service
-metadata: {name: four, namespace: app}
-spec: {ipFamilyPolicy: PreferDualStack, ports: [{name: http, port: 8100}], selector: {app: four}}
-YAML
 server app four 8100 http -- $PY -m http.server --bind 0.0.0.0 8100
 wait_ready app pod/four
 codes=$(for _ in 1 2 3 4 5 6 7 8; do in_pod app client curl -s -4 -m 5 -o /dev/null -w '%{http_code} ' http://four.app:8100/; done)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # another root under load: prepared, promoted, the old one retired; every sidecar has a certificate
 # of the new root within seconds, no request fails, no open connection ends.
+# places: local, the controller does not write the Secret that the CA is in on a cluster
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app

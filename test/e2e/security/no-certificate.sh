@@ -1,6 +1,7 @@
 #!/bin/bash
 # who has no mesh certificate gets nothing through 15003: plain bytes, TLS without a certificate,
 # TLS with a foreign one, from a pod outside the mesh and from the node.
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -22,7 +23,7 @@ try() { # WHERE(host|ns/pod) COMMAND...  -> output; must not hold an HTTP answer
     if [ "$where" = host ]; then
         printf "$request" | timeout 5 "$@" 2>&1
     else
-        printf "$request" | timeout 5 "$FSM" local exec --name "$MESH" -i -n "${where%/*}" "${where#*/}" -- "$@" 2>&1
+        printf "$request" | fsml exec -i -n "${where%/*}" "${where#*/}" -- timeout 5 "$@" 2>&1
     fi
 }
 s_client=(openssl s_client -quiet -connect)
@@ -45,8 +46,7 @@ done
 # the same from a meshed pod as the sidecar's own user, so that nothing is redirected: right source
 # address, no certificate
 for alpn in "" fsm-h2 fsm-http/1.1 fsm-tcp; do
-    out=$(printf "$request" | timeout 5 "$FSM" local exec --name "$MESH" -i -n app client -c sidecar -- \
-        "${s_client[@]}" "$ip:14001" ${alpn:+-alpn $alpn} 2>&1)
+    out=$(printf "$request" | as_sidecar app client timeout 5 "${s_client[@]}" "$ip:14001" ${alpn:+-alpn $alpn} 2>&1)
     grep -aqE '"url"|200 OK' <<<"$out" && fail "as uid 1500, alpn='$alpn': $out"
     n=$((n + 1))
 done

@@ -1,6 +1,7 @@
 #!/bin/bash
 # the ports that traffic is redirected to are the sidecar's from its start, whatever the document says:
 # a container of a pod without a Service cannot bind them and so get around mutual TLS
+# places: local kubernetes
 . "$(dirname "$0")/../lib.sh"
 mesh_up
 mesh_ns app
@@ -10,7 +11,7 @@ client outside
 wait_ready app pod/client
 wait_ready outside pod/client
 sidecar_listens() { # PORT
-    fsml exec -n app client -c sidecar -- ss -Hltn "sport = :$1" | grep -q LISTEN
+    as_sidecar app client ss -Hltn "sport = :$1" | grep -q LISTEN
 }
 for port in 15001 15003; do
     sidecar_listens $port || fail "nobody listens on $port of a pod without a Service"

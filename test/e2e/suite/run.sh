@@ -34,6 +34,9 @@ expect_match "a near one" "$(cat "$TMP/out")" "perhaps e2e/permissive/http2"
 touch "$tree/broken"
 run passes && fail "a build that fails passes"
 rm "$tree/broken"
+# who does not run on a cluster says why
+silent=$(cd "$ROOT/test/e2e" && grep -LE '^# places: local( kubernetes$|, .)' {change,faults,permissive,security}/*.sh)
+expect_eq "scenarios that do not say where they run" "$silent" ""
 # an interruption, as from the terminal
 (cd "$tree" && exec setsid test/run.sh stays >"$TMP/out" 2>&1) &
 begun() { [ -s "$tree/test/e2e/some/pid" ]; }
