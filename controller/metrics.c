@@ -111,12 +111,14 @@ static void print_proxy(const struct cp_proxy *px, const char *name, const char 
                         uint64_t value, struct buf *out)
 {
     const struct mesh_pod *pod = policy_proxy_pod(px->px);
-    struct buf id = BUF_INIT;
+    struct buf id = BUF_INIT, uuid = BUF_INIT;
 
     mesh_identity(pod->sa, pod->ns, &id);
-    buf_printf(out, "%s{proxy_uuid=\"%s\",identity=\"%s\",type=\"%s\"} %" PRIu64 "\n", name,
-               json_str(mesh_pod_labels(pod), "fsm-proxy-uuid", ""), id.p, type, value);
+    mesh_pod_uuid(pod, &uuid);
+    buf_printf(out, "%s{proxy_uuid=\"%s\",identity=\"%s\",type=\"%s\"} %" PRIu64 "\n", name, uuid.p,
+               id.p, type, value);
     buf_free(&id);
+    buf_free(&uuid);
 }
 
 static void print_proxies(const struct cp *cp, struct buf *out)

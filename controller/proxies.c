@@ -160,20 +160,22 @@ static json_t *proxy_json(const struct cp_proxy *px)
     const struct mesh_pod *pod = policy_proxy_pod(px->px);
     uint64_t now = loop_now_ms(px->cp->loop);
     bool behind = strcmp(px->applied, px->current) != 0;
-    struct buf id = BUF_INIT;
+    struct buf id = BUF_INIT, uuid = BUF_INIT;
 
     mesh_identity(pod->sa, pod->ns, &id);
-    json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:I,s:s,s:s?,s:I,s:s?,s:s?,s:I,s:b,s:b}", "pod", px->key, "identity",
-        id.p, "uuid", json_str(mesh_pod_labels(pod), "fsm-proxy-uuid", ""), "connected",
-        cp_proxy_is_connected(px), "lastSeenMs", (json_int_t)(px->poll ? 0 : now - px->seen_ms),
-        "current", px->current, "applied", *px->applied ? px->applied : NULL, "lagMs",
-        (json_int_t)(behind ? now - px->current_since_ms : 0), "rejected",
-        *px->rejected ? px->rejected : NULL, "reason", *px->reason ? px->reason : NULL,
-        "certNotAfter", (json_int_t)px->cert_not_after, "trustsRoots",
-        strcmp(px->roots, px->cp->roots_hash) == 0, "certOfThisRoot",
-        strcmp(px->issuer, px->cp->issuer_hash) == 0);
+    mesh_pod_uuid(pod, &uuid);
+    json_t *out =
+        json_pack("{s:s,s:s,s:s,s:b,s:I,s:s,s:s?,s:I,s:s?,s:s?,s:I,s:b,s:b}", "pod", px->key,
+                  "identity", id.p, "uuid", uuid.p, "connected", cp_proxy_is_connected(px),
+                  "lastSeenMs", (json_int_t)(px->poll ? 0 : now - px->seen_ms), "current",
+                  px->current, "applied", *px->applied ? px->applied : NULL, "lagMs",
+                  (json_int_t)(behind ? now - px->current_since_ms : 0), "rejected",
+                  *px->rejected ? px->rejected : NULL, "reason", *px->reason ? px->reason : NULL,
+                  "certNotAfter", (json_int_t)px->cert_not_after, "trustsRoots",
+                  strcmp(px->roots, px->cp->roots_hash) == 0, "certOfThisRoot",
+                  strcmp(px->issuer, px->cp->issuer_hash) == 0);
     buf_free(&id);
+    buf_free(&uuid);
     return out;
 }
 

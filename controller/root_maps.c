@@ -109,13 +109,14 @@ static void write_map(struct cp_root_maps *m, struct kube_api *api, const char *
 
 static bool needs_one(const struct cp *cp, const struct kube_object *o)
 {
+    json_t *body = kube_object_at(o, "");
+    bool ends = json_str(body, "metadata.deletionTimestamp", NULL) != NULL;
     struct mesh_namespace ns;
 
-    if (json_str(o->body, "metadata.deletionTimestamp", NULL))
-        return false;
-    mesh_namespace_read(o->body, cp->conf.base.mesh_name, &ns);
+    mesh_namespace_read(body, cp->conf.base.mesh_name, &ns);
     mesh_namespace_clear(&ns);
-    return ns.in_mesh;
+    json_decref(body);
+    return ns.in_mesh && !ends;
 }
 
 static bool is_right(const struct cp *cp, const char *ns)

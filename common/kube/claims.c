@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/base/mem.h"
+#include "common/base/packed.h"
 #include "common/base/table.h"
 #include "common/kube/kind.h"
 
@@ -16,11 +17,11 @@ struct claim {
 struct object_claims {
     struct claim *v;
     unsigned n;
-    unsigned rank; /* of the file whose object is in force */
-    char *file;    /* ... and its name; NULL = none is yet */
-    bool touched;  /* stands in claims.touched */
-    char *ns, *name;
+    unsigned rank;    /* of the file whose object is in force */
+    const char *file; /* ... and its name, a packed_word(); NULL = none is yet */
+    bool touched;     /* stands in claims.touched */
     const char *kind; /* key of the kind */
+    const char *ns, *name;
 };
 
 struct claims {
@@ -37,9 +38,7 @@ static void object_claims_free(void *p)
     for (unsigned i = 0; i < oc->n; i++)
         kube_object_unref(oc->v[i].obj);
     free(oc->v);
-    free(oc->file);
-    free(oc->ns);
-    free(oc->name);
+    packed_word_free(oc->file);
     free(oc);
 }
 
@@ -76,10 +75,11 @@ static struct object_claims *find(struct claims *c, const struct kube_object *o,
     claims_key_of(o, &key);
     struct object_claims *oc = table_get_str(c->objects, key.p);
     if (!oc && make) {
-        oc = xcalloc(1, sizeof *oc);
+        size_t n_ns = strlen(o->ns) + 1, n_name = strlen(o->name) + 1;
+        oc = xcalloc(1, sizeof *oc + n_ns + n_name);
         oc->kind = kube_kind_find(o->group, o->kind)->key;
-        oc->ns = xstrdup(o->ns);
-        oc->name = xstrdup(o->name);
+        oc->ns = memcpy(oc + 1, o->ns, n_ns);
+        oc->name = memcpy((char *)(oc + 1) + n_ns, o->name, n_name);
         table_put_str(c->objects, key.p, oc);
     }
     buf_free(&key);
@@ -148,8 +148,8 @@ static void put_in_force(struct claims *c, struct object_claims *oc)
 {
     const struct claim *first = &oc->v[0];
     if (!is_in_force(oc, first->rank, first->obj->file)) {
-        free(oc->file);
-        oc->file = xstrdup(first->obj->file);
+        packed_word_free(oc->file);
+        oc->file = packed_word(first->obj->file);
         oc->rank = first->rank;
     }
     kube_store_put(c->store, kube_object_ref(first->obj));

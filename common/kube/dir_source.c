@@ -189,7 +189,7 @@ static void file_load(struct dir_source *s, struct file *f, struct slice text)
 {
     struct kube_loaded l;
     kube_problems_free(&f->problems);
-    kube_load_text(text, f->path, NULL, &l, &f->problems);
+    kube_load_text(text, f->path, NULL, true, &l, &f->problems);
     keep_last_good(f, &l);
     file_set_objects(s, f, l.v, l.n);
     l.v = NULL;

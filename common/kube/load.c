@@ -14,6 +14,7 @@ struct loader {
     const char *default_ns;
     struct kube_loaded *out;
     unsigned lists; /* how deep in lists */
+    bool packed;
 };
 
 /* what an object says it is */
@@ -37,6 +38,8 @@ static void refuse(struct loader *l, const struct identity *id)
 static void keep(struct loader *l, struct kube_object *o)
 {
     struct kube_loaded *out = l->out;
+    if (l->packed)
+        kube_object_pack(o);
     out->v = xreallocarray(out->v, out->n + 1, sizeof *out->v);
     out->v[out->n++] = o;
 }
@@ -157,21 +160,6 @@ static void settle_namespace(json_t *object, const struct identity *id)
 
 /* ---- one object ----------------------------------------------------------------------------- */
 
-static struct kube_object *object_new(const struct identity *id, json_t *body, const char *file,
-                                      unsigned line)
-{
-    struct kube_object *o = xcalloc(1, sizeof *o);
-    o->kind = id->kind->kind;
-    o->group = id->kind->group;
-    o->ns = xstrdup(id->ns);
-    o->name = xstrdup(id->name);
-    o->body = json_incref(body);
-    o->file = xstrdup(file ? file : "");
-    o->line = line;
-    o->refs = 1;
-    return o;
-}
-
 /* the line where the item at the present path begins, which is the checker's root */
 static unsigned item_line(const struct kube_checker *c)
 {
@@ -192,7 +180,8 @@ static void load_object(struct loader *l, json_t *object, bool bad)
     char *label = *id.ns ? xasprintf("%s %.63s/%.253s", id.kind->kind, id.ns, id.name)
                          : xasprintf("%s %.253s", id.kind->kind, id.name);
     c->object = label;
-    struct kube_object *o = object_new(&id, object, c->file, item_line(c));
+    struct kube_object *o = kube_object_new(id.kind->kind, id.kind->group, id.ns, id.name,
+                                            json_incref(object), c->file, item_line(c));
     settle_namespace(object, &id);
     kube_check_kind(c, id.kind, object);
     if (c->faults == before && !bad) {
@@ -328,11 +317,12 @@ static void sort_problems(struct kube_problems *p, unsigned first)
     free(v);
 }
 
-void kube_load_text(struct slice text, const char *file, const char *default_ns,
+void kube_load_text(struct slice text, const char *file, const char *default_ns, bool packed,
                     struct kube_loaded *out, struct kube_problems *problems)
 {
     struct loader l = loader_of(file, default_ns, out, problems);
     unsigned first = problems->n;
+    l.packed = packed;
     yaml_each(text, file, problems, on_document, &l);
     sort_problems(problems, first);
 }
@@ -352,7 +342,7 @@ unsigned kube_load(struct slice text, const char *file, const char *default_ns,
                    struct kube_object ***out, struct kube_problems *problems)
 {
     struct kube_loaded l;
-    kube_load_text(text, file, default_ns, &l, problems);
+    kube_load_text(text, file, default_ns, false, &l, problems);
     unsigned n = l.n;
     *out = l.v;
     l.v = NULL;

@@ -22,7 +22,8 @@ struct kube_loaded {
     bool unknown; /* something was refused that cannot be named: any object may have been there */
 };
 
-void kube_load_text(struct slice text, const char *file, const char *default_ns,
+/* packed: of kinds that are many only what is used, packed */
+void kube_load_text(struct slice text, const char *file, const char *default_ns, bool packed,
                     struct kube_loaded *out, struct kube_problems *problems);
 void kube_loaded_free(struct kube_loaded *l);
 

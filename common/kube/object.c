@@ -4,11 +4,30 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include "common/base/bug.h"
+#include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/packed.h"
+#include "common/kube/mask.h"
 #include "common/kube/problem.h"
 #include "common/kube/utf8.h"
 
 #define PROBLEMS_MAX 10000 /* in one list: a hostile file must not fill the memory with them */
+
+struct kube_object *kube_object_new(const char *kind, const char *group, const char *ns,
+                                    const char *name, json_t *body, const char *file, unsigned line)
+{
+    size_t n_ns = strlen(ns) + 1, n_name = strlen(name) + 1;
+    struct kube_object *o = xcalloc(1, sizeof *o + n_ns + n_name);
+    o->kind = kind;
+    o->group = group;
+    o->ns = memcpy(o + 1, ns, n_ns);
+    o->name = memcpy((char *)(o + 1) + n_ns, name, n_name);
+    o->body = body;
+    o->file = packed_word(file ? file : "");
+    o->line = line;
+    o->refs = 1;
+    return o;
+}
 
 struct kube_object *kube_object_ref(struct kube_object *o)
 {
@@ -25,10 +44,40 @@ void kube_object_unref(struct kube_object *o)
     if (--o->refs > 0)
         return;
     json_decref(o->body);
-    free(o->ns);
-    free(o->name);
-    free(o->file);
+    packed_free(o->packed);
+    packed_word_free(o->file);
     free(o);
+}
+
+json_t *kube_object_at(const struct kube_object *o, const char *path)
+{
+    if (!o)
+        return NULL;
+    if (o->packed)
+        return packed_at(o->packed, path);
+    return json_incref(*path ? json_at(o->body, path) : o->body);
+}
+
+bool kube_object_eq(const struct kube_object *a, const struct kube_object *b)
+{
+    if (a->packed && b->packed)
+        return packed_eq(a->packed, b->packed);
+    json_t *x = kube_object_at(a, ""), *y = kube_object_at(b, "");
+    bool eq = json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return eq;
+}
+
+void kube_object_pack(struct kube_object *o)
+{
+    const struct kube_kind *k = kube_kind_find(o->group, o->kind);
+    if (o->packed || !kube_mask_is_narrow(k))
+        return;
+    json_mask_apply(kube_mask_of(k), o->body);
+    o->packed = packed_new(o->body);
+    json_decref(o->body);
+    o->body = NULL;
 }
 
 void kube_objects_free(struct kube_object **v, unsigned n)

@@ -1,28 +1,43 @@
 /* object.h - one Kubernetes object in memory, and where it came from.
  *
  * The body is the validated, defaulted object as JSON; immutable once in a store (a change is a
- * new object).  Reference-counted, one thread.
+ * new object).  Of the kinds that are many (mask.h) a source keeps only what is used, packed
+ * (packed.h): kube_object_at() reads either.  Reference-counted, one thread.
  */
 #ifndef FSM_KUBE_OBJECT_H
 #define FSM_KUBE_OBJECT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include "common/base/err.h"
 #include "common/base/slice.h"
 #include "common/base/buf.h"
 
+struct packed;
 struct kube_object {
     const char *kind;  /* "Service": interned */
     const char *group; /* "", "apps", "config.flomesh.io" ... : interned */
-    char *ns;          /* "" for cluster-scoped kinds */
-    char *name;
-    json_t *body;
-    char *file;    /* where it was read, or "" */
-    unsigned line; /* of its document in that file */
+    const char *ns;    /* "" for cluster-scoped kinds */
+    const char *name;
+    json_t *body;          /* NULL: packed */
+    struct packed *packed; /* or NULL */
+    const char *file;      /* where it was read, or "": a packed_word() */
+    unsigned line;         /* of its document in that file */
     unsigned refs;
 };
+/* kind and group are constants; takes body; file may be NULL.  Returns one reference */
+struct kube_object *kube_object_new(const char *kind, const char *group, const char *ns,
+                                    const char *name, json_t *body, const char *file,
+                                    unsigned line);
 struct kube_object *kube_object_ref(struct kube_object *o);
 void kube_object_unref(struct kube_object *o);
+/* The value there, "" = the whole object; see packed_at().  Not to be changed.  Returns a
+ * reference, or NULL; o may be NULL. */
+json_t *kube_object_at(const struct kube_object *o, const char *path);
+/* the same body */
+bool kube_object_eq(const struct kube_object *a, const struct kube_object *b);
+/* Of the kinds that are many: packs what is used of it.  Before anybody else sees the object. */
+void kube_object_pack(struct kube_object *o);
 
 /* One thing wrong with one object.  Rendered as
  * "FILE:LINE: Kind ns/name: spec.ports[0].port: got \"http\" (string), expected an

@@ -6,7 +6,6 @@
 #include "common/base/json.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
-#include "common/kube/mask.h"
 #include "common/kube/problem.h"
 
 struct replica {
@@ -93,13 +92,6 @@ static void say_kind(const struct kube_kind *k, json_t *body)
         json_sprintf("%s%s%.*s", k->group, *k->group ? "/" : "", (int)version.n, version.p));
 }
 
-/* defaults that the schema filled in where nobody looks */
-static void prune(const struct replica *r, struct kube_object *o)
-{
-    if (kube_mask_is_narrow(r->kind))
-        json_mask_apply(kube_mask_of(r->kind), o->body);
-}
-
 int replica_put(struct replica *r, json_t *body, struct err *e)
 {
     struct kube_problems problems = {NULL, 0};
@@ -111,7 +103,7 @@ int replica_put(struct replica *r, json_t *body, struct err *e)
     say_kind(r->kind, body);
     struct kube_object *o = kube_object_from_server(body, &problems);
     if (o) {
-        prune(r, o);
+        kube_object_pack(o);
         kube_store_put(r->store, o);
     }
     set_faults(r, buf_slice(&key), &problems);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include "common/base/codec.h"
 #include "common/base/mem.h"
+#include "common/base/packed.h"
 #include "common/kube/kind.h"
 
 #define LEVELS 20 /* 4^20 objects before searches grow longer than O(log n) */
@@ -159,10 +160,8 @@ static void learn_place(struct kube_object *old, const struct kube_object *now)
     if (old->refs > 1)
         return;
     old->line = now->line;
-    if (strcmp(old->file, now->file) != 0) {
-        free(old->file);
-        old->file = xstrdup(now->file);
-    }
+    packed_word_free(old->file);
+    old->file = packed_word(now->file);
 }
 
 int kube_store_put(struct kube_store *s, struct kube_object *o)
@@ -176,7 +175,7 @@ int kube_store_put(struct kube_store *s, struct kube_object *o)
         return 1;
     }
     struct kube_object *old = n->obj;
-    if (json_equal(old->body, o->body)) {
+    if (kube_object_eq(old, o)) {
         if (old != o)
             learn_place(old, o);
         kube_object_unref(o);

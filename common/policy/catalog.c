@@ -115,21 +115,23 @@ static void service_entry_free(struct policy *p, struct svc_entry *e)
 /* ---- store changes ------------------------------------------------------------------------------
  */
 
-static const char *service_of_slice(const struct kube_object *slice)
+/* NULL: of none */
+static struct svc_entry *service_of_slice(struct policy *p, const struct kube_object *slice)
 {
-    const json_t *labels = json_at(slice->body, "metadata.labels");
+    json_t *labels = kube_object_at(slice, "metadata.labels");
     const char *name = json_string_value(json_object_get(labels, SERVICE_LABEL));
+    struct svc_entry *e = name && *name ? service_entry(p, slice->ns, name) : NULL;
 
-    return name && *name ? name : NULL;
+    json_decref(labels);
+    return e;
 }
 
 static void slice_leaves(struct policy *p, const struct kube_object *slice)
 {
-    const char *service = service_of_slice(slice);
-    if (!service)
-        return;
-    struct svc_entry *e = service_entry(p, slice->ns, service);
+    struct svc_entry *e = service_of_slice(p, slice);
 
+    if (!e)
+        return;
     for (unsigned i = 0; i < e->n_slices; i++) {
         if (strcmp(e->slices[i]->name, slice->name) == 0) {
             unref(e->slices[i]);
@@ -143,12 +145,11 @@ static void slice_leaves(struct policy *p, const struct kube_object *slice)
 
 static void slice_joins(struct policy *p, const struct kube_object *slice)
 {
-    const char *service = service_of_slice(slice);
-    if (!service)
-        return;
-    struct svc_entry *e = service_entry(p, slice->ns, service);
+    struct svc_entry *e = service_of_slice(p, slice);
     unsigned at = 0;
 
+    if (!e)
+        return;
     while (at < e->n_slices && strcmp(e->slices[at]->name, slice->name) < 0)
         at++;
     e->slices = xreallocarray(e->slices, e->n_slices + 1, sizeof(*e->slices));
@@ -272,15 +273,24 @@ void catalog_unuse(struct policy *p, struct svc_entry *e)
     }
 }
 
+/* of two pods' metadata: < 0 if a is the one to go */
+static int compare_age(const json_t *a, const json_t *b)
+{
+    bool a_ends = json_str(a, "deletionTimestamp", NULL) != NULL;
+    bool b_ends = json_str(b, "deletionTimestamp", NULL) != NULL;
+    if (a_ends != b_ends)
+        return a_ends ? -1 : 1;
+    return strcmp(json_str(a, "creationTimestamp", ""), json_str(b, "creationTimestamp", ""));
+}
+
 /* Two pods at one address are a moment in which one of them is on its way out. */
 static bool is_better(const struct mesh_pod *a, const struct mesh_pod *b)
 {
-    bool a_ends = json_str(a->obj->body, "metadata.deletionTimestamp", NULL) != NULL;
-    bool b_ends = json_str(b->obj->body, "metadata.deletionTimestamp", NULL) != NULL;
-    if (a_ends != b_ends)
-        return b_ends;
-    int c = strcmp(json_str(a->obj->body, "metadata.creationTimestamp", ""),
-                   json_str(b->obj->body, "metadata.creationTimestamp", ""));
+    json_t *a_meta = kube_object_at(a->obj, "metadata");
+    json_t *b_meta = kube_object_at(b->obj, "metadata");
+    int c = compare_age(a_meta, b_meta);
+    json_decref(a_meta);
+    json_decref(b_meta);
     if (c == 0)
         c = strcmp(a->name, b->name);
     if (c == 0)
@@ -308,7 +318,9 @@ static void update_settings(struct policy *p)
     struct ns_entry *ns;
 
     p->settings_dirty = false;
-    mesh_settings_read(p->meshconfig ? p->meshconfig->body : p->preset, &p->settings);
+    json_decref(p->configured);
+    p->configured = p->meshconfig ? kube_object_at(p->meshconfig, "") : json_incref(p->preset);
+    mesh_settings_read(p->configured, &p->settings);
     if (was.access != p->settings.access || was.mtls_disabled != p->settings.mtls_disabled)
         table_foreach (p->namespaces, it, NULL, &ns)
             mark_services(p, ns);
@@ -318,11 +330,13 @@ static void update_settings(struct policy *p)
 static void update_namespace(struct policy *p, struct ns_entry *ns)
 {
     const struct kube_object *obj = kube_store_get(p->store, "Namespace", "", ns->name);
+    json_t *body = kube_object_at(obj, "");
     struct mesh_namespace now;
     struct pod_entry *pod;
 
     ns->dirty = false;
-    mesh_namespace_read(obj ? obj->body : NULL, p->mesh_name, &now);
+    mesh_namespace_read(body, p->mesh_name, &now);
+    json_decref(body);
     if (mesh_namespace_eq(&ns->info, &now)) {
         mesh_namespace_clear(&now);
         return;
@@ -446,6 +460,7 @@ void catalog_free(struct policy *p)
     table_free(p->namespaces);
     table_free(p->addresses);
     unref(p->meshconfig);
+    json_decref(p->configured);
     free(p->dirty_namespaces.v);
     free(p->dirty_services.v);
     free(p->dirty_pods.v);

@@ -102,8 +102,9 @@ static void compile_clusters(struct policy *p, struct svc_entry *e)
 /* NULL: none of the mesh */
 static struct mesh_service *read_service(struct svc_entry *e)
 {
-    const json_t **slices;
+    struct mesh_endpoint_source src;
     struct mesh_service *s;
+    json_t **slices;
 
     free(e->note);
     e->note = NULL;
@@ -111,10 +112,12 @@ static struct mesh_service *read_service(struct svc_entry *e)
         return NULL;
     slices = xcalloc(e->n_slices + 1, sizeof(*slices));
     for (unsigned i = 0; i < e->n_slices; i++)
-        slices[i] = e->slices[i]->body;
-    struct mesh_endpoint_source src = {slices, e->n_slices,
-                                       e->endpoints ? e->endpoints->body : NULL};
+        slices[i] = kube_object_at(e->slices[i], "");
+    src = (struct mesh_endpoint_source){slices, e->n_slices, kube_object_at(e->endpoints, "")};
     s = mesh_service_new(e->obj, &src, &e->note);
+    for (unsigned i = 0; i < e->n_slices; i++)
+        json_decref(slices[i]);
+    json_decref(src.endpoints);
     free(slices);
     return s;
 }

@@ -1,9 +1,9 @@
 /* mesh.h - what the mesh is made of: namespaces, pods, Services and their endpoints, as read from
  * Kubernetes objects.
  *
- * The readers are pure: object bodies in, structs out (owned by the caller), no store, clock or
- * global.  Text that a struct borrows from a body lives as long as the struct's own reference on
- * that body.  One thread.
+ * The readers are pure: objects in, structs out (owned by the caller), no store or clock.  What is
+ * needed of every object stands in the struct; what is needed seldom is read from the object then,
+ * because objects are kept packed.  One thread.
  */
 #ifndef FSM_POLICY_MESH_H
 #define FSM_POLICY_MESH_H
@@ -34,7 +34,9 @@ bool mesh_switch_is_on(const char *text);
 
 struct mesh_pod {
     const struct kube_object *obj; /* ref */
-    const char *ns, *name, *uid, *sa;
+    const char *ns, *name, *uid;
+    const char *sa;     /* a packed_word() */
+    const char *bypass; /* the same: ports that its redirection leaves alone, "*" all; or NULL */
     struct ip *ips;
     unsigned n_ips;
     bool live;   /* has addresses of its own that are in use: no host network, not finished */
@@ -50,12 +52,15 @@ uint16_t mesh_pod_port(const struct mesh_pod *p, const char *port_name);
 /* connections to that port do not come to its sidecar: its redirection was told to leave them
  * alone (fsm-init's arguments, or where no such container is, the pod's annotation) */
 bool mesh_pod_bypasses(const struct mesh_pod *p, uint16_t port);
-const json_t *mesh_pod_labels(const struct mesh_pod *p);
-/* all containers that run beside each other: restartable init containers, then the others.
- * *it = 0 to begin; NULL at the end */
-const json_t *mesh_pod_next_container(const struct mesh_pod *p, size_t *it);
-/* who made the pod, as people name it: Deployment for a ReplicaSet's pods */
-void mesh_pod_workload(const struct mesh_pod *p, const char **kind, struct buf *name);
+/* returns owned, or NULL */
+json_t *mesh_pod_labels(const struct mesh_pod *p);
+/* appends what the injector numbered it with, if it did */
+void mesh_pod_uuid(const struct mesh_pod *p, struct buf *out);
+/* all containers of a pod's spec that run beside each other: restartable init containers, then the
+ * others.  *it = 0 to begin; NULL at the end */
+const json_t *mesh_pod_next_container(const json_t *spec, size_t *it);
+/* who made the pod, as people name it: Deployment for a ReplicaSet's pods; appended */
+void mesh_pod_workload(const struct mesh_pod *p, struct buf *kind, struct buf *name);
 
 /* "sa.ns", "sa.ns.<td>", "spiffe://<td>/ns/<ns>/sa/<sa>"; append to out */
 void mesh_identity(const char *sa, const char *ns, struct buf *out);
@@ -65,9 +70,9 @@ void mesh_spiffe(const char *sa, const char *ns, const char *trust_domain, struc
 /* ---- Services (service.c, endpoints.c) ------------------------------------------------------- */
 
 struct mesh_port {
-    const char *name; /* "" if it has none */
+    const char *name; /* "" if it has none; a packed_word() */
     uint16_t port;
-    const char *target_name; /* a named targetPort, else NULL */
+    const char *target_name; /* a named targetPort, the same; else NULL */
     uint16_t target_number;  /* a numeric one, or port; 0 if it is named */
     uint16_t target;         /* what stands in names: from the endpoints, else target_number, else
                                 port */
@@ -87,7 +92,7 @@ struct mesh_service {
     bool headless;
     bool publish_not_ready;
     const char *balancer;    /* constant; NULL: round robin */
-    const json_t *selector;  /* or NULL */
+    json_t *selector;        /* owned, or NULL */
     struct mesh_port *ports; /* TCP ports only */
     unsigned n_ports;
     struct mesh_endpoint *endpoints; /* every state, in order of address */
@@ -96,9 +101,9 @@ struct mesh_service {
 
 /* where the endpoints of a Service are written down; borrowed */
 struct mesh_endpoint_source {
-    const json_t *const *slices; /* EndpointSlice bodies, in order of name */
+    json_t *const *slices; /* EndpointSlice bodies, in order of name */
     unsigned n_slices;
-    const json_t *endpoints; /* the Endpoints body, used if there is no slice; or NULL */
+    json_t *endpoints; /* the Endpoints body, used if there is no slice; or NULL */
 };
 
 /* NULL when the Service is none for the mesh; *note (owned) says why if a user may wonder, and

@@ -4,6 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/packed.h"
 #include "common/policy/mesh.h"
 
 /* the injector puts it on every pod that gets a sidecar */
@@ -12,15 +13,15 @@
 #define SIDECAR_NAME   "sidecar"
 #define INJECTION      "flomesh.io/sidecar-injection"
 #define EXCLUSION_LIST "flomesh.io/inbound-port-exclusion-list"
+#define BYPASS_ALL     "*"
 
+/* p->ips has room */
 static void add_ip(struct mesh_pod *p, const char *text)
 {
     struct ip ip;
 
-    if (!text || ip_parse(text, &ip) < 0 || mesh_pod_has_ip(p, &ip))
-        return;
-    p->ips = xreallocarray(p->ips, p->n_ips + 1, sizeof(*p->ips));
-    p->ips[p->n_ips++] = ip;
+    if (text && ip_parse(text, &ip) == 0 && !mesh_pod_has_ip(p, &ip))
+        p->ips[p->n_ips++] = ip;
 }
 
 static void read_ips(struct mesh_pod *p, const json_t *body)
@@ -41,41 +42,57 @@ static bool is_finished(const json_t *body)
 }
 
 /* The label came along from a pod that was injected; this one was told not to be, and is not. */
-static bool is_left_out(const struct mesh_pod *p)
+static bool is_left_out(const json_t *body)
 {
-    const json_t *notes = json_at(p->obj->body, "metadata.annotations"), *c;
+    const json_t *notes = json_at(body, "metadata.annotations"), *c;
     struct slice told = slice_str(json_string_value(json_object_get(notes, INJECTION)));
     size_t it = 0;
 
     if (!slice_ieq(told, SLICE_LIT("disabled")) && !slice_ieq(told, SLICE_LIT("no")) &&
         !slice_ieq(told, SLICE_LIT("false")))
         return false;
-    while ((c = mesh_pod_next_container(p, &it)) != NULL)
+    while ((c = mesh_pod_next_container(json_object_get(body, "spec"), &it)) != NULL)
         if (strcmp(json_str(c, "name", ""), SIDECAR_NAME) == 0)
             return false;
     return true;
 }
 
+static const char *account_of(const json_t *body)
+{
+    const char *sa = json_str(body, "spec.serviceAccountName", "");
+
+    if (!*sa)
+        sa = json_str(body, "spec.serviceAccount", "");
+    return *sa ? sa : "default";
+}
+
+static bool is_injected(const json_t *body)
+{
+    return json_object_get(json_at(body, "metadata.labels"), PROXY_LABEL) && !is_left_out(body);
+}
+
+static const char *bypass_of(const json_t *body);
+
 struct mesh_pod *mesh_pod_new(const struct kube_object *obj)
 {
-    struct mesh_pod *p = xcalloc(1, sizeof(*p));
-    const json_t *body = obj->body;
+    json_t *body = kube_object_at(obj, "");
+    const char *uid = json_str(body, "metadata.uid", ""), *bypass = bypass_of(body);
+    size_t n_uid = strlen(uid) + 1, n_ips = json_array_size(json_at(body, "status.podIPs")) + 1;
+    /* in one block: there are many */
+    struct mesh_pod *p = xcalloc(1, sizeof(*p) + n_ips * sizeof(*p->ips) + n_uid);
 
+    p->ips = (struct ip *)(p + 1);
+    p->uid = memcpy(p->ips + n_ips, uid, n_uid);
     p->obj = kube_object_ref((struct kube_object *)obj);
     p->ns = obj->ns;
     p->name = obj->name;
-    p->uid = json_str(body, "metadata.uid", "");
-    p->sa = json_str(body, "spec.serviceAccountName", "");
-    if (!*p->sa)
-        p->sa = json_str(body, "spec.serviceAccount", "");
-    if (!*p->sa)
-        p->sa = "default";
-    if (!json_bool(body, "spec.hostNetwork", false) && !is_finished(body)) {
+    p->sa = packed_word(account_of(body));
+    p->bypass = bypass ? packed_word(bypass) : NULL;
+    p->live = !json_bool(body, "spec.hostNetwork", false) && !is_finished(body);
+    if (p->live)
         read_ips(p, body);
-        p->live = true;
-    }
-    p->meshed =
-        p->live && json_object_get(mesh_pod_labels(p), PROXY_LABEL) != NULL && !is_left_out(p);
+    p->meshed = p->live && is_injected(body);
+    json_decref(body);
     return p;
 }
 
@@ -84,7 +101,8 @@ void mesh_pod_free(struct mesh_pod *p)
     if (!p)
         return;
     kube_object_unref((struct kube_object *)p->obj);
-    free(p->ips);
+    packed_word_free(p->sa);
+    packed_word_free(p->bypass);
     free(p);
 }
 
@@ -106,14 +124,21 @@ bool mesh_pod_has_ip(const struct mesh_pod *p, const struct ip *ip)
     return false;
 }
 
-const json_t *mesh_pod_labels(const struct mesh_pod *p)
+json_t *mesh_pod_labels(const struct mesh_pod *p)
 {
-    return json_object_get(json_object_get(p->obj->body, "metadata"), "labels");
+    return kube_object_at(p->obj, "metadata.labels");
 }
 
-const json_t *mesh_pod_next_container(const struct mesh_pod *p, size_t *it)
+void mesh_pod_uuid(const struct mesh_pod *p, struct buf *out)
 {
-    const json_t *spec = json_object_get(p->obj->body, "spec");
+    json_t *labels = mesh_pod_labels(p);
+
+    buf_puts(out, json_str(labels, PROXY_LABEL, ""));
+    json_decref(labels);
+}
+
+const json_t *mesh_pod_next_container(const json_t *spec, size_t *it)
+{
     const json_t *init = json_object_get(spec, "initContainers");
     const json_t *main = json_object_get(spec, "containers");
     size_t n_init = json_array_size(init);
@@ -130,21 +155,30 @@ const json_t *mesh_pod_next_container(const struct mesh_pod *p, size_t *it)
     return c;
 }
 
+static uint16_t container_port(const json_t *container, const char *port_name)
+{
+    const json_t *ports = json_object_get(container, "ports");
+
+    for (size_t i = 0; i < json_array_size(ports); i++) {
+        const json_t *port = json_array_get(ports, i);
+        if (strcmp(json_str(port, "name", ""), port_name) == 0 &&
+            strcmp(json_str(port, "protocol", "TCP"), "TCP") == 0)
+            return (uint16_t)json_int(port, "containerPort", 0);
+    }
+    return 0;
+}
+
 uint16_t mesh_pod_port(const struct mesh_pod *p, const char *port_name)
 {
+    json_t *spec = kube_object_at(p->obj, "spec");
+    uint16_t port = 0;
     size_t it = 0;
     const json_t *c;
 
-    while ((c = mesh_pod_next_container(p, &it)) != NULL) {
-        const json_t *ports = json_object_get(c, "ports");
-        for (size_t i = 0; i < json_array_size(ports); i++) {
-            const json_t *port = json_array_get(ports, i);
-            if (strcmp(json_str(port, "name", ""), port_name) == 0 &&
-                strcmp(json_str(port, "protocol", "TCP"), "TCP") == 0)
-                return (uint16_t)json_int(port, "containerPort", 0);
-        }
-    }
-    return 0;
+    while (port == 0 && (c = mesh_pod_next_container(spec, &it)) != NULL)
+        port = container_port(c, port_name);
+    json_decref(spec);
+    return port;
 }
 
 /* the text behind a flag of the redirection's, or NULL */
@@ -200,24 +234,29 @@ static bool excludes_interface(const json_t *init)
     return false;
 }
 
+static const char *bypass_of(const json_t *body)
+{
+    const json_t *init = init_of(body);
+
+    return init && excludes_interface(init) ? BYPASS_ALL : excluded_ports(body, init);
+}
+
 bool mesh_pod_bypasses(const struct mesh_pod *p, uint16_t port)
 {
-    const json_t *init = init_of(p->obj->body);
-    const char *text = excluded_ports(p->obj->body, init);
-    struct slice rest = slice_str(text);
+    struct slice rest = slice_str(p->bypass);
     unsigned long long n;
 
-    if (init && excludes_interface(init))
+    if (slice_eq_str(rest, BYPASS_ALL))
         return true;
-    while (text && rest.p)
+    while (rest.p)
         if (slice_u64(slice_trim(slice_cut(&rest, ',')), 65535, &n) == 0 && n == port)
             return true;
     return false;
 }
 
-static const json_t *controller_of(const json_t *body)
+static const json_t *controller_of(const json_t *metadata)
 {
-    const json_t *owners = json_at(body, "metadata.ownerReferences");
+    const json_t *owners = json_object_get(metadata, "ownerReferences");
 
     for (size_t i = 0; i < json_array_size(owners); i++)
         if (json_bool(json_array_get(owners, i), "controller", false))
@@ -225,20 +264,22 @@ static const json_t *controller_of(const json_t *body)
     return NULL;
 }
 
-void mesh_pod_workload(const struct mesh_pod *p, const char **kind, struct buf *name)
+void mesh_pod_workload(const struct mesh_pod *p, struct buf *kind, struct buf *name)
 {
-    const json_t *owner = controller_of(p->obj->body);
-    const char *owner_name = json_str(owner, "name", p->name);
-    const char *hash = json_string_value(json_object_get(mesh_pod_labels(p), "pod-template-hash"));
+    json_t *metadata = kube_object_at(p->obj, "metadata");
+    const json_t *owner = controller_of(metadata), *labels = json_object_get(metadata, "labels");
+    const char *owner_name = json_str(owner, "name", p->name), *k = json_str(owner, "kind", "Pod");
+    const char *hash = json_string_value(json_object_get(labels, "pod-template-hash"));
     size_t n = strlen(owner_name), h = hash ? strlen(hash) : 0;
 
-    *kind = json_str(owner, "kind", "Pod");
-    if (strcmp(*kind, "ReplicaSet") == 0 && h > 0 && n > h + 1 && owner_name[n - h - 1] == '-' &&
+    if (strcmp(k, "ReplicaSet") == 0 && h > 0 && n > h + 1 && owner_name[n - h - 1] == '-' &&
         strcmp(owner_name + n - h, hash) == 0) {
-        *kind = "Deployment";
+        k = "Deployment";
         n -= h + 1;
     }
+    buf_puts(kind, k);
     buf_append(name, owner_name, n);
+    json_decref(metadata);
 }
 
 void mesh_identity(const char *sa, const char *ns, struct buf *out)

@@ -67,9 +67,9 @@ struct policy {
     char *mesh_name, *fsm_namespace, *trust_domain;
     struct mesh_settings settings;
     const struct kube_object *meshconfig; /* ref, or NULL: then the preset counts */
-    json_t *preset;
-    struct table *namespaces; /* name -> struct ns_entry */
-    struct table *addresses;  /* address -> struct address */
+    json_t *preset, *configured;          /* refs; configured: what the settings were read from */
+    struct table *namespaces;             /* name -> struct ns_entry */
+    struct table *addresses;              /* address -> struct address */
     struct worklist dirty_namespaces, dirty_services, dirty_pods, dirty_proxies;
     bool settings_dirty;
 

@@ -4,6 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/base/mem.h"
+#include "common/base/packed.h"
 #include "common/kube/selector.h"
 #include "common/policy/mesh.h"
 
@@ -17,7 +18,7 @@ static void read_target(struct mesh_port *out, const json_t *port)
     const json_t *target = json_object_get(port, "targetPort");
 
     if (json_is_string(target))
-        out->target_name = json_string_value(target);
+        out->target_name = packed_word(json_string_value(target));
     else
         out->target_number = (uint16_t)json_int(port, "targetPort", out->port);
     if (!out->target_name && out->target_number == 0)
@@ -46,7 +47,7 @@ static void read_ports(struct mesh_service *s, const json_t *spec, char **notes)
         if (!is_tcp(p) || number < 1 || number > 65535)
             continue;
         struct mesh_port *out = &s->ports[s->n_ports++];
-        out->name = json_str(p, "name", "");
+        out->name = packed_word(json_str(p, "name", ""));
         out->port = (uint16_t)number;
         out->protocol = mesh_protocol_of(app, out->name);
         read_target(out, p);
@@ -105,32 +106,41 @@ static const char *read_balancer(const json_t *body, char **notes)
     return NULL;
 }
 
-struct mesh_service *mesh_service_new(const struct kube_object *obj,
-                                      const struct mesh_endpoint_source *src, char **notes)
+static struct mesh_service *service_read(const struct kube_object *obj, const json_t *body,
+                                         const struct mesh_endpoint_source *src, char **notes)
 {
-    const json_t *spec = json_object_get(obj->body, "spec");
-
-    *notes = NULL;
-    if (mesh_switch_is_on(annotation(obj->body, "flomesh.io/service-exclusion")))
-        return NULL;
-    if (strcmp(json_str(spec, "type", ""), "ExternalName") == 0) {
-        *notes = xstrdup("a Service of type ExternalName is only a DNS alias: the mesh treats its "
-                         "target as any other destination");
-        return NULL;
-    }
+    const json_t *spec = json_object_get(body, "spec");
     struct mesh_service *s = xcalloc(1, sizeof(*s));
+
     s->obj = kube_object_ref((struct kube_object *)obj);
     s->ns = obj->ns;
     s->name = obj->name;
-    s->selector = json_object_get(spec, "selector");
+    s->selector = json_incref(json_object_get(spec, "selector"));
     s->publish_not_ready = json_bool(spec, "publishNotReadyAddresses", false);
     read_addresses(s, spec);
-    s->balancer = read_balancer(obj->body, notes);
+    s->balancer = read_balancer(body, notes);
     read_ports(s, spec, notes);
     mesh_endpoints_read(s, src);
     if (!s->headless && s->n_cluster_ips == 0)
         note(notes, xstrdup("the Service has no clusterIP yet: it is reached at its endpoints' "
                             "addresses only"));
+    return s;
+}
+
+struct mesh_service *mesh_service_new(const struct kube_object *obj,
+                                      const struct mesh_endpoint_source *src, char **notes)
+{
+    json_t *body = kube_object_at(obj, "");
+    struct mesh_service *s = NULL;
+
+    *notes = NULL;
+    bool excluded = mesh_switch_is_on(annotation(body, "flomesh.io/service-exclusion"));
+    if (!excluded && strcmp(json_str(body, "spec.type", ""), "ExternalName") == 0)
+        *notes = xstrdup("a Service of type ExternalName is only a DNS alias: the mesh treats its "
+                         "target as any other destination");
+    else if (!excluded)
+        s = service_read(obj, body, src, notes);
+    json_decref(body);
     return s;
 }
 
@@ -142,13 +152,23 @@ void mesh_service_free(struct mesh_service *s)
         free(s->endpoints[i].hostname);
         free(s->endpoints[i].ports);
     }
+    for (unsigned i = 0; i < s->n_ports; i++) {
+        packed_word_free(s->ports[i].name);
+        packed_word_free(s->ports[i].target_name);
+    }
     free(s->endpoints);
     free(s->ports);
+    json_decref(s->selector);
     kube_object_unref((struct kube_object *)s->obj);
     free(s);
 }
 
 bool mesh_service_selects(const struct mesh_service *s, const struct mesh_pod *p)
 {
-    return strcmp(s->ns, p->ns) == 0 && kube_labels_match(s->selector, mesh_pod_labels(p));
+    if (strcmp(s->ns, p->ns) != 0)
+        return false;
+    json_t *labels = mesh_pod_labels(p);
+    bool matches = kube_labels_match(s->selector, labels);
+    json_decref(labels);
+    return matches;
 }

@@ -28,13 +28,13 @@ static json_t *without_key(const json_t *probe)
 }
 
 /* where: a probe of a container, or a lifecycle hook, which the kubelet calls the same way */
-static void add_probes(json_t *probes, const struct mesh_pod *p, const char *where, const char *key)
+static void add_probes(json_t *probes, const json_t *spec, const char *where, const char *key)
 {
     json_t *list = json_object_get(probes, key), *found = list ? json_incref(list) : json_array();
     const json_t *c;
     size_t it = 0;
 
-    while ((c = mesh_pod_next_container(p, &it)) != NULL) {
+    while ((c = mesh_pod_next_container(spec, &it)) != NULL) {
         json_t *probe = json_at(c, where);
         if (is_rewritten(probe))
             json_array_append_new(found, without_key(probe));
@@ -46,13 +46,14 @@ static void add_probes(json_t *probes, const struct mesh_pod *p, const char *whe
 
 static json_t *probes_of(const struct mesh_pod *p)
 {
-    json_t *probes = json_object();
+    json_t *probes = json_object(), *spec = kube_object_at(p->obj, "spec");
 
-    add_probes(probes, p, "readinessProbe", "ReadinessProbes");
-    add_probes(probes, p, "livenessProbe", "LivenessProbes");
-    add_probes(probes, p, "startupProbe", "StartupProbes");
-    add_probes(probes, p, "lifecycle.postStart", "LivenessProbes");
-    add_probes(probes, p, "lifecycle.preStop", "LivenessProbes");
+    add_probes(probes, spec, "readinessProbe", "ReadinessProbes");
+    add_probes(probes, spec, "livenessProbe", "LivenessProbes");
+    add_probes(probes, spec, "startupProbe", "StartupProbes");
+    add_probes(probes, spec, "lifecycle.postStart", "LivenessProbes");
+    add_probes(probes, spec, "lifecycle.preStop", "LivenessProbes");
+    json_decref(spec);
     return probes;
 }
 
@@ -77,9 +78,8 @@ json_t *spec_compile(const struct mesh_settings *set, const struct mesh_pod *p)
 
 json_t *spec_proxy(const struct mesh_pod *p, const char *trust_domain)
 {
-    struct buf principal = BUF_INIT, spiffe = BUF_INIT, workload = BUF_INIT;
+    struct buf principal = BUF_INIT, spiffe = BUF_INIT, workload = BUF_INIT, kind = BUF_INIT;
     json_t *ips = json_array();
-    const char *kind;
     char text[IP_TEXT_MAX];
 
     mesh_principal(p->sa, p->ns, trust_domain, &principal);
@@ -87,13 +87,14 @@ json_t *spec_proxy(const struct mesh_pod *p, const char *trust_domain)
     mesh_pod_workload(p, &kind, &workload);
     for (unsigned i = 0; i < p->n_ips; i++)
         json_array_append_new(ips, json_string(ip_format(&p->ips[i], text)));
-    json_t *out =
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:{s:s,s:s}}", "Pod", p->name, "Namespace", p->ns,
-                  "ServiceAccount", p->sa, "TrustDomain", trust_domain, "Principal", principal.p,
-                  "Spiffe", spiffe.p, "PodIPs", ips, "Workload", "Kind", kind, "Name", workload.p);
+    json_t *out = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:{s:s,s:s}}", "Pod", p->name,
+                            "Namespace", p->ns, "ServiceAccount", p->sa, "TrustDomain",
+                            trust_domain, "Principal", principal.p, "Spiffe", spiffe.p, "PodIPs",
+                            ips, "Workload", "Kind", kind.p, "Name", workload.p);
     buf_free(&principal);
     buf_free(&spiffe);
     buf_free(&workload);
+    buf_free(&kind);
     return out;
 }
 

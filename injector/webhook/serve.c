@@ -184,7 +184,7 @@ static void judge(struct wh *wh, struct job *j, const json_t *ns)
 
 static void begin(struct wh *wh, struct job *j)
 {
-    const json_t *ns = wh_namespace(wh, j->rv.ns);
+    json_t *ns = wh_namespace(wh, j->rv.ns);
     struct err e = {""};
 
     if (kube_is_dns_label(j->rv.ns)) {
@@ -197,6 +197,7 @@ static void begin(struct wh *wh, struct job *j)
                 j->rv.ns);
         fail(wh, j, &e);
     }
+    json_decref(ns);
 }
 
 /* ---- validating ------------------------------------------------------------------------------ */
@@ -221,10 +222,11 @@ static void tell_verdict(struct wh *wh, struct job *j, const struct check_result
 /* takes j */
 static void validate(struct wh *wh, struct job *j)
 {
+    json_t *ns = j->rv.ns ? wh_namespace(wh, j->rv.ns) : NULL;
     const struct check_world w = {.mesh_name = wh->conf.base.mesh_name,
                                   .fsm_namespace = wh->conf.base.fsm_namespace,
                                   .meshconfig = wh->meshconfig ? wh->meshconfig->body : NULL,
-                                  .ns = j->rv.ns ? wh_namespace(wh, j->rv.ns) : NULL};
+                                  .ns = ns};
     struct check_result res;
     struct err e = {""};
 
@@ -240,6 +242,7 @@ static void validate(struct wh *wh, struct job *j)
         tell_verdict(wh, j, &res);
         check_clear(&res);
     }
+    json_decref(ns);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */

@@ -66,11 +66,9 @@ static struct kube_source *source_new(struct wh *wh, struct err *e)
     return kube_api_source_new(wh->loop, &wh->conf.base.api, wh->wants, WH_WANTS, wh->store, e);
 }
 
-const json_t *wh_namespace(const struct wh *wh, const char *name)
+json_t *wh_namespace(const struct wh *wh, const char *name)
 {
-    const struct kube_object *o = kube_store_get(wh->store, "Namespace", "", name);
-
-    return o ? o->body : NULL;
+    return kube_object_at(kube_store_get(wh->store, "Namespace", "", name), "");
 }
 
 /* ---- native sidecars ------------------------------------------------------------------------- */

@@ -124,7 +124,7 @@ bool wh_is_ready(const struct wh *wh);
 /* minor of {"major": "1", "minor": "29+"}: such a server starts native sidecars by default */
 bool wh_version_has_native(const json_t *version, struct err *e);
 /* the Namespace, or NULL; borrowed until the loop's next turn */
-const json_t *wh_namespace(const struct wh *wh, const char *name);
+json_t *wh_namespace(const struct wh *wh, const char *name);
 
 /* ---- serve.c --------------------------------------------------------------------------------- */
 

@@ -570,6 +570,25 @@ START_TEST(a_single_file_is_a_source)
 }
 END_TEST
 
+/* of the kinds that are many, only what is used */
+START_TEST(pods_are_packed)
+{
+    put("a.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {nodeName: node-1, containers: "
+        "[{name: c, image: i, command: [run]}]}\nstatus: {podIP: 10.0.0.1}\n");
+    start(dir);
+    const struct kube_object *o = kube_store_get(store, "Pod", "default", "p");
+    ck_assert_ptr_nonnull(o);
+    ck_assert_ptr_null(o->body);
+    json_t *spec = kube_object_at(o, "spec"), *ip = kube_object_at(o, "status.podIP");
+    ck_assert_str_eq(json_string_value(ip), "10.0.0.1");
+    ck_assert_ptr_nonnull(json_object_get(spec, "containers"));
+    ck_assert_ptr_null(json_object_get(spec, "nodeName"));
+    json_decref(spec);
+    json_decref(ip);
+}
+END_TEST
+
 START_TEST(a_missing_path_is_an_error)
 {
     struct err e = {""};
@@ -659,6 +678,7 @@ int main(void)
     tcase_add_test(t, a_link_leads_to_a_file_elsewhere);
     tcase_add_test(t, two_paths_are_one_source);
     tcase_add_test(t, a_single_file_is_a_source);
+    tcase_add_test(t, pods_are_packed);
     tcase_add_test(t, a_missing_path_is_an_error);
     tcase_add_test(t, a_vanished_directory_keeps_everything);
     tcase_add_test(t, refresh_looks_again);

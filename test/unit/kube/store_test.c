@@ -56,6 +56,46 @@ START_TEST(puts_and_finds)
 }
 END_TEST
 
+static struct kube_object *pod(const char *ip, bool packed)
+{
+    json_t *body = json_pack("{s:s,s:s,s:{s:s,s:s,s:{s:s}},s:{s:[{s:s,s:s,s:[s]}]},s:{s:s}}",
+                             "apiVersion", "v1", "kind", "Pod", "metadata", "name", "x",
+                             "namespace", "a", "labels", "app", "x", "spec", "containers", "name",
+                             "c", "image", "i", "command", "run", "status", "podIP", ip);
+    struct kube_problems p = {NULL, 0};
+    struct kube_object *o = kube_object_from_json(body, "", 0, NULL, &p);
+    ck_assert_uint_eq(p.n, 0);
+    if (packed)
+        kube_object_pack(o);
+    return o;
+}
+
+START_TEST(packed_objects_keep_what_is_used)
+{
+    struct kube_store *s = kube_store_new();
+    ck_assert_int_eq(kube_store_put(s, pod("10.0.0.1", true)), 1);
+    ck_assert_int_eq(kube_store_put(s, pod("10.0.0.1", true)), 0);
+    const struct kube_object *o = kube_store_get(s, "Pod", "a", "x");
+    ck_assert_ptr_null(o->body);
+    json_t *ip = kube_object_at(o, "status.podIP"), *c = kube_object_at(o, "spec.containers");
+    ck_assert_str_eq(json_string_value(ip), "10.0.0.1");
+    ck_assert_ptr_nonnull(json_object_get(json_array_get(c, 0), "image"));
+    ck_assert_ptr_null(json_object_get(json_array_get(c, 0), "command"));
+    json_decref(ip);
+    json_decref(c);
+    ck_assert_ptr_null(kube_object_at(o, "status.none"));
+    ck_assert_ptr_null(kube_object_at(NULL, ""));
+    ck_assert_int_eq(kube_store_put(s, pod("10.0.0.2", true)), 1);
+    ck_assert_int_eq(kube_store_put(s, pod("10.0.0.2", false)), 1); /* it says more */
+    ck_assert_int_eq(kube_store_put(s, pod("10.0.0.2", false)), 0);
+    kube_store_free(s);
+    struct kube_object *map = config_map("a", "x", "1"); /* of which there are few */
+    kube_object_pack(map);
+    ck_assert_ptr_nonnull(map->body);
+    kube_object_unref(map);
+}
+END_TEST
+
 /* whoever borrowed the object may keep it while nothing changes */
 START_TEST(an_equal_object_leaves_the_old_one_in_place)
 {
@@ -163,6 +203,7 @@ int main(void)
     TCase *t = tcase_create("store");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, puts_and_finds);
+    tcase_add_test(t, packed_objects_keep_what_is_used);
     tcase_add_test(t, an_equal_object_leaves_the_old_one_in_place);
     tcase_add_test(t, walks_in_order);
     tcase_add_test(t, agrees_with_a_model);

@@ -23,16 +23,10 @@ static json_t *parse(const char *text)
 /* an object as a store holds it, without the loader's checks: the readers must bear anything */
 static struct kube_object *object(const char *kind, const char *text)
 {
-    struct kube_object *o = xcalloc(1, sizeof(*o));
+    json_t *body = parse(text);
 
-    o->kind = kind;
-    o->group = "";
-    o->body = parse(text);
-    o->ns = xstrdup(json_str(o->body, "metadata.namespace", "a"));
-    o->name = xstrdup(json_str(o->body, "metadata.name", "x"));
-    o->file = xstrdup("");
-    o->refs = 1;
-    return o;
+    return kube_object_new(kind, "", json_str(body, "metadata.namespace", "a"),
+                           json_str(body, "metadata.name", "x"), body, NULL, 0);
 }
 
 /* ---- protocols and settings
@@ -180,8 +174,7 @@ START_TEST(pods)
         "\"status\": {\"podIP\": \"10.0.0.1\", \"podIPs\": [{\"ip\": \"10.0.0.1\"}, {\"ip\": "
         "\"fd00::1\"}, {\"ip\": \"nonsense\"}]}}");
     struct mesh_pod *p = mesh_pod_new(o);
-    struct buf name = BUF_INIT;
-    const char *kind;
+    struct buf name = BUF_INIT, kind = BUF_INIT;
     struct ip ip;
 
     ck_assert(p->live && p->meshed);
@@ -193,9 +186,10 @@ START_TEST(pods)
     ck_assert_uint_eq(mesh_pod_port(p, "s"), 3);
     ck_assert_uint_eq(mesh_pod_port(p, "none"), 0);
     mesh_pod_workload(p, &kind, &name);
-    ck_assert_str_eq(kind, "Deployment");
+    ck_assert_str_eq(kind.p, "Deployment");
     ck_assert_str_eq(name.p, "web");
     buf_free(&name);
+    buf_free(&kind);
     mesh_pod_free(p);
     kube_object_unref(o);
 }
@@ -230,7 +224,7 @@ static struct mesh_service *service(const char *text, const char *const *slices,
 
     for (unsigned i = 0; i < n; i++)
         s[i] = parse(slices[i]);
-    struct mesh_endpoint_source src = {(const json_t *const *)s, n, eps};
+    struct mesh_endpoint_source src = {s, n, eps};
     struct mesh_service *out = mesh_service_new(o, &src, &note);
     free(note);
     for (unsigned i = 0; i < n; i++)
