@@ -212,6 +212,11 @@ images: all ## container images of the daemons, without a container engine (REGI
 	$(Q)deploy/images $(O)/bin $(O)/images $(or $(REGISTRY),flomesh) $(TAG)
 .PHONY: images
 
+PREFIX ?= /usr/local
+install: all ## programs, manuals, systemd units (DESTDIR=, PREFIX=/usr/local)
+	$(Q)deploy/install $(O)/bin '$(DESTDIR)' '$(PREFIX)'
+.PHONY: install
+
 demo: ## install, build and run the mesh on real traffic
 	deploy/demo.sh
 test: ## install, build every variant and run all tests

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/notify.h"
 #include "common/kube/api.h"
 #include "common/policy/settings.h"
 #include "controller/cp.h"
@@ -78,6 +79,7 @@ static void on_source_batch(struct kube_source *s, void *arg)
     cp->synced = true;
     end_batch(cp);
     cp_root_maps_check(cp);
+    notify_manager("READY=1");
     policy_stats(cp->policy, &stats);
     log_info("controller", "resources read namespaces=%zu services=%zu pods=%zu problems=%u",
              stats.namespaces, stats.services, stats.pods, kube_source_problems(s)->n);

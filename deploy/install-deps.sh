@@ -16,7 +16,7 @@ build='gcc make pkg-config libc6-dev git ca-certificates
 demo='curl openssl gunicorn python3-gunicorn python3-gevent python3-httpbin'
 test="$demo clang clang-format libclang-rt-14-dev llvm-14 check valgrind
  nginx-light nghttp2 python3-grpcio python3-protobuf python3-websockets python3-aiosmtpd
- netcat-openbsd socat tcpdump jq python3-yaml psmisc strace man-db xz-utils faketime"
+ netcat-openbsd socat tcpdump jq python3-yaml psmisc strace man-db xz-utils faketime systemd"
 kubernetes='curl openssl jq containerd runc containernetworking-plugins conntrack ethtool socat busybox-static python3-pip'
 bench="$test haproxy libnginx-mod-stream python3-pip"
 

@@ -6,6 +6,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/notify.h"
 #include "common/pki/pki.h"
 #include "common/policy/document_store.h"
 #include "common/proxy/view.h"
@@ -78,6 +79,16 @@ static void apply_settings(struct sidecar *sc, const json_t *doc)
     admin_set_source(sc->admin, &src);
 }
 
+/* A service manager waits for what /ready says, too.  It watches the first of a line of processes.
+ */
+static void tell_ready(struct sidecar *sc)
+{
+    if (sc->told || sc->heir || !sc->doc || (sc->conf.controller && !sc->transport))
+        return;
+    notify_manager("READY=1");
+    sc->told = true;
+}
+
 int apply_document(struct sidecar *sc, struct document *doc, struct err *e)
 {
     if (publish(sc, doc, e) < 0) {
@@ -90,6 +101,7 @@ int apply_document(struct sidecar *sc, struct document *doc, struct err *e)
     document_unref(sc->doc);
     sc->doc = document_ref(doc);
     log_info("document", "in force version=%s", json_str(document_rest(doc), "Version", ""));
+    tell_ready(sc);
     return 0;
 }
 
@@ -182,7 +194,10 @@ int apply_identity(struct sidecar *sc, const char *chain, const char *key, const
     set_text(&sc->chain_pem, chain);
     set_text(&sc->roots_pem, roots);
     log_info("identity", "certificate in use cn=%s serial=%s", info.subject_cn, info.serial);
-    return sc->doc ? publish(sc, sc->doc, e) : 0;
+    if (sc->doc && publish(sc, sc->doc, e) < 0)
+        return -1;
+    tell_ready(sc);
+    return 0;
 }
 
 int apply_identity_files(struct sidecar *sc, struct err *e)

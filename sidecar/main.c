@@ -9,6 +9,7 @@
 #include "common/base/json.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/notify.h"
 #include "common/base/opt.h"
 #include "common/base/process.h"
 #include "common/io/handover.h"
@@ -123,6 +124,7 @@ static void on_term(int sig, void *arg)
 {
     struct sidecar *sc = arg;
     static bool asked;
+    notify_manager("STOPPING=1");
     upgrade_tell(sc, sig);
     if (!sc->engine)
         return; /* we stay behind a successor, and leave with it */
@@ -141,10 +143,12 @@ static void reload(struct loop_job *job)
 {
     struct sidecar *sc = (struct sidecar *)((char *)job - offsetof(struct sidecar, reload));
     struct err e;
+    notify_manager("RELOADING=1");
     if (apply_identity_files(sc, &e) < 0)
         log_error("main", "reload: %s", e.text);
     if (apply_file(sc, &e) < 0)
         log_error("main", "reload: %s", e.text);
+    notify_manager("READY=1");
 }
 
 /* however many came at once, once */

@@ -62,6 +62,7 @@ struct sidecar {
     char **argv;    /* as we were started */
     json_t *saved;  /* of our predecessor, NULL = there is none; until the start is over */
     bool heir;      /* there was one */
+    bool told;      /* the service manager, that we are ready */
     pid_t follower; /* our successor, once it serves; then we only finish what we have */
     bool empty;     /* and have finished it */
     bool ending;    /* all of the line were told to end */

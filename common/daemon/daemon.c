@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/base/log.h"
+#include "common/base/notify.h"
 #include "common/base/process.h"
 #include "common/base/version.h"
 
@@ -76,6 +77,7 @@ static void on_term(int sig, void *arg)
         return;
     }
     log_info(run->d->id, "draining signal=%d", sig);
+    notify_manager("STOPPING=1");
     run->draining = true;
     timer_set(&run->drain_timer, run->d->drain());
 }
@@ -85,7 +87,9 @@ static void on_hup(int sig, void *arg)
     struct run *run = arg;
 
     log_info(run->d->id, "reading everything again signal=%d", sig);
+    notify_manager("RELOADING=1");
     run->d->reload();
+    notify_manager("READY=1");
 }
 
 static int start(struct run *run, struct err *e)

@@ -8,7 +8,9 @@
  *       return daemon_main(&this_daemon, &common, argc, argv);
  *   }
  *
- * One thread, one loop.  The sidecar, whose workers are threads, has a main of its own.
+ * A service manager that listens is told of reloads and of the end; that it is ready the program
+ * says itself (notify.h).  One thread, one loop.  The sidecar, whose workers are threads, has a
+ * main of its own.
  */
 #ifndef FSM_DAEMON_DAEMON_H
 #define FSM_DAEMON_DAEMON_H

@@ -4,6 +4,7 @@
 
 #include "common/base/json.h"
 #include "common/base/log.h"
+#include "common/base/notify.h"
 #include "common/policy/settings.h"
 #include "injector/webhook/wh.h"
 
@@ -45,6 +46,7 @@ static void on_batch(struct kube_source *s, void *arg)
     if (wh->synced || !kube_source_synced(s))
         return;
     wh->synced = true;
+    notify_manager("READY=1");
     log_info("source", "resources read namespaces=%zu meshconfig=%s problems=%u",
              kube_store_count(wh->store, "Namespace"), wh->meshconfig ? "yes" : "none",
              kube_source_problems(s)->n);
