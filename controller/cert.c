@@ -46,11 +46,11 @@ static void renew_own(void *arg)
     timer_set(&cp->own_cert_timer, (done ? DAEMON_CERT_S / 2 : OWN_RETRY_S) * 1000);
 }
 
-/* ---- the CA's directory, which others may write
- * --------------------------------------------------- A root that everybody was told of before
- * (next.crt) signs at once.  One that comes from nowhere is told of first: it signs when every
- * connected proxy trusts it and other replicas have seen it too; the one before it is trusted until
- * nobody has a certificate of it and they do the same. */
+/* ---- the CA's directory, which others may write -------------------------------------------- */
+
+/* A root that everybody was told of before (next.crt) signs at once.  One that comes from nowhere
+ * is told of first: it signs when every connected proxy trusts it and other replicas have seen it
+ * too; the one before it is trusted until nobody has a certificate of it and they do the same. */
 
 static void ca_changed(struct cp *cp, const char *what)
 {

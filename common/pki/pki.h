@@ -43,9 +43,10 @@ int pki_ca_retire_old(struct pki_ca *ca, struct err *e);
 
 /* Somebody else may write the directory (it may be a mounted Secret): reads it anew.
  *   SAME        nothing has changed
- *   CHANGED     what is there is in force: other roots, or one of the roots of before that signs
- * now STRANGE     it is another root, which nobody was told of: pki_ca_roots() has it beside those
- * of before; the one of before signs until pki_ca_adopt(), and stays there until pki_ca_forget()
+ *   CHANGED     what is there is in force: other roots, or one of those of before signs
+ *   STRANGE     it is another root, which nobody was told of: pki_ca_roots() has it beside
+ *               those of before; the one of before signs until pki_ca_adopt(), and is trusted
+ *               until pki_ca_forget()
  *   UNREADABLE  and e: all is as it was */
 enum pki_ca_news { PKI_CA_SAME, PKI_CA_CHANGED, PKI_CA_STRANGE, PKI_CA_UNREADABLE };
 enum pki_ca_news pki_ca_refresh(struct pki_ca *ca, struct err *e);
