@@ -54,13 +54,13 @@ done
 mkdir "$box"
 cat >"$TMP/boot" <<'BOOT'
 set -e
-box=$1 to=$2
-shift 2
+to=$1 box=$2 files=$3
+shift 3
 for g; do echo $$ >"$g/cgroup.procs"; done
-exec unshare --cgroup bash -e "$to" "$box"
+exec unshare --cgroup bash -e "$to" "$box" "$files"
 BOOT
 cat >"$TMP/begin" <<'BEGIN'
-box=$1
+box=$1 files=$2
 mount -t tmpfs tmpfs "$box"
 mkdir "$box/up" "$box/work" "$box/root"
 root=$box/root
@@ -87,17 +87,20 @@ fi
 rm -rf "$root"/etc/systemd/system/*.wants
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id" # one without would have all units of this machine enabled
 printf '[Unit]\nRequires=basic.target\nAfter=basic.target\n' >"$root/etc/systemd/system/box.target"
-cp -a "$2/dest/." "$root/"
-cp -a "$2/etc/." "$root/etc/"
-mkdir "$root/.old"
-cd "$root"
-pivot_root . .old
-umount -l /.old
+cp -a "$files/dest/." "$root/"
+cp -a "$files/etc/." "$root/etc/"
+mkdir -p "$root/.old"
 ip link set lo up
+exec 9<"$root"
+# The root of the mount namespace itself is exchanged, whatever ours is: in a chroot there are no user
+# namespaces.
+exec nsenter --mount=/proc/self/ns/mnt sh -ec 'cd /proc/self/fd/9
+pivot_root . .old
+exec 9<&-
+umount -l /.old
 exec env -i container=other PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    /lib/systemd/systemd --unit=box.target --log-target=journal --show-status=false
+    /lib/systemd/systemd --unit=box.target --log-target=journal --show-status=false'
 BEGIN
-sed -i "s,exec unshare --cgroup bash -e \"\$to\" \"\$box\",exec unshare --cgroup bash -e \"\$to\" \"\$box\" \"$TMP\"," "$TMP/boot"
 
 # ---- a mesh of one node: its own pod, by hand -----------------------------------------------------
 mkdir -p "$TMP/etc/fsm/resources" "$TMP/etc/fsm/sidecar"
@@ -136,10 +139,10 @@ echo 'FLAGS=-d --controller https://127.0.0.1:6060 --token-file /etc/fsm/sidecar
     >"$TMP/etc/fsm/sidecar/node.conf"
 
 # Everything in it ends with its first process.
-setsid unshare --mount --pid --fork --uts --ipc --net bash "$TMP/boot" "$box" "$TMP/begin" "${groups[@]}" >"$TMP/console" 2>&1 </dev/null &
+setsid unshare --mount --pid --fork --uts --ipc --net bash "$TMP/boot" "$TMP/begin" "$box" "$TMP" "${groups[@]}" >"$TMP/console" 2>&1 </dev/null &
 unshare=$!
 up() { boot=$(pgrep -P "$unshare" -x systemd) && [ -n "$boot" ] && in_box systemctl is-active -q box.target; }
-in_box() { nsenter -t "$boot" -m -p -n -u -i -- "$@"; }
+in_box() { nsenter -t "$boot" -m -r -w/ -p -n -u -i -- "$@"; }
 until_ok 30 up || {
     [ -n "$boot" ] || skip "units are right ($figures ); none is run, systemd does not start here: $(tail -n 1 "$TMP/console")"
     skip "units are right ($figures ); none is run, systemd does not come up here: $(in_box systemctl list-jobs --no-pager | tail -n 3 | tr '\n' ' ')"
