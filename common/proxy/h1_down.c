@@ -27,6 +27,7 @@ struct h1_down {
     struct down *d;
     struct loop_job rest; /* parks it, if nothing came meanwhile */
     bool undecided;
+    bool last;        /* the client said that it sends no request behind this one */
     bool close_after; /* no further request on this connection */
     bool until_close; /* the response ends with the connection */
     bool old_client;  /* HTTP/1.0 */
@@ -113,7 +114,7 @@ static void parked_event(struct conn *c, unsigned ev, void *arg)
 
 static void parked_timer(void *arg)
 {
-    down_close(arg, REASON_IDLE);
+    down_leave(arg, REASON_IDLE);
 }
 
 static void parked_drain(void *codec)
@@ -165,14 +166,14 @@ static void close_when_sent(struct h1_down *h)
         down_leave(h->d, REASON_OK);
 }
 
-/* Our side is done.  A close with unread bytes would reset the connection and could destroy our
- * answer on its way: then it is read on for a while. */
+/* Our side is done.  A client that did not say that it sends nothing more may do so at any moment,
+ * and what meets a closed connection destroys our answer on its way: leave.c. */
 static void finish(struct h1_down *h)
 {
     struct h1_half *x = &h->x;
     x->closing = true;
-    h->lingering =
-        !x->eof && (!x->body_done || h->connect || !inbuf_empty(&x->in) || conn_may_read(x->conn));
+    h->lingering = !x->eof && (!h->last || !x->body_done || h->connect || !inbuf_empty(&x->in) ||
+                               conn_may_read(x->conn));
     inbuf_release(x->w->mem, &x->in);
     chan_flush(&x->ch);
     chan_shut(&x->ch);
@@ -217,6 +218,7 @@ static void refuse(struct h1_down *h, const struct http_head *head, struct slice
     if (!s)
         return;
     timer_cancel(&h->d->timer);
+    h->last = false;
     h->close_after = true;
     h->old_client = false;
     h->head_reply = k.method == HTTP_M_HEAD;
@@ -290,7 +292,7 @@ static void on_timer(void *arg)
     else if (chan_backlog(&h->x.ch))
         finish(h); /* the last answer has not left yet */
     else
-        down_close(h->d, REASON_IDLE);
+        down_leave(h->d, REASON_IDLE);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -301,7 +303,7 @@ static void start_stream(struct h1_down *h, const struct http_head *head, struct
     timer_cancel(&h->d->timer);
     h->x.body_done = head->body == HTTP_BODY_NONE;
     h->undecided = tunnel;
-    h->close_after = !head->keep_alive;
+    h->last = h->close_after = !head->keep_alive;
     h->old_client = head->version == HTTP_V10;
     h->head_reply = head->method == HTTP_M_HEAD;
     h->connect = head->method == HTTP_M_CONNECT;

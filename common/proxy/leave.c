@@ -100,7 +100,8 @@ static const struct down_ops leaving_ops = {drain, close_leaving, free_leaving};
 void down_leave(struct down *d, enum reason why)
 {
     struct worker *w = d->w;
-    struct leaving *l = d->closed ? NULL : wmem_obj(w->mem, &w->s_leaving, sizeof *l);
+    bool said = !d->closed && d->conn->tx_bytes > 0; /* or nothing can be lost */
+    struct leaving *l = said ? wmem_obj(w->mem, &w->s_leaving, sizeof *l) : NULL;
     if (!l) {
         down_close(d, why);
         return;
