@@ -17,8 +17,9 @@
 /* X(field, key, normal, least, most); where least is 0, 0 = none
  *   connect_ms     to an endpoint, the handshake included
  *   idle_ms        nothing moved
- *   head_ms        from the first byte of a head to its last; 0 = it may take as long as no pause
- * in it is longer than idle_ms request_ms     from the head of a request to the end of its answer
+ *   head_ms        from the first byte of a head to its last; 0 = only pauses are bounded, by
+ *                  idle_ms
+ *   request_ms     from the head of a request to the end of its answer
  *   detect_ms      silent client on an undeclared port: the opaque upstream is dialled
  *   detect_last_ms ... undecided so long: opaque; and detect_ms of a mesh peer that is most likely
  *                  to come with TLS
@@ -38,6 +39,7 @@
  *   h2_streams     open at once on one connection
  *   h2_window      bytes a client sends ahead on one connection while memory is short
  *   h2_resets, h2_control             frames of one connection in a second
+ *   h2_up_resets   streams of one connection to a server; then it takes no more; 0 = any number
  *   h2_continuations                  frames of one header block */
 #define LIMITS(X)                                                                                  \
     X(connect_ms, "ConnectTimeoutMs", 60000, 0, LIMIT_DAY)                                         \
@@ -63,6 +65,7 @@
     X(h2_streams, "Http2Streams", 256, 1, 65536)                                                   \
     X(h2_window, "Http2Window", 1u << 20, 65535, LIMIT_MANY)                                       \
     X(h2_resets, "Http2Resets", 200, 1, LIMIT_MANY)                                                \
+    X(h2_up_resets, "Http2UpstreamResets", 100, 0, LIMIT_MANY)                                     \
     X(h2_control, "Http2ControlFrames", 1000, 8, LIMIT_MANY)                                       \
     X(h2_continuations, "Http2Continuations", 8, 1, 1000)
 

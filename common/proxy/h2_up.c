@@ -17,9 +17,10 @@
 struct h2_up {
     struct upconn u; /* first */
     struct h2_io io;
-    bool greeting; /* plaintext: does the server speak HTTP/2 at all?  Its SETTINGS will tell */
-    bool doubted;  /* a PING is out */
-    bool freed;    /* the connection's owner let go; the session goes when it can */
+    bool greeting;   /* plaintext: does the server speak HTTP/2 at all?  Its SETTINGS will tell */
+    bool doubted;    /* a PING is out */
+    uint32_t resets; /* of streams, by us */
+    bool freed;      /* the connection's owner let go; the session goes when it can */
 };
 
 static struct h2_up *of_io(struct h2_io *io)
@@ -72,6 +73,20 @@ static void on_pong(struct h2c *c)
     timer_cancel(&up->u.timer);
 }
 
+/* Servers end a connection on which too many streams are reset, with all that it carries
+ * (CVE-2023-44487), and our clients share it: whoever cancels requests of his own must not end
+ * those of others.  So it is left before.  The mesh's own proxies count no resets of each other. */
+static void reset(struct h2s *hs, enum h2_code code)
+{
+    struct h2_up *up = of(hs);
+    const struct view *v = worker_view(up->io.w);
+    uint32_t most = v && !up_kind_is_mesh(up->u.kind) ? v->limits.h2_up_resets : 0;
+
+    h2_reset(hs, code);
+    if (++up->resets >= most && most)
+        upconn_unlist(&up->u);
+}
+
 static void release(struct half *h, enum reason why)
 {
     struct h2s *hs = h->codec;
@@ -82,7 +97,7 @@ static void release(struct half *h, enum reason why)
     h2_io_wake(&of(hs)->io);
     /* given up, or answered before the request was whole */
     if (why != REASON_OK || !h->complete || !h->ended)
-        h2_reset(hs, why == REASON_OK ? H2_NO_ERROR : H2_CANCEL);
+        reset(hs, why == REASON_OK ? H2_NO_ERROR : H2_CANCEL);
 }
 
 static const struct half_ops half_ops = {H2_HALF_OPS, .head = no_second_head, .release = release};
