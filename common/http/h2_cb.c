@@ -428,10 +428,11 @@ static void headers_sent(struct stream *st)
     }
 }
 
-/* a 431 is on its way; a reset submitted earlier would have taken its place */
+/* a reset submitted earlier would have taken the place of what waited */
 static void end_sent(struct stream *st)
 {
-    if (st->muted && st->too_large && !st->remote_end)
+    st->end_sent = true;
+    if (st->reset_at_end && !st->remote_end)
         h2_said(st->pub.conn, nghttp2_submit_rst_stream(st->pub.conn->ng, NGHTTP2_FLAG_NONE,
                                                         st->pub.id, NGHTTP2_NO_ERROR));
 }

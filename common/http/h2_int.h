@@ -85,10 +85,12 @@ struct stream {
     bool remote_end;
     bool end_told; /* with the last data */
     bool peer_reset, local_reset;
-    bool muted;   /* h2_reset, or malformed: nothing but close is told */
-    bool refused; /* malformed */
-    bool closed;  /* nghttp2 knows it no more; the close event is queued */
-    bool blocked; /* in the session's blocked list */
+    bool end_sent;     /* the frame that ends our half */
+    bool reset_at_end; /* ... is still to come, and then the peer's half is not wanted */
+    bool muted;        /* h2_reset, or malformed: nothing but close is told */
+    bool refused;      /* malformed */
+    bool closed;       /* nghttp2 knows it no more; the close event is queued */
+    bool blocked;      /* in the session's blocked list */
     bool writable_queued;
 };
 

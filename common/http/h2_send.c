@@ -217,6 +217,7 @@ int h2_send_431(struct stream *st)
     char digits[3];
     struct nvs v;
 
+    st->reset_at_end = true;
     v.n = 0;
     v.full = false;
     put_status(&v, 431, digits);
@@ -457,8 +458,6 @@ void h2_reset(struct h2s *s, enum h2_code code)
 {
     struct stream *st = (struct stream *)s;
 
-    /* RFC 9113 8.1: behind a response that came before the request was whole; nghttp2 would drop
-     * what still waits of it, a head without a body or trailers */
     if (code == H2_NO_ERROR && !st->closed && !s->conn->dead)
         h2_pump(s->conn);
     if (st->closed || st->local_reset || s->conn->dead)
@@ -466,6 +465,13 @@ void h2_reset(struct h2s *s, enum h2_code code)
     st->local_reset = true;
     st->muted = true;
     h2_unkeep(st);
+    /* RFC 9113 8.1: behind a response that came before the request was whole.  nghttp2 would drop
+     * what still waits of it for want of room, a head without a body or trailers. */
+    if (code == H2_NO_ERROR && !st->end_sent && (st->local_end || st->want_eof)) {
+        st->reset_at_end = true;
+        h2_repay(st, 0);
+        return;
+    }
     h2_said(s->conn,
             nghttp2_submit_rst_stream(s->conn->ng, NGHTTP2_FLAG_NONE, s->id, (uint32_t)code));
 }
