@@ -58,14 +58,18 @@ static struct stream *stream_of(const struct h1_down *h)
 
 /* ---- waiting for a request ------------------------------------------------------------------- */
 
-static void wait_for_request(struct h1_down *h, uint32_t ms)
+static void wait_for(struct h1_down *h, uint32_t ms)
 {
-    if (h->x.w->draining && (ms == 0 || ms > DRAIN_IDLE_MS))
-        ms = DRAIN_IDLE_MS;
     if (ms)
         timer_set(&h->d->timer, ms);
     else
         timer_cancel(&h->d->timer);
+}
+
+/* none of which has come: in a drain not for long */
+static void wait_for_request(struct h1_down *h, uint32_t ms)
+{
+    wait_for(h, h->x.w->draining && (ms == 0 || ms > DRAIN_IDLE_MS) ? DRAIN_IDLE_MS : ms);
 }
 
 /* for the rest of a head, some of which came; first: the first of it */
@@ -73,9 +77,9 @@ static void wait_for_rest(struct h1_down *h, bool first)
 {
     const struct view_limits *lim = limits(h);
     if (!lim->head_ms)
-        wait_for_request(h, lim->idle_ms); /* anew with each piece */
+        wait_for(h, lim->idle_ms); /* anew with each piece */
     else if (first)
-        wait_for_request(h, lim->head_ms);
+        wait_for(h, lim->head_ms);
 }
 
 static void next_request(struct h1_down *h)
@@ -561,7 +565,7 @@ static const struct half_ops h1_down_half = {H1_HALF_OPS, .head = put_head, .rel
 static void drain(void *codec)
 {
     struct h1_down *h = codec;
-    if (!h->x.half && !h->x.closing)
+    if (!h->x.half && !h->x.closing && inbuf_empty(&h->x.in))
         wait_for_request(h, DRAIN_IDLE_MS);
 }
 
