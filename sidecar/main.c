@@ -279,7 +279,10 @@ static int start_engine(struct sidecar *sc, struct err *e)
     upgrade_resume_tickets(sc);
     sc->tls_pool = tls_pool_new();
     sc->engine = engine_new(sc->loop, &o, e);
-    return sc->engine ? 0 : -1;
+    if (!sc->engine)
+        return -1;
+    upgrade_resume_access_log(sc);
+    return 0;
 }
 
 /* Connections that come before the first document wait for it in the kernel; after a time they are

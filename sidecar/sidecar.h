@@ -97,7 +97,9 @@ struct transport *identity_transport(const char *chain, const char *key, const c
 int upgrade_take(struct sidecar *sc, struct err *e);
 /* the keys of sc->tickets, if the predecessor left its own */
 void upgrade_resume_tickets(struct sidecar *sc);
-/* everything is served: the predecessor may go */
+/* the access log, if the predecessor wrote one */
+void upgrade_resume_access_log(struct sidecar *sc);
+/* everything is served: the predecessor may go; its level of the log goes on */
 void upgrade_ready(struct sidecar *sc);
 /* starts a successor; -1 and e: not now.  What comes of it is told in the log. */
 int upgrade_begin(struct sidecar *sc, struct err *e);

@@ -65,6 +65,8 @@ static void serving(const struct stats *s, void *arg)
 /* the workers have the view when they answer what is asked behind it */
 void upgrade_ready(struct sidecar *sc)
 {
+    if (sc->saved) /* behind the document, which has a level, too */
+        log_set_level((enum log_level)json_int(sc->saved, "LogLevel", log_get_level()));
     json_wipe(true);
     json_decref(sc->saved);
     json_wipe(false);
@@ -216,8 +218,9 @@ static char *state_of(struct sidecar *sc)
 {
     char *tickets = tls_tickets_save(sc->tickets);
     json_wipe(true);
-    json_t *state =
-        json_pack("{s:i, s:s}", "Workers", (int)engine_workers(sc->engine), "Tickets", tickets);
+    json_t *state = json_pack("{s:i, s:i, s:i, s:s}", "Workers", (int)engine_workers(sc->engine),
+                              "AccessLog", (int)engine_access_format(sc->engine), "LogLevel",
+                              (int)log_get_level(), "Tickets", tickets);
     if (sc->source)
         json_object_set_new(state, "Source", source_save(sc->source));
     char *text = json_dumps(state, JSON_COMPACT);
@@ -236,6 +239,11 @@ void upgrade_resume_tickets(struct sidecar *sc)
     if (keys && tls_tickets_resume(sc->tickets, keys) < 0)
         log_warn(SUB, "the predecessor's ticket keys are none: sessions from before are not "
                       "resumed");
+}
+
+void upgrade_resume_access_log(struct sidecar *sc)
+{
+    engine_access_log(sc->engine, (enum access_format)json_int(sc->saved, "AccessLog", ACCESS_OFF));
 }
 
 int upgrade_begin(struct sidecar *sc, struct err *e)

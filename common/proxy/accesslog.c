@@ -302,6 +302,11 @@ void access_log_set_format(struct access_log_writer *wr, enum access_format f)
     __atomic_store_n(&wr->format, wr->fd < 0 ? ACCESS_OFF : f, __ATOMIC_RELAXED);
 }
 
+enum access_format access_log_format(const struct access_log_writer *wr)
+{
+    return __atomic_load_n(&wr->format, __ATOMIC_RELAXED);
+}
+
 uint64_t access_log_lost(const struct access_log_writer *wr)
 {
     return __atomic_load_n(&wr->lost, __ATOMIC_RELAXED);

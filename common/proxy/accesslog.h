@@ -24,6 +24,7 @@ struct access_log_writer *access_log_writer_new(int fd);
 void access_log_writer_free(struct access_log_writer *wr);
 /* any thread */
 void access_log_set_format(struct access_log_writer *wr, enum access_format f);
+enum access_format access_log_format(const struct access_log_writer *wr);
 /* lines, so far */
 uint64_t access_log_lost(const struct access_log_writer *wr);
 

@@ -421,6 +421,11 @@ void engine_access_log(struct engine *e, enum access_format f)
     access_log_set_format(e->alog, f);
 }
 
+enum access_format engine_access_format(const struct engine *e)
+{
+    return access_log_format(e->alog);
+}
+
 struct access_log_writer *engine_access_writer(struct engine *e)
 {
     return e->alog;

@@ -56,6 +56,7 @@ void engine_collect(struct engine *e, engine_stats_fn *fn, void *arg);
 
 enum access_format { ACCESS_OFF, ACCESS_JSON, ACCESS_TEXT };
 void engine_access_log(struct engine *e, enum access_format f);
+enum access_format engine_access_format(const struct engine *e);
 
 /* Connections are told to end (Connection: close, GOAWAY), new ones still served: a client may
  * not know yet.  fn: when no connection was left for a while (idle_ms), or after ms. */

@@ -986,6 +986,21 @@ def a_successor_inherits_the_sockets_of_workers_that_left():
 
 
 @check
+def a_successor_inherits_what_was_switched():
+    sc, port = solo()
+    assert sc.get("/access_log?format=json", "POST") == (200, "json\n"), "access log"
+    assert sc.get("/logging?level=debug", "POST")[0] == 200
+    upgrade(sc)
+    with socket.create_connection(("127.0.0.1", port)) as s:
+        s.sendall(b"GET /show HTTP/1.1\r\nHost: odd\r\n\r\n")
+        assert read_head(s)[0].startswith(b"HTTP/1.1 200")
+    eventually("no line of the access log", lambda: "/show" in open(sc.log + ".access").read())
+    assert sc.get("/logging") == (200, "debug\n"), sc.get("/logging")
+    sc.p.terminate()
+    assert sc.p.wait(10) == 0
+
+
+@check
 def a_successor_that_cannot_serve_changes_nothing():
     client, _ = documents()
     sc = SC["c"]
