@@ -228,6 +228,9 @@ bench: ## measure against other proxies (CASE=, PROXY=, ROUNDS=; COUNT=1: system
 	$(Q)$(MAKE) --no-print-directory TLS=openssl all
 	$(Q)$(MAKE) --no-print-directory TLS=mbedtls all build/mbedtls/test/bench/load
 	$(Q)PROXY='$(PROXY)' ROUNDS='$(ROUNDS)' NOISE='$(NOISE)' COUNT='$(COUNT)' test/bench/run $(CASE)
+# As root; needs what the lab is made from: doc/kubernetes-lab.md
+bench-kubernetes: all ## measure fsm-controller beside a real API server (SCALE='--services N --pods': test/bench/kubernetes-scale --help)
+	$(Q)FSM_BIN='$(abspath $(O)/bin)' test/bench/kubernetes-scale $(SCALE)
 $(O)/test/bench/load: $(O)/test/bench/load.o $(O)/libcommon.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) -lssl -lcrypto $(LIBS)
@@ -239,4 +242,4 @@ soak: all $(O)/test/soak/call $(O)/test/soak/serve ## everything at once under l
 $(O)/test/soak/%: $(O)/test/soak/%.o $(O)/libcommon.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) -o $@ $^ $(FSM_LDFLAGS) $(LDFLAGS) $(LIBS)
-.PHONY: demo test e2e bench soak soak-bounds
+.PHONY: demo test e2e bench bench-kubernetes soak soak-bounds

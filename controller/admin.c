@@ -1,6 +1,8 @@
 /* admin.c - the plain HTTP port: health, metrics, what the controller knows, root rotation.
  *
- * Reading is for everybody who can reach it; commands are taken from this machine only. */
+ * Health, metrics and the version are for everybody who can reach it.  What names pods, accounts or
+ * what is wrong with somebody's objects is read from this machine only, and commands are taken from
+ * there only. */
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -69,11 +71,12 @@ static void ca_retire(struct http_req *r, void *cp)
 }
 
 static const struct daemon_page pages[] = {
-    {"GET", "/problems", problems, "what the resources get wrong, and what the mesh ignores"},
-    {"GET", "/proxies", proxies, "each proxy: versions, lag, certificate"},
+    {"GET", "/problems", problems, "what the resources get wrong, and what the mesh ignores",
+     .local = true},
+    {"GET", "/proxies", proxies, "each proxy: versions, lag, certificate", .local = true},
     {"GET", "/debug/document", debug_document, "?pod=NS/POD: the document that it should have",
      .local = true},
-    {"GET", "/ca", ca_state, "who trusts what"},
+    {"GET", "/ca", ca_state, "who trusts what", .local = true},
     {"POST", "/ca/prepare", ca_prepare, "make the next root and distribute it"},
     {"POST", "/ca/promote", ca_promote, "sign with it"},
     {"POST", "/ca/retire", ca_retire, "stop trusting the old one"},

@@ -102,7 +102,8 @@ static const struct daemon_page every[] = {
 static void put_pages(const struct daemon_admin *a, const struct daemon_page *p, struct buf *out)
 {
     for (; p->method; p++)
-        buf_printf(out, "%-4s %-16s %s\n", p->method, p->path, p->what ? p->what : a->conf.ready);
+        buf_printf(out, "%-4s %-16s %s%s\n", p->method, p->path, p->what ? p->what : a->conf.ready,
+                   p->local ? " (for this machine only)" : "");
 }
 
 static void list(struct http_req *r, void *self)

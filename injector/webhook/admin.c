@@ -163,7 +163,8 @@ static void problems(struct http_req *r, void *self)
 }
 
 static const struct daemon_page pages[] = {
-    {"GET", "/problems", problems, "what could not be read, and what is wrong with the webhooks"},
+    {"GET", "/problems", problems, "what could not be read, and what is wrong with the webhooks",
+     .local = true},
     {NULL},
 };
 

@@ -70,12 +70,15 @@ api() { # METHOD PATH [CURL OPTIONS...]
         "$(sed -n 's/^ *server: //p' "$keys/admin.kubeconfig")$2" "${@:3}"
 }
 controller_pods() { api GET '/api/v1/namespaces/fsm-system/pods?labelSelector=app%3Dfsm-controller'; }
-# of all replicas together: the pages are lists
+# of all replicas together: the pages are lists.  They are for those in the pod's network only; the file is
+# where containerd's shim keeps a container's first process
 controller_get() {
-    local pod
-    for pod in $(controller_pods | jq -r '.items[].metadata.name'); do
-        api GET "/api/v1/namespaces/fsm-system/pods/http:$pod:9091/proxy$1"
-    done | jq -cs add
+    local node id
+    controller_pods | jq -r '.items[] | "\(.spec.nodeName) \(.status.containerStatuses[0].containerID)"' |
+        while read -r node id; do
+            lab exec "$node" sh -c 'exec nsenter -t "$(cat "/run/containerd/io.containerd.runtime.v2.task/k8s.io/$1/init.pid")" \
+                -n curl -sf --noproxy "*" --max-time 10 "http://127.0.0.1:9091$2"' sh "${id#containerd://}" "$1" </dev/null
+        done | jq -cs add
 }
 fsm_cli() { KUBECONFIG=/run/fsm/lab/$LAB_NAME/keys/admin.kubeconfig "$FSM" "$@"; }
 warnings() { controller_get /problems | jq -r '.[] | select(.severity == "note").message'; }

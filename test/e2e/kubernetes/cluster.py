@@ -146,10 +146,10 @@ class Controller:
     everything = False
 
     def __init__(self, *flags, wrap=(), env=None, name="admin", tokens=("--token-key", f"{TMP}/token.pub"),
-                 listen="127.0.0.1:0"):
+                 listen="127.0.0.1:0", level=("-v",)):
         self.admin = os.path.join(TMP, f"{name}.sock")
         self.log = os.path.join(TMP, f"controller-{time.monotonic_ns()}.log")
-        command = [*wrap, f"{BIN}/fsm-controller", *flags, "-v", "--ca-dir", f"{TMP}/ca", *tokens,
+        command = [*wrap, f"{BIN}/fsm-controller", *flags, *level, "--ca-dir", f"{TMP}/ca", *tokens,
                    "--listen", listen, "--admin", f"unix:{self.admin}"]
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, stderr=open(self.log, "w"), env={**os.environ, **(env or {})})
@@ -363,8 +363,9 @@ def start(user=None, http=False, straight=False, wait=True, **more):
     return c
 
 
-def create(jobs, rate=1e9):
-    """(path, object) each, 16 at a time, so many a second at most"""
+def create(jobs, rate=1e9, send=None):
+    """(path, object) each, 16 at a time, so many a second at most; or what Server.put_status takes, by that"""
+    send = send or server.post
     local = threading.local()
     begin = time.monotonic()
 
@@ -372,7 +373,7 @@ def create(jobs, rate=1e9):
         time.sleep(max(0, begin + i / rate - time.monotonic()))
         if not hasattr(local, "connection"):
             local.connection = server.connection()
-        server.post(local.connection, *job)
+        send(local.connection, *job)
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(one, range(len(jobs)), jobs))

@@ -126,10 +126,14 @@ expect_match "the refusal" "$(cat "$TMP/answer")" 'for this machine only'
 for step in prepare promote retire; do
     expect_eq "/ca/$step from elsewhere" "$(page "$HOST:$ADMIN/ca/$step" -X POST)" 403
 done
+for path in problems proxies ca; do
+    expect_eq "/$path from elsewhere" "$(page "$HOST:$ADMIN/$path")" 403
+    expect_eq "/$path from this machine" "$(page "127.0.0.1:$ADMIN/$path")" 200
+done
 for path in metrics version health/alive; do expect_eq "$path" "$(page "$HOST:$ADMIN/$path")" 200; done
 kill "$open"
 wait "$open" || fail "the end of the one with an open admin address: $?"
-CHECKS=$((CHECKS + 9))
+CHECKS=$((CHECKS + 15))
 
 # ---- a crowd -----------------------------------------------------------------------------------------
 forge web web 600 "$KEYS/service-accounts.key" $CROWD | while read -r token; do

@@ -26,7 +26,8 @@ static void command(struct http_req *r, void *self)
     http_reply_text(r, 200, "done\n");
 }
 
-static const struct daemon_page pages[] = {{"POST", "/do", command, "does it"}, {NULL}};
+static const struct daemon_page pages[] = {
+    {"POST", "/do", command, "does it"}, {"GET", "/own", command, "tells", .local = true}, {NULL}};
 
 static bool is_ready(const void *self)
 {
@@ -114,6 +115,8 @@ START_TEST(every_daemon_has_pages)
     setup();
     ck_assert_ptr_nonnull(strstr(ask("GET", "/", 200), "GET  /health/ready    200 when it is\n"));
     ck_assert_ptr_nonnull(strstr(asked.body.p, "POST /do              does it\n"));
+    ck_assert_ptr_nonnull(
+        strstr(asked.body.p, "GET  /own             tells (for this machine only)\n"));
     ck_assert_str_eq(ask("GET", "/health/ready", 503),
                      "Readiness probe for fsm-test indicates it is not ready\n");
     ready = true;
