@@ -74,13 +74,21 @@ static void on_pong(struct h2c *c)
 }
 
 /* Servers end a connection on which too many streams are reset, with all that it carries
- * (CVE-2023-44487), and our clients share it: whoever cancels requests of his own must not end
- * those of others.  So it is left before.  The mesh's own proxies count no resets of each other. */
+ * (CVE-2023-44487), and our clients share it: whoever gives up requests of his own must not end
+ * those of others.  So it is left at that many, and no more streams are on it than would make it
+ * twice as many if all of them were given up at once.  The mesh's own proxies count no resets of
+ * each other.  0: there is no bound. */
+static uint32_t resets_most(const struct h2_up *up)
+{
+    const struct view *v = worker_view(up->io.w);
+
+    return v && !up_kind_is_mesh(up->u.kind) ? v->limits.h2_up_resets : 0;
+}
+
 static void reset(struct h2s *hs, enum h2_code code)
 {
     struct h2_up *up = of(hs);
-    const struct view *v = worker_view(up->io.w);
-    uint32_t most = v && !up_kind_is_mesh(up->u.kind) ? v->limits.h2_up_resets : 0;
+    uint32_t most = resets_most(up);
 
     h2_reset(hs, code);
     if (++up->resets >= most && most)
@@ -311,7 +319,13 @@ static unsigned up_room(const struct upconn *u)
 {
     const struct h2_up *up = (const struct h2_up *)u;
 
-    return up->io.ended || up->doubted ? 0 : h2_room(up->io.h2);
+    if (up->io.ended || up->doubted)
+        return 0;
+    unsigned room = h2_room(up->io.h2);
+    uint64_t most = 2 * (uint64_t)resets_most(up), used = up->resets + h2_streams(up->io.h2);
+    if (most == 0 || used + room <= most)
+        return room;
+    return used < most ? (unsigned)(most - used) : 0;
 }
 
 static bool up_idle(const struct upconn *u)
