@@ -59,7 +59,7 @@ static void close_any(struct down *d, enum reason why, bool reset)
     LIST_REMOVE(d, link);
     timer_cancel(&d->timer);
     if (d->ops)
-        d->ops->close(d->codec, why);
+        reset |= d->ops->close(d->codec, why);
     w->stat[WSTAT_DOWN_CX_ACTIVE]--;
     worker_touch(w);
     __atomic_sub_fetch(&engine_shared(w->eng)->conns[d->inbound], 1, __ATOMIC_RELAXED);

@@ -39,8 +39,9 @@ struct stick {
 struct down_ops {
     /* finish what is under way, take nothing new */
     void (*drain)(void *codec);
-    /* ends streams, releases buffers; the connection is closed by down_close */
-    void (*close)(void *codec, enum reason why);
+    /* Ends streams, releases buffers; the connection is closed by down_close.  true: by a reset,
+     * because an orderly end would pass for that of what was under way. */
+    bool (*close)(void *codec, enum reason why);
     /* its memory, at the end of the turn */
     void (*free)(void *codec);
 };

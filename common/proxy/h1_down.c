@@ -127,9 +127,10 @@ static void parked_drain(void *codec)
     timer_set(&d->timer, DRAIN_IDLE_MS);
 }
 
-static void parked_close(void *codec, enum reason why)
+static bool parked_close(void *codec, enum reason why)
 {
     (void)codec, (void)why; /* it holds nothing */
+    return false;
 }
 
 static void parked_free(void *codec)
@@ -569,14 +570,17 @@ static void drain(void *codec)
         wait_for_request(h, DRAIN_IDLE_MS);
 }
 
-static void close_codec(void *codec, enum reason why)
+static bool close_codec(void *codec, enum reason why)
 {
     struct h1_down *h = codec;
+    bool cut = why != REASON_OK && (h->x.tunnel || h->until_close) &&
+               (h->x.half || chan_backlog(&h->x.ch));
     h->x.closed = true;
     loop_undefer(h->x.w->loop, &h->rest);
     if (h->x.half)
         stream_close(stream_of(h), why == REASON_OK ? REASON_DOWN_CLOSED : why);
     h1_half_close(&h->x);
+    return cut;
 }
 
 static void free_codec(void *codec)

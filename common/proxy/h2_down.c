@@ -215,12 +215,13 @@ static void down_drain(void *codec)
     h2_io_wake(&h->io);
 }
 
-static void codec_close(void *codec, enum reason why)
+static bool codec_close(void *codec, enum reason why)
 {
     struct h2_down *h = codec;
 
     timer_cancel(&h->d->timer);
     h2_io_end(&h->io, why);
+    return false; /* each stream says its own end */
 }
 
 /* the session decides when (io_freed) */

@@ -80,11 +80,12 @@ static void drain(void *codec)
     (void)codec; /* it is on its way out */
 }
 
-static void close_leaving(void *codec, enum reason why)
+static bool close_leaving(void *codec, enum reason why)
 {
     struct leaving *l = codec;
     (void)why;
     loop_undefer(l->d->w->loop, &l->job);
+    return false;
 }
 
 static void free_leaving(void *codec)

@@ -334,12 +334,14 @@ static void drain(void *codec)
     (void)codec; /* it ends when its ends do */
 }
 
-static void close_down(void *codec, enum reason why)
+static bool close_down(void *codec, enum reason why)
 {
     struct tunnel_down *td = codec;
+    bool cut = why != REASON_OK && (td->t.s || !tun_sent(&td->t));
     if (td->t.s)
         stream_close(td->t.s, why == REASON_OK ? REASON_DOWN_CLOSED : why);
     chan_release(&td->t.ch);
+    return cut;
 }
 
 static void free_down(void *codec)

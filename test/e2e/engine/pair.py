@@ -1056,6 +1056,29 @@ def a_process_that_has_a_successor_drains_with_it():
 
 
 @check
+def what_the_end_of_a_drain_cuts_off_does_not_look_whole():
+    """only the end of the connection says that these are over"""
+    sc, port = solo("--drain", "1s")
+    old, tunnel = (socket.create_connection(("127.0.0.1", port)) for _ in range(2))
+    old.sendall(b"GET /endless HTTP/1.0\r\nHost: odd\r\n\r\n")
+    tunnel.sendall(b"GET /endless-ws HTTP/1.1\r\nHost: odd\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    for s in (old, tunnel):
+        s.settimeout(10)
+        assert s.recv(12)
+    sc.p.send_signal(signal.SIGTERM)
+    assert sc.p.wait(10) == 0, sc.p.returncode
+    for s in (old, tunnel):
+        try:
+            while s.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            s.close()
+        else:
+            raise AssertionError("an orderly end")
+        assert endless_ended.acquire(timeout=10), "the application does not learn of it"
+
+
+@check
 def it_listens_for_as_long_as_it_was_told_to_be_quiet():
     sc, port = solo("--drain-quiet", "6s")
     sc.p.send_signal(signal.SIGTERM)
