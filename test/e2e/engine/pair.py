@@ -1122,11 +1122,15 @@ def what_a_successor_took_before_its_predecessor_knew_is_finished():
     with open(source, "w") as f:
         f.write(SLOW_WORD)
     sh("cc", "-shared", "-fPIC", "-o", library, source)
-    os.environ["LD_PRELOAD"] = library
+    # a build with sanitizers wants theirs to be the first
+    env = {"LD_PRELOAD": library, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    before = dict(os.environ)
+    os.environ.update(env)
     try:
         sc, port = solo()
     finally:
-        del os.environ["LD_PRELOAD"]
+        os.environ.clear()
+        os.environ.update(before)
     sc.p.send_signal(signal.SIGUSR2)
     time.sleep(0.5)
     halves = [half_a_request(port) for _ in range(6)]  # some are the successor's

@@ -283,9 +283,9 @@ START_TEST(clocks_that_differ_are_told)
                  {-10, NULL},
                  {-90, "90 s behind the API server's"},
                  {0, NULL}};
-    static const char *const strange[] = {"", "yesterday", "Thu, 99 Foo 2026 25:61:61 GMT", "-1",
-                                          "9999999999999999999999999999999999999999999999"
-                                          "99999999999999999999999999999999999999999999"};
+    static const char *const strange[] = {
+        "", "yesterday", "Thu, 99 Foo 2026 25:61:61 GMT", "-1",
+        "99999999999999999999999999999999999999999999999999999999999999999999999999999999"};
     char date[64];
 
     setup();
