@@ -302,7 +302,17 @@ bool tls_in_waits(const struct tls *t)
     return t->in.len > 0 || scratch->in_len > 0;
 }
 
-ssize_t tls_in(struct tls *t, void *p, size_t n)
+static size_t scratch_take(void *p, size_t n)
+{
+    if (n > scratch->in_len)
+        n = scratch->in_len;
+    memcpy(p, scratch->in + scratch->in_off, n);
+    scratch->in_off += n;
+    scratch->in_len -= n;
+    return n;
+}
+
+static ssize_t take_waiting(struct tls *t, void *p, size_t n)
 {
     ssize_t r;
 
@@ -317,12 +327,43 @@ ssize_t tls_in(struct tls *t, void *p, size_t n)
         if (r <= 0)
             return r;
     }
-    if (n > scratch->in_len)
-        n = scratch->in_len;
-    memcpy(p, scratch->in + scratch->in_off, n);
-    scratch->in_off += n;
-    scratch->in_len -= n;
-    return (ssize_t)n;
+    return (ssize_t)scratch_take(p, n);
+}
+
+/* may the engine begin on another half record?  1, TLS_IN_* */
+static int may_take(struct tls *t)
+{
+    if (t->barren >= 2 * (t->open ? TLS_BARREN_MAX : TLS_HANDSHAKE_MAX)) {
+        tls_fail(t, t->open ? "the peer sends records that carry no data, and no end of them"
+                            : "the peer's handshake has no end");
+        return TLS_IN_ERROR;
+    }
+    if (t->open && t->taken >= 2 * TLS_TURN_RECORDS) {
+        t->enough = true;
+        return TLS_IN_AGAIN;
+    }
+    return 1;
+}
+
+/* Both libraries ask for a record's head and then for its body, each to the byte: what fills the
+ * request is half a record. */
+ssize_t tls_in(struct tls *t, void *p, size_t n)
+{
+    ssize_t r = may_take(t);
+
+    if (r == 1)
+        r = take_waiting(t, p, n);
+    if (r > 0 && (size_t)r == n) {
+        t->barren++;
+        t->taken++;
+    }
+    return r;
+}
+
+/* The last record had data: it does not count, and pays for one that had none. */
+static void was_fertile(struct tls *t)
+{
+    t->barren = t->barren > 4 ? t->barren - 4 : 0;
 }
 
 /* bytes the kernel took; fewer than n: it is full, or broken (t->tx_broken) */
@@ -389,6 +430,8 @@ static int op_begin(struct tls *t, size_t want)
     /* ciphertext for `want` bytes of plaintext in ordinary records, and not much more */
     t->recv_hint = (uint32_t)(want > SCRATCH_IN ? SCRATCH_IN : want + want / 64 + 1024);
     scratch->in_len = scratch->out_len = 0;
+    t->taken = 0;
+    t->enough = false;
     if (tls_engine_begin(t->eng) == 0)
         return 0;
     t->failed = t->tx_broken = true;
@@ -544,6 +587,7 @@ static int tls_handshake(struct conn *c)
     away_end(t);
     if (r == 1 && !t->failed) {
         t->open = t->full = true;
+        t->barren = 0;
         tls_forget_start(t);
         return 1;
     }
@@ -564,11 +608,37 @@ static ssize_t read_failed(struct tls *t)
     return CONN_ERROR;
 }
 
+/* as tls_engine_read(), for as many records as it takes; *got: bytes */
+static ssize_t read_records(struct tls *t, char *p, size_t n, size_t *got)
+{
+    ssize_t r = ENGINE_AGAIN;
+
+    while (*got < n) {
+        unsigned before = t->taken;
+        r = tls_engine_read(t->eng, p + *got, n - *got);
+        if (r <= 0)
+            break;
+        *got += (size_t)r;
+        if (t->taken != before)
+            was_fertile(t);
+    }
+    return r;
+}
+
+/* Who reads goes on until CONN_AGAIN: so that is what it hears, and READ once others were let in.
+ */
+static ssize_t rest(struct tls *t)
+{
+    t->rest = false;
+    conn_wake(t->c, CONN_EV_READ);
+    return CONN_AGAIN;
+}
+
 static ssize_t tls_read(struct conn *c, void *p, size_t n)
 {
     struct tls *t = c->xport_data;
     size_t got = 0;
-    ssize_t r = ENGINE_AGAIN;
+    ssize_t r;
 
     if (t->failed)
         return CONN_ERROR;
@@ -576,25 +646,25 @@ static ssize_t tls_read(struct conn *c, void *p, size_t n)
         t->end_told = true;
         return 0;
     }
+    if (t->rest)
+        return rest(t);
     if (op_begin(t, n) != 0)
         return CONN_ERROR;
-    while (got < n) {
-        r = tls_engine_read(t->eng, (char *)p + got, n - got);
-        if (r <= 0)
-            break;
-        got += (size_t)r;
-    }
+    r = read_records(t, p, n, &got);
     op_end(t);
     if (t->tx_waits) { /* no event says that the engine may write now */
         t->tx_waits = false;
         conn_wake(c, CONN_EV_WRITE);
     }
-    t->full = got == n;
+    t->full = got == n || t->enough;
+    t->rest = t->enough && got > 0;
     t->rx_closed = r == 0;
     if (r == ENGINE_ERROR)
         read_failed(t); /* what was read before is still delivered */
     if (got > 0)
         return (ssize_t)got;
+    if (t->enough && !t->failed)
+        return rest(t);
     t->end_told = t->rx_closed;
     return r == 0 ? 0 : r == ENGINE_AGAIN && !t->failed ? CONN_AGAIN : CONN_ERROR;
 }

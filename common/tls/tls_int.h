@@ -32,6 +32,13 @@
 #define TLS_OUT_MAX (TLS_BATCH_MAX + 16384u)
 #define TLS_ID_LEN  32u
 
+/* Records may carry nothing for a user: warnings (RFC 5246 7.2.2), KeyUpdates (RFC 8446 4.6.3),
+ * tickets.  The protocol sets no bound on them, and the libraries read on until they find data or
+ * the socket is empty, which a peer that sends nothing else can put off for ever.  Ours: */
+#define TLS_BARREN_MAX    32u  /* records without data beyond those with data */
+#define TLS_HANDSHAKE_MAX 256u /* records of the peer's in a handshake: a chain in small ones */
+#define TLS_TURN_RECORDS  64u  /* taken in one read; then others have their turn */
+
 struct tls_engine;
 struct prov_ctx;
 
@@ -71,6 +78,8 @@ struct tls {
     uint64_t sent_ms;   /* the last write, monotonic */
     uint32_t burst;     /* bytes sent since the last pause, up to TLS_SMALL_BYTES */
     uint32_t recv_hint; /* how much to ask of the socket in this call */
+    uint16_t barren;    /* half records (tls_in) without data beyond those with data */
+    uint16_t taken;     /* half records in this call */
     uint8_t first_byte; /* the peer's, for words */
     uint8_t held_byte;  /* see tls_writev() */
     bool held, heard;   /* heard: first_byte is there */
@@ -83,6 +92,8 @@ struct tls {
     bool tx_closed;     /* close_notify was sent */
     bool tx_waits;      /* the engine cannot write before it has read more */
     bool full;          /* the last read filled its buffer: there may be more */
+    bool enough;        /* this call has taken its share of records */
+    bool rest;          /* so had the last read: the next one is for another turn */
     bool resuming;      /* a saved session was offered */
 };
 

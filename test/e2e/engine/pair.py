@@ -1434,10 +1434,34 @@ FLOODS = {"rapid reset": rapid_reset, "continuation": continuation, "hpack": hpa
           "empty data": lambda i: frame(1, 4, 1, GET) if i == 0 else frame(0, 0, 1),
           "priority": lambda i: frame(2, 0, 2 * i + 1, b"\0\0\0\0\x10"),
           "window update": lambda i: frame(8, 0, 0, b"\0\0\0\x01"),
-          "http/1 heads": None, "connections": None}
+          "http/1 heads": None, "connections": None, "tls warnings": None}
+
+
+def client_hello():
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    try:
+        ctx.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    except ssl.SSLWantReadError:
+        return out.read()
+
+
+def flood_handshakes(end):
+    """anybody's: they begin, and go on with warnings instead"""
+    hello, warnings = client_hello(), b"\x15\x03\x03\0\x02\x01\x5a" * 20000
+    peers = [socket.create_connection(("127.0.0.1", S("web").inb), 10) for i in range(50)]
+    for s in peers:
+        s.sendall(hello)
+    for s in peers:
+        with s:
+            while time.time() < end:
+                s.sendall(warnings)
 
 
 def flood_connection(what, end):
+    if what == "tls warnings":
+        flood_handshakes(end)
     with dial("web") as s:
         if what == "connections":
             return
@@ -1491,7 +1515,7 @@ def floods_do_not_reach_the_client_beside_them():
         figures.append(f"{what} {p50:.1f}/{p99:.1f}")
         assert p99 < 1000, (what, p50, p99)
         # empty DATA may end with its stream, which is answered meanwhile
-        if what not in ("empty data", "http/1 heads", "connections"):
+        if what not in ("empty data", "http/1 heads", "connections", "tls warnings"):
             assert SC["c"].stat("http2_floods_total") > ended, f"{what} was not ended"
     print("          ms p50/p99: " + ", ".join(figures))
     memory_is_below({w: m + (8 << 20) for w, m in before.items()}, "after floods")

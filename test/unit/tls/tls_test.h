@@ -121,7 +121,7 @@ static struct tls_conf server_conf(void)
                              .pool = pool};
 }
 
-static struct tls_conf client_conf(void)
+static inline struct tls_conf client_conf(void)
 {
     return (struct tls_conf){.cert_pem = api.chain,
                              .key_pem = api.key,
