@@ -97,19 +97,30 @@ static void stop_worker(void *arg)
     loop_stop(w->loop);
 }
 
-static void free_worker(struct engine *e, struct worker *w)
+/* its thread is gone; the worker is not, as what it posted may name it */
+static void end_worker(struct worker *w)
 {
-    struct loop *l = w->loop;
     if (w->threaded) {
-        loop_post(l, stop_worker, w);
+        loop_post(w->loop, stop_worker, w);
         pthread_join(w->thread, NULL);
     } else {
         worker_close(w);
-        loop_turn(l, false);
+        loop_turn(w->loop, false);
     }
+}
+
+static void free_ended(struct engine *e, struct worker *w)
+{
+    struct loop *l = w->loop;
     worker_free(w);
     if (!e->inline_worker)
         loop_free(l);
+}
+
+static void free_worker(struct engine *e, struct worker *w)
+{
+    end_worker(w);
+    free_ended(e, w);
 }
 
 /* w[n] and above, after w[i] failed to start or with all that are left */
@@ -158,16 +169,28 @@ struct engine *engine_new(struct loop *control, const struct engine_opts *o, str
     return e;
 }
 
+/* one that was about to leave has asked for it on the control loop, which hears of it meanwhile */
+static void free_retired(struct engine *e)
+{
+    unsigned n = e->n_retired;
+    e->n_retired = 0;
+    for (unsigned i = 0; i < n; i++)
+        end_worker(e->retired[i]);
+    loop_turn(e->control, false);
+    for (unsigned i = 0; i < n; i++)
+        free_ended(e, e->retired[i]);
+}
+
 void engine_free(struct engine *e)
 {
     if (!e)
         return;
+    e->drain_fn = NULL; /* figures for it may still come, and would set the timer again */
     timer_cancel(&e->drain_poll);
     timer_cancel(&e->retired_poll);
     free_workers(e, 0);
     e->n = 0;
-    while (e->n_retired)
-        free_worker(e, e->retired[--e->n_retired]);
+    free_retired(e);
     if (e->view)
         engine_view_put(e, e->view);
     loop_turn(e->control, false); /* what workers posted at last: views to free, counters */
