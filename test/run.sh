@@ -6,7 +6,7 @@
 #   sudo test/run.sh NAME...         only what has NAME in its name (see --list)
 #   sudo test/run.sh --kubernetes    everything, and the scenarios that need a real Kubernetes: those of
 #                                    test/e2e/kubernetes, and all that say "# places: local kubernetes" a
-#                                    second time, in a lab (test/kubernetes/lab) that they share
+#                                    second time, in labs (test/kubernetes/lab) that they share
 #   sudo test/run.sh --list          names of everything
 # Scenarios that need what Debian does not have ("# optional: ...") run when they are named.
 # Exit status: 0 all passed; 1 something failed, or (with CI set) was skipped; 2 wrong usage.
@@ -61,13 +61,14 @@ list_scenarios() { # PREFIX BIN PATTERNS...
         done
     done < <(find test/e2e -mindepth 2 -name '*.sh' -not -path '*/peers/*' | sort)
 }
-# the scenarios of both places, on the lab that the job before them started
-LAB=r$$
+# the scenarios of both places, on the labs that the job before them started: one for each lane, two at most
+LABS=r$(($$ % 1000000))a
+[ "$LANES" -lt 2 ] || LABS+=" ${LABS%a}b"
 kubernetes_jobs() {
-    printf 'lab\tx\tFSM_BIN=%q test/kubernetes/shared %s up\n' "$ROOT/build/mbedtls/bin" "$LAB"
+    printf 'lab\tx\tFSM_BIN=%q test/kubernetes/shared "%s" up\n' "$ROOT/build/mbedtls/bin" "$LABS"
     # shellcheck disable=SC2046
     list_scenarios e2e-kubernetes/ build/mbedtls/bin $(grep -lx '# places: local kubernetes' test/e2e/*/*.sh | sed 's|^test/||; s|\.sh$||') |
-        sed "s|\t[x-]\t|\tx\tFSM_PLACE=kubernetes FSM_LAB_MESH=$LAB |"
+        sed -E "s|\tFSM_BIN=([^ ]*) |\tFSM_BIN=\1 FSM_PLACE=kubernetes test/kubernetes/shared '$LABS' run |"
 }
 jobs_all() {
     printf 'build/gcc-mbedtls\tx\tmake -j%s all\n' "$LANES"
@@ -95,12 +96,11 @@ jobs_all() {
     set +f
     [ -z "$KUBERNETES" ] || kubernetes_jobs
 }
-# the scenarios that run alone come last, so that the lanes are emptied for them once
+# the scenarios that run alone come last, so that the lanes are emptied for them once; and after all others those
+# that share labs, which take memory
 in_order() {
-    local all
-    all=$(jobs_all)
-    awk -F '\t' '$2 != "x" || $1 !~ /^(e2e|lab)/' <<<"$all"
-    awk -F '\t' '$2 == "x" && $1 ~ /^(e2e|lab)/' <<<"$all"
+    jobs_all | awk -F '\t' '{ n = ($1 ~ /^(lab$|e2e-kubernetes)/) * 4 + ($1 ~ /^e2e/ && $2 == "x") * 2; print n "\t" $0 }' |
+        sort -s -n -k 1,1 | cut -f 2-
 }
 wanted() {
     local n
@@ -215,7 +215,7 @@ reap() { # waits for one job
 }
 drain() { while [ ${#RUNNING[@]} -gt 0 ]; do reap; done; }
 lab_down() {
-    [ -z "$KUBERNETES" ] || test/kubernetes/shared "$LAB" down
+    [ -z "$KUBERNETES" ] || test/kubernetes/shared "$LABS" down
 }
 stop() {
     trap '' INT TERM HUP PIPE

@@ -37,6 +37,9 @@ place_down() {
         lab down
         return
     fi
+    local ns
+    # nobody is served any more: nothing to drain
+    for ns in "${PLACE_NAMESPACES[@]}"; do kube delete pods --all -n "$ns" --grace-period=1 --wait=false; done
     [ ${#PLACE_NAMESPACES[@]} = 0 ] || kube delete namespace --ignore-not-found --timeout=60s "${PLACE_NAMESPACES[@]}"
     kube replace -k "$ROOT/deploy/kustomize/mesh-config"
 }
