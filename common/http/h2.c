@@ -555,6 +555,7 @@ int h2_output(struct h2c *c, struct iovec *iov, int n)
 
 int h2_last_words(struct h2c *c, struct iovec *iov, int n)
 {
+    h2_pump(c); /* behind a final GOAWAY nghttp2 says nothing more, not even a reset */
     if (!c->final_goaway)
         h2_terminate(c, H2_NO_ERROR);
     h2_pump(c);

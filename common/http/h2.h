@@ -221,6 +221,9 @@ ssize_t h2_put(struct h2s *s, const void *p, size_t n);
 void h2_push(struct h2s *s);
 /* Ends our half with trailers; those no trailer may have are left out.  -1 as above. */
 int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n);
+/* The frame that ends our half is in the output; false also while the end waits for a window (RFC
+ * 9113 6.9.1 would let it pass, nghttp2 does not). */
+bool h2_end_left(struct h2s *s);
 /* n bytes given by `data` were passed on: the peer may send as many more */
 void h2_consume(struct h2s *s, size_t n);
 /* Memory is short (until it is called with false): the peer's streams may send less ahead.  With

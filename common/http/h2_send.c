@@ -395,6 +395,15 @@ int h2_trailers(struct h2s *s, const struct http_field *f, unsigned n)
     return rc == 0 ? 0 : -1;
 }
 
+bool h2_end_left(struct h2s *s)
+{
+    const struct stream *st = (const struct stream *)s;
+
+    if (!st->end_sent)
+        h2_pump(s->conn); /* trailers are only submitted */
+    return st->end_sent;
+}
+
 /* ---- flow control and resets ----------------------------------------------------------------- */
 
 void h2_consume(struct h2s *s, size_t n)

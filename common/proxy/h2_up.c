@@ -20,6 +20,7 @@ struct h2_up {
     bool greeting;   /* plaintext: does the server speak HTTP/2 at all?  Its SETTINGS will tell */
     bool doubted;    /* a PING is out */
     uint32_t resets; /* of streams, by us */
+    unsigned live;   /* streams that the engine still works on; the session may have others */
     bool freed;      /* the connection's owner let go; the session goes when it can */
 };
 
@@ -100,12 +101,14 @@ static void release(struct half *h, enum reason why)
     struct h2s *hs = h->codec;
 
     hs->user = NULL;
+    of(hs)->live--;
     if (why == REASON_UP_TIMEOUT || why == REASON_REQUEST_TIMEOUT)
         doubt(of(hs));
     h2_io_wake(&of(hs)->io);
-    /* given up, or answered before the request was whole */
-    if (why != REASON_OK || !h->complete || !h->ended)
-        reset(hs, why == REASON_OK ? H2_NO_ERROR : H2_CANCEL);
+    /* given up, or answered before the request was whole; or its end waits for a window, which a
+     * server that has answered need not give */
+    if (why != REASON_OK || !h2_end_left(hs))
+        reset(hs, H2_CANCEL);
 }
 
 static const struct half_ops half_ops = {H2_HALF_OPS, .head = no_second_head, .release = release};
@@ -125,6 +128,7 @@ static int first_head(struct half *h, const struct http_head *head, bool end)
         return -1;
     h->ops = &half_ops;
     h->codec = hs;
+    up->live++;
     timer_cancel(&up->u.timer);
     h2_io_wake(&up->io);
     return 0;
@@ -206,6 +210,7 @@ static void on_close(struct h2s *hs, enum h2_end how, uint32_t code)
     h2_io_wake(&up->io); /* it may have been the last */
     if (!half)
         return;
+    up->live--;
     half->ops = NULL; /* nothing to be released any more */
     if (half->complete) {
         /* RFC 9113 8.1: the whole response came, the rest of the request is not wanted */
@@ -278,12 +283,14 @@ static void on_idle_time(void *arg)
     upconn_unlist(arg);
 }
 
+/* The session may have streams still that nobody wants: a server that does not read cannot be told
+ * of their ends. */
 static void io_turn(struct h2_io *io)
 {
     struct h2_up *up = of_io(io);
     const struct view *v = worker_view(io->w);
 
-    if (h2_streams(io->h2) > 0 || up->greeting)
+    if (up->live > 0 || up->greeting)
         return;
     if (!up->u.in_shared) {
         upconn_close(&up->u, REASON_OK);
@@ -332,7 +339,7 @@ static bool up_idle(const struct upconn *u)
 {
     const struct h2_up *up = (const struct h2_up *)u;
 
-    return up->io.ended || h2_streams(up->io.h2) == 0;
+    return up->io.ended || up->live == 0;
 }
 
 static void up_attach(struct upconn *u, struct stream *s)
