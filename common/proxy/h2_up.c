@@ -107,7 +107,7 @@ static void release(struct half *h, enum reason why)
     h2_io_wake(&of(hs)->io);
     /* given up, or answered before the request was whole; or its end waits for a window, which a
      * server that has answered need not give */
-    if (why != REASON_OK || !h2_end_left(hs))
+    if (why != REASON_OK || !h->complete || !h2_end_left(hs))
         reset(hs, H2_CANCEL);
 }
 

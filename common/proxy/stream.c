@@ -624,8 +624,7 @@ static bool may_repeat(const struct stream *s, enum reason why)
  * body, which is gone here. */
 static bool client_may_repeat(const struct stream *s, enum reason why)
 {
-    return why == REASON_UP_UNPROCESSED && s->sent_body && !s->first_ms && !s->fresh &&
-           s->req->version == HTTP_V2;
+    return why == REASON_UP_UNPROCESSED && s->sent_body && !s->fresh && s->req->version == HTTP_V2;
 }
 
 static void repeat(struct stream *s, enum reason why)
@@ -658,6 +657,10 @@ void stream_gone(struct half *from, enum reason why)
     }
     if (s->ep)
         s->ep->wc->stat[CSTAT_CX_DESTROY_REMOTE]++;
+    /* it began to answer, so it did look at the request; a client that was told otherwise would
+     * send it again */
+    if (why == REASON_UP_UNPROCESSED && s->first_ms)
+        why = REASON_UP_RESET;
     if (may_repeat(s, why))
         repeat(s, why);
     else if (client_may_repeat(s, why))

@@ -219,7 +219,8 @@ void stream_flush(struct half *from);
 /* this sink has room again (or its backlog went down) */
 void stream_writable(struct half *sink);
 /* This half's peer is gone, or what it sends can't be used.  REASON_UP_UNPROCESSED: the server says
- * that it did not act on the request, so any may be tried again. */
+ * that it did not act on the request, so any may be tried again; not believed of one that began to
+ * answer. */
 void stream_gone(struct half *from, enum reason why);
 /* a request that can't be served: answers and ends */
 void stream_fail(struct stream *s, enum reason why);
