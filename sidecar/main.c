@@ -120,20 +120,28 @@ void sidecar_drain(struct sidecar *sc, bool then_exit)
                  then_exit ? on_drained : stay, sc);
 }
 
+/* A signal to the whole process group comes to a successor twice: from its sender, and passed on by
+ * the first of the line.  Nobody who means a second one is that fast. */
+#define PASSED_ON_MS 200
+
 static void on_term(int sig, void *arg)
 {
     struct sidecar *sc = arg;
     static bool asked;
+    static uint64_t asked_ms;
     notify_manager("STOPPING=1");
     upgrade_tell(sc, sig);
     if (!sc->engine)
         return; /* we stay behind a successor, and leave with it */
+    if (asked && sc->heir && loop_now_ms(sc->loop) - asked_ms < PASSED_ON_MS)
+        return;
     if (asked) {
         log_info("main", "second signal %d, leaving at once", sig);
         loop_stop(sc->loop);
         return;
     }
     asked = true;
+    asked_ms = loop_now_ms(sc->loop);
     log_info("main", "signal %d, draining", sig);
     if (!upgrade_end(sc))
         sidecar_drain(sc, true);

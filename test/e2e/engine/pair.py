@@ -1040,6 +1040,32 @@ def the_other_half(s):
 
 
 @check
+def a_signal_to_the_group_is_one_signal():
+    for sig in signal.SIGTERM, signal.SIGINT:
+        sc, port = solo()
+        upgrade(sc)
+        successor = descendants(sc.p.pid)[0]
+        s = half_a_request(port)
+        for pid in sc.p.pid, successor:
+            os.kill(pid, sig)
+        time.sleep(0.5)
+        the_other_half(s)
+        assert sc.p.wait(10) == 0, sc.p.returncode
+    # and a second one is a second one
+    sc, port = solo()
+    upgrade(sc)
+    s = half_a_request(port)
+    for _ in range(2):
+        sc.p.send_signal(signal.SIGTERM)
+        time.sleep(0.4)
+    try:
+        assert s.recv(1) == b"", "a second signal did not end it"
+    except ConnectionResetError:
+        pass
+    assert sc.p.wait(10) == 0, sc.p.returncode
+
+
+@check
 def a_process_that_has_a_successor_drains_with_it():
     """whichever of the two is empty first"""
     for last in (0, 1):
