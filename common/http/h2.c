@@ -639,8 +639,9 @@ int h2_recv(struct h2c *c, uint64_t now_ms, const void *p, size_t n)
 
 /* ---- the connection -------------------------------------------------------------------------- */
 
-bool h2_mid_head(const struct h2c *c)
+bool h2_mid_head(const struct h2c *c, uint64_t *since_ms)
 {
+    *since_ms = c->head_ms;
     return c->mid_head;
 }
 

@@ -198,8 +198,8 @@ struct h2_emit {
 };
 /* Client: streams that may be opened now; 0 when draining or at the peer's bound. */
 unsigned h2_room(const struct h2c *c);
-/* a header block has begun whose end has not come */
-bool h2_mid_head(const struct h2c *c);
+/* a header block has begun whose end has not come; since_ms: when, by the clock of h2_recv */
+bool h2_mid_head(const struct h2c *c, uint64_t *since_ms);
 /* streams open now, both sides */
 unsigned h2_streams(const struct h2c *c);
 /* Client.  NULL: no room, no memory, or an added field has characters it may not have. */

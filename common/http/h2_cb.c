@@ -20,6 +20,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
         return 0;
     c->walk.frames--;
     c->mid_head = true;
+    c->head_ms = c->now_ms;
     c->head_decoded = 0;
     if (!st && c->server && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
         st = h2_stream_new(c, f->hd.stream_id);

@@ -151,6 +151,7 @@ struct h2c {
     uint32_t refusals;         /* streams above max_streams, ever */
     bool final_goaway;         /* was sent */
     bool mid_head;             /* HEADERS came without its end */
+    uint64_t head_ms;          /* when that was */
     size_t head_decoded;       /* bytes of the present header block */
     bool goaway_received;
     bool dispatching;

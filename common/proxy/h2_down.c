@@ -114,16 +114,53 @@ static void io_over(struct h2_io *io, enum reason why)
     down_leave(((struct h2_down *)io)->d, why);
 }
 
+/* a head was begun and does not end; it keeps everything else on the connection waiting */
+static void on_head_late(void *arg)
+{
+    struct h2_down *h = arg;
+
+    worker_count(h->io.w, REASON_HEAD_TIMEOUT);
+    h2_terminate(h->io.h2, H2_ENHANCE_YOUR_CALM);
+    down_leave(h->d, REASON_HEAD_TIMEOUT);
+}
+
+/* A head was begun, and has a time: left_ms of it are left.  It runs from the head's first byte
+ * whatever else the timer waits for meanwhile. */
+static bool head_has_time(const struct h2_down *h, uint64_t *left_ms)
+{
+    uint64_t most = limit_first_ms(limits(h)), since, passed;
+
+    if (!h2_mid_head(h->io.h2, &since) || !most)
+        return false;
+    passed = loop_now_ms(h->io.w->loop) - since;
+    *left_ms = passed < most ? most - passed : 0;
+    return true;
+}
+
+static void look_at_head_in_time(struct h2_down *h)
+{
+    struct timer *t = &h->d->timer;
+    uint64_t left;
+
+    if (head_has_time(h, &left) && loop_now_ms(t->loop) + left < t->due_ms)
+        timer_set(t, left);
+}
+
 /* What was sent is not taken, by us or by the kernel: as long as some of it is, the client has
  * time. Whatever streams there are: none of them can get any further. */
 static void on_stuck(void *arg)
 {
     struct h2_down *h = arg;
     struct conn *c = h->io.conn;
+    uint64_t left;
 
-    if (c->can_write)
+    if (head_has_time(h, &left) && left == 0) {
+        on_head_late(h);
+    } else if (c->can_write) {
         return; /* a turn follows */
-    if (!closing_goes_on(&h->end, c, &h->d->timer, limits(h))) {
+    } else if (closing_goes_on(&h->end, c, &h->d->timer, limits(h))) {
+        look_at_head_in_time(h);
+    } else {
         worker_count(h->io.w, REASON_TOO_SLOW);
         down_abort(h->d, REASON_TOO_SLOW);
     }
@@ -133,11 +170,24 @@ static void wait_until_taken(struct h2_down *h)
 {
     struct timer *t = &h->d->timer;
 
-    if (timer_is_set(t) && t->fn == on_stuck)
-        return;
-    t->fn = on_stuck;
+    if (!timer_is_set(t) || t->fn != on_stuck) {
+        t->fn = on_stuck;
+        t->arg = h;
+        closing_begin(&h->end, h->io.conn, t, limits(h));
+    }
+    look_at_head_in_time(h);
+}
+
+static void wait_for_head(struct h2_down *h)
+{
+    struct timer *t = &h->d->timer;
+    uint64_t left;
+
+    timer_cancel(t);
+    t->fn = on_head_late;
     t->arg = h;
-    closing_begin(&h->end, h->io.conn, t, limits(h));
+    if (head_has_time(h, &left))
+        timer_set(t, left);
 }
 
 /* told that it is to end, it has a moment to answer (h2_drain) */
@@ -153,25 +203,16 @@ static void on_idle(void *arg)
     }
 }
 
-/* a head was begun and does not end; it keeps everything else on the connection waiting */
-static void on_head_late(void *arg)
-{
-    struct h2_down *h = arg;
-
-    worker_count(h->io.w, REASON_HEAD_TIMEOUT);
-    h2_terminate(h->io.h2, H2_ENHANCE_YOUR_CALM);
-    down_leave(h->d, REASON_HEAD_TIMEOUT);
-}
-
-/* ms: 0 = for ever */
-static void wait_for(struct h2_down *h, void (*fn)(void *arg), uint32_t ms)
+/* ms: 0 = for ever.  It is the time since the last answer was taken: one that waits for a slow
+ * client begins it anew. */
+static void wait_idle(struct h2_down *h, uint32_t ms)
 {
     struct timer *t = &h->d->timer;
 
-    if (timer_is_set(t) && t->fn == fn)
+    if (timer_is_set(t) && t->fn == on_idle)
         return;
     timer_cancel(t);
-    t->fn = fn;
+    t->fn = on_idle;
     t->arg = h;
     if (ms)
         timer_set(t, ms);
@@ -184,13 +225,14 @@ static void io_turn(struct h2_io *io)
     struct h2_down *h = (struct h2_down *)io;
     const struct view_limits *lim = limits(h);
     bool soon = h2_draining(io->h2) && h2_streams(io->h2) == 0;
+    uint64_t since;
 
     if (!io->conn->can_write)
         wait_until_taken(h);
-    else if (h2_mid_head(io->h2))
-        wait_for(h, on_head_late, limit_first_ms(lim));
+    else if (h2_mid_head(io->h2, &since))
+        wait_for_head(h);
     else if (h->live == 0)
-        wait_for(h, on_idle, soon ? DRAIN_IDLE_MS : lim->idle_ms);
+        wait_idle(h, soon ? DRAIN_IDLE_MS : lim->idle_ms);
     else
         timer_cancel(&h->d->timer);
 }
